@@ -1,0 +1,143 @@
+"""What the template's tests share: projects, one environment for all of them, live servers."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+from filelock import FileLock
+
+from tests.server import Server, server_environment
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "build"
+
+Bake = Callable[..., Path]
+
+
+def questions() -> dict[str, Any]:
+    """The questions of cookiecutter.json, with their defaults."""
+    answers = json.loads((ROOT / "cookiecutter.json").read_bytes())
+    return {key: value for key, value in answers.items() if not key.startswith("_")}
+
+
+def bake_into(folder: Path, **answers: Any) -> Path:
+    """Generates a project into a folder. An answer to no question is a mistake of the test."""
+    unknown = answers.keys() - questions().keys()
+    assert not unknown, f"no such question: {unknown}"
+    config = folder / "cookiecutter.yaml"
+    config.write_text(f"cookiecutters_dir: {folder / 'c'}\nreplay_dir: {folder / 'r'}\n")
+    made = cookiecutter(
+        str(ROOT),
+        no_input=True,
+        extra_context=answers,
+        output_dir=str(folder),
+        config_file=str(config),
+    )
+    return Path(made)
+
+
+@pytest.fixture
+def bake(tmp_path: Path) -> Bake:
+    """Generates a project: `bake(workers="2")` gives its folder."""
+    return lambda **answers: bake_into(tmp_path, **answers)
+
+
+@pytest.fixture(scope="session")
+def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that the defaults give, exactly as generated: tests must not write into it."""
+    return bake_into(tmp_path_factory.mktemp("default"))
+
+
+@pytest.fixture(scope="session")
+def environment(default_project: Path) -> Path:
+    """One virtual environment with what every generated project needs, kept between runs."""
+    venv = BUILD / "environment"
+    BUILD.mkdir(exist_ok=True)
+    with FileLock(BUILD / "environment.lock"):
+        stamp = venv / "pyproject.toml"
+        wanted = (default_project / "pyproject.toml").read_bytes()
+        if not (stamp.exists() and stamp.read_bytes() == wanted):
+            shutil.rmtree(venv, ignore_errors=True)
+            project = BUILD / "environment-project"
+            project.mkdir(exist_ok=True)
+            for name in ("pyproject.toml", ".python-version"):
+                shutil.copy(default_project / name, project)
+            uv = ROOT / ".venv" / "bin" / "uv"
+            env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
+            subprocess.run([uv, "sync", "--quiet"], cwd=project, env=env, check=True)
+            # Every event loop that the questions offer.
+            loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
+            env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
+            subprocess.run([uv, "pip", "install", "--quiet", *loops], env=env, check=True)
+            stamp.write_bytes(wanted)
+    return venv
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's variables, less what points at the template's own environment."""
+    unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "DJANGO_", "GRANIAN_", "UV_", "MAKE", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run(environment: Path) -> Run:
+    """Runs a program of the shared environment: `run(project, "ruff", "check")`."""
+
+    def run_program(
+        project: Path, program: str, *arguments: str, check: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [environment / "bin" / program, *arguments],
+            cwd=project,
+            env=clean_environment() | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    return run_program
+
+
+@pytest.fixture(scope="session")
+def prepared_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """A project with its database and static files, to be copied."""
+    folder = bake_into(tmp_path_factory.mktemp("prepared"))
+    variables = server_environment(folder)
+    run(folder, "python", "manage.py", "migrate", "--verbosity", "0", **variables)
+    run(folder, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, prepared_project: Path) -> Path:
+    """A project of this test's own, ready to be served."""
+    return shutil.copytree(prepared_project, tmp_path / "project")
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(environment: Path) -> Iterator[Serve]:
+    """Starts a project's server on a free port: `serve(project, LIFESPAN="optional")`."""
+    servers: list[Server] = []
+
+    def start(folder: Path, **variables: str) -> Server:
+        server = Server(environment / "bin" / "granian", folder, clean_environment(), variables)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()

@@ -1,0 +1,133 @@
+"""A real Granian server of a generated project, for tests that make requests and read its log."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from dotenv import dotenv_values
+
+SECRET_KEY = "for-tests-only-" + "0123456789" * 5
+
+# How long a condition may take to come true. Not a measure of speed: it ends a test that would
+# otherwise hang.
+PATIENCE = 60.0
+
+
+def server_environment(project: Path) -> dict[str, str]:
+    """The variables that `make run` gives a server, with a secret of the tests' own."""
+    flags = dotenv_values(project / "config" / "granian.env")
+    local = dotenv_values(project / ".env.example")
+    made = {**flags, **local, "SECRET_KEY": SECRET_KEY}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def wait_for[T](condition: Callable[[], T], what: str) -> T:
+    """Asks until the answer is true, and returns it. Fails with `what` when it never comes."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+
+
+class Server:
+    """A server process. Its log goes to a file, one JSON object a line unless LOG_FORMAT says else."""
+
+    def __init__(
+        self, granian: Path, project: Path, base: Mapping[str, str], variables: Mapping[str, str]
+    ) -> None:
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log_file = project / f"server-{self.port}.log"
+        with self.log_file.open("w") as log:
+            self.process = subprocess.Popen(
+                [granian, "--port", str(self.port), "config.asgi:application"],
+                cwd=project,
+                env={**base, **server_environment(project), **variables},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything the server has printed so far."""
+        return self.log_file.read_text()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The log's records, parsed; lines that are no JSON are left out."""
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+
+    def messages(self, logger: str) -> list[str]:
+        """What one logger has said so far."""
+        return [record["message"] for record in self.records if record["log.logger"] == logger]
+
+    def wait_for_log(self, text: str, count: int = 1) -> None:
+        """Waits until the log holds a text so many times."""
+        try:
+            wait_for(lambda: self.log.count(text) >= count or self.exited, f"{text!r} in the log")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it says:\n{self.log}") from None
+        assert self.log.count(text) >= count, f"no {text!r} (x{count}) in the log:\n{self.log}"
+
+    @property
+    def exited(self) -> bool:
+        return self.process.poll() is not None
+
+    def ready(self, workers: int = 1) -> "Server":
+        """Waits until every worker serves: on Linux a worker listens once its lifespan started."""
+        self.wait_for_log("Started worker-", workers)
+        return self
+
+    def answering(self) -> "Server":
+        """Waits until the server answers: at some levels the log does not say that it started."""
+
+        def answers() -> bool:
+            assert not self.exited, self.log
+            try:
+                return self.get("/livez").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_for(answers, "an answer")
+        return self
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.address + path, timeout=PATIENCE, **options)
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Waits for the end; returns the exit status."""
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """Sends SIGTERM, as an orchestrator does; returns the exit status."""
+        self.signal()
+        return self.wait()
+
+    def kill(self) -> None:
+        """Ends the server and its workers, whatever they do."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.process.wait()

@@ -1,0 +1,138 @@
+"""What comes out: the exact files, finished, the same every time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Bake, Run, clean_environment, questions
+
+DEFAULT_TREE = """
+.editorconfig
+.env.example
+.gitattributes
+.gitignore
+.python-version
+LICENSE
+Makefile
+README.md
+accounts/__init__.py
+accounts/admin.py
+accounts/apps.py
+accounts/migrations/0001_initial.py
+accounts/migrations/__init__.py
+accounts/models.py
+config/__init__.py
+config/asgi.py
+config/granian.env
+config/logging.json
+config/settings.py
+config/urls.py
+home/__init__.py
+home/apps.py
+home/lifespan.py
+home/static/home/home.css
+home/static/home/icon.svg
+home/templates/home/index.html
+home/urls.py
+home/views.py
+manage.py
+pyproject.toml
+serving/__init__.py
+serving/asgi.py
+serving/handler.py
+serving/lifespan.py
+serving/logs.py
+serving/probes.py
+serving/request.py
+serving/state.py
+serving/static.py
+serving/testing.py
+tests/__init__.py
+tests/conftest.py
+tests/settings.py
+tests/test_accounts.py
+tests/test_home.py
+tests/test_lifespan.py
+tests/test_logs.py
+tests/test_probes.py
+tests/test_settings.py
+""".split()
+
+
+def files(project: Path) -> dict[str, bytes]:
+    """A project's files, by path."""
+    return {
+        path.relative_to(project).as_posix(): path.read_bytes()
+        for path in project.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_default_project_is_exactly_this_tree(default_project: Path) -> None:
+    assert sorted(files(default_project)) == DEFAULT_TREE
+    assert os.access(default_project / "manage.py", os.X_OK)
+
+
+def test_nothing_is_left_unrendered(default_project: Path) -> None:
+    for path, content in files(default_project).items():
+        if "/templates/" in path:
+            continue  # Django's own templates
+        text = content.decode()
+        assert "cookiecutter" not in text, path
+        assert "{%" not in text, path
+        assert "{{" not in text, path
+        assert "\r" not in text, path
+        assert text.endswith("\n") or not text, path
+        assert not text.endswith("\n\n"), path
+
+
+def test_it_is_formatted_linted_and_typed_as_it_comes_out(default_project: Path, run: Run) -> None:
+    run(default_project, "ruff", "check", "--no-cache")
+    run(default_project, "ruff", "format", "--check", "--no-cache")
+    run(default_project, "mypy", "--cache-dir", os.devnull, ".")
+
+
+def test_the_same_answers_give_the_same_bytes(default_project: Path, bake: Bake) -> None:
+    assert files(bake()) == files(default_project)
+
+
+@pytest.mark.parametrize("license", questions()["license"])
+def test_every_license_names_the_author(bake: Bake, license: str) -> None:  # noqa: A002
+    project = bake(license=license, author_name="Zoë <O'Brien>")
+
+    text = (project / "LICENSE").read_text()
+    if license not in ("Apache-2.0", "GPL-3.0-or-later"):  # texts that name nobody
+        assert "Copyright (c) Zoë <O'Brien>" in text
+    declared = "LicenseRef-Proprietary" if license == "Proprietary" else license
+    assert f'license = "{declared}"' in (project / "pyproject.toml").read_text()
+
+
+def test_generation_calls_no_network_and_starts_nothing_but_the_hooks(tmp_path: Path) -> None:
+    """An audit hook in every Python process notes connections and processes."""
+    notes = tmp_path / "notes"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def note(event, args):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'subprocess.Popen', 'os.system',\n"
+        "                 'os.posix_spawn', 'os.exec'):\n"
+        f"        fd = os.open({str(notes)!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY)\n"
+        "        os.write(fd, f'{event} {args}\\n'.encode())\n"
+        "        os.close(fd)\n"
+        "sys.addaudithook(note)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-m", "cookiecutter", ROOT, "--no-input", "--default-config", "-o", tmp_path],
+        env=clean_environment() | {"PYTHONPATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+
+    seen = notes.read_text().splitlines()
+    hooks = [line for line in seen if line.startswith("subprocess.Popen") and ".py" in line]
+    assert len(hooks) == 2
+    assert [
+        line for line in seen if line not in hooks and not line.startswith("os.posix_spawn")
+    ] == []

@@ -1,0 +1,84 @@
+"""The hooks, and what a user sees of a refusal."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, bake_into
+
+CLI = Path(sys.executable).parent / "cookiecutter"
+
+
+def generate(folder: Path, *answers: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the command as a user does."""
+    return subprocess.run(
+        [CLI, ROOT, "--no-input", "--default-config", "--output-dir", folder, *answers],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("project_slug=My_Shop", ["project_slug", "'My_Shop'", "try 'my-shop'"]),
+        ("workers=99", ["workers", "'99'", "from 1 to 64", "try '1'"]),
+        ("domain_name=https://tea.example", ["domain_name", "'https://tea.example'", "'example.com'"]),
+        ("project_name=", ["project_name", "''", "is empty"]),
+    ],
+)  # fmt: skip
+def test_a_bad_answer_is_one_line_and_leaves_nothing(
+    tmp_path: Path, answer: str, words: list[str]
+) -> None:
+    run = generate(tmp_path, answer)
+
+    assert run.returncode == 1
+    (line,) = (run.stdout + run.stderr).strip().splitlines()
+    assert all(word in line for word in words), line
+    assert not list(tmp_path.iterdir())
+
+
+def test_answers_that_were_never_checked_are_refused_all_at_once(tmp_path: Path) -> None:
+    """A replay skips the questions, and so the checks behind them."""
+    bake_into(tmp_path)
+    replay = tmp_path / "r" / f"{ROOT.name}.json"
+    answers = json.loads(replay.read_text())
+    answers["cookiecutter"].update(project_slug="bad_slug", workers="0")
+    replay.write_text(json.dumps(answers))
+    out = tmp_path / "out"
+
+    run = subprocess.run(
+        [CLI, ROOT, "--replay-file", replay, "--default-config", "--output-dir", out],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 1
+    assert "project_slug: 'bad_slug'" in run.stderr + run.stdout
+    assert "workers: '0'" in run.stderr + run.stdout
+    assert not list(out.iterdir())
+
+
+def test_the_end_says_what_to_do_next(tmp_path: Path) -> None:
+    run = generate(tmp_path, "project_name=Café “Zoë”")
+
+    assert run.returncode == 0
+    assert "cd cafe-zoe" in run.stdout
+    assert "make setup run" in run.stdout
+
+
+def test_hooks_hold_no_rule_of_their_own_and_reach_for_nothing() -> None:
+    hooks = sorted((ROOT / "hooks").glob("*.py"))
+    assert [hook.name for hook in hooks] == ["post_gen_project.py", "pre_gen_project.py"]
+    for hook in hooks:
+        source = hook.read_text(encoding="utf-8")
+        assert len(source.splitlines()) < 50
+        for word in ("subprocess", "urllib", "socket", "random", "datetime", "import re"):
+            assert word not in source, f"{hook.name} uses {word}"

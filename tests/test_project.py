@@ -1,0 +1,131 @@
+"""A generated project by itself: its tests, its settings, its Make targets, its secrets."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Bake, Run, clean_environment
+from tests.server import server_environment
+
+
+def test_its_own_tests_pass(bake: Bake, run: Run) -> None:
+    done = run(bake(), "pytest", "-p", "no:cacheprovider")
+    assert re.search(r"\d+ passed", done.stdout)
+
+
+def test_djangos_deployment_check_is_clean_with_production_variables(bake: Bake, run: Run) -> None:
+    check = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    done = run(bake(), "python", *check, SECRET_KEY="0123456789abcdef" * 4)
+    assert "no issues (2 silenced)" in done.stdout + done.stderr
+
+
+def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
+    project = bake()
+    make = ["make", "-C", str(project), f"UV={ROOT / '.venv/bin/uv'}", ".env"]
+    variables = clean_environment() | {
+        "UV_PROJECT_ENVIRONMENT": str(environment),
+        "UV_NO_SYNC": "1",
+    }
+    subprocess.run(make, env=variables, check=True, capture_output=True)
+    found = re.search(r"^SECRET_KEY=(\S{50,})$", (project / ".env").read_text(), re.MULTILINE)
+    assert found, "`make .env` makes a fresh secret"
+    assert (project / ".env").stat().st_mode & 0o077 == 0, "others can read the secret"
+    for name in (".env.production", "db.sqlite3", "db.sqlite3-wal"):
+        (project / name).write_text(f"SECRET_KEY={found[1]}")
+
+    git = ["git", "-C", str(project), "-c", "init.defaultBranch=main"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    staged = subprocess.run(
+        [*git, "diff", "--cached"], check=True, capture_output=True, text=True
+    ).stdout
+
+    assert "+++ b/manage.py" in staged
+    assert found[1] not in staged
+    assert "sqlite3-wal" not in re.sub(r"^\+\*.*$", "", staged, flags=re.MULTILINE)
+
+
+def test_every_make_target_has_help_and_the_bare_command_prints_it(default_project: Path) -> None:
+    for folder in (default_project, ROOT):
+        makefile = (folder / "Makefile").read_text()
+        targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+        assert targets
+        shown = subprocess.run(
+            ["make", "-C", folder, "--no-print-directory"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert [line.split()[0] for line in shown.splitlines()] == targets[1].split()
+
+
+def test_the_readme_names_every_make_target(default_project: Path) -> None:
+    for folder in (default_project, ROOT):
+        readme = (folder / "README.md").read_text()
+        makefile = (folder / "Makefile").read_text()
+        for target in re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE):
+            assert target == "help" or f"make {target}" in readme, target
+
+
+def test_the_answers_arrive_where_they_act(bake: Bake) -> None:
+    project = bake(
+        project_name='Say "Tea" \\ & {{ "<b>" }}',
+        python_version="3.12",
+        lifespan_mode="disabled",
+        log_level="error",
+        log_format="console",
+        access_log="no",
+        workers="3",
+        event_loop="rloop",
+    )
+
+    assert (project / ".python-version").read_text() == "3.12\n"
+    variables = server_environment(project)
+    assert variables["GRANIAN_INTERFACE"] == "asginl"
+    assert variables["LIFESPAN"] == "disabled"
+    assert variables["GRANIAN_LOG_LEVEL"] == "error"
+    assert variables["LOG_FORMAT"] == "console"
+    assert variables["GRANIAN_LOG_ACCESS_ENABLED"] == "false"
+    assert variables["GRANIAN_WORKERS"] == "3"
+    assert variables["GRANIAN_LOOP"] == "rloop"
+    dependencies = tomllib.loads((project / "pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    assert "granian[rloop]>=2.8.7,<3" in dependencies
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])
+def test_make_setup_installs_what_the_event_loop_needs(bake: Bake, loop: str) -> None:
+    dependencies = tomllib.loads((bake(event_loop=loop) / "pyproject.toml").read_text())
+    granian = [line for line in dependencies["project"]["dependencies"] if "granian" in line]
+    assert granian == ["granian>=2.8.7,<3" if loop == "asyncio" else f"granian[{loop}]>=2.8.7,<3"]
+
+
+def test_the_shell_wins_over_env_and_env_over_the_flags(bake: Bake, environment: Path) -> None:
+    """The order that the Makefile and config/granian.env promise."""
+    project = bake()
+    (project / ".env").write_text("GRANIAN_WORKERS=2\nGRANIAN_LOG_LEVEL=error\n")
+    command = "UV run --env-file config/granian.env --env-file .env printenv"
+    command = command.replace("UV", str(ROOT / ".venv/bin/uv"))
+    assert "run --env-file config/granian.env --env-file .env" in (project / "Makefile").read_text()
+
+    shown = subprocess.run(
+        command.split(),
+        cwd=project,
+        env=clean_environment()
+        | {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_NO_SYNC": "1"}
+        | {"GRANIAN_LOG_LEVEL": "debug"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert shown.stderr == ""
+    assert {"GRANIAN_WORKERS=2", "GRANIAN_LOG_LEVEL=debug", "GRANIAN_HTTP=1"} <= set(
+        shown.stdout.splitlines()
+    )
+    shutil.rmtree(project)

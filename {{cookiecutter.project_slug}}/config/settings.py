@@ -1,0 +1,155 @@
+"""Settings, read from the environment: .env.example and config/granian.env describe the variables.
+
+A value that is missing or wrong stops the start, with all such values listed at once.
+https://docs.djangoproject.com/en/6.1/ref/settings/
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+from environs import Env, EnvValidationError, validate
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
+
+env = Env(eager=False)  # collects the problems; `env.seal()` at the end reports them
+
+# Security: closed unless a variable opens it
+
+DEBUG = env.bool("DEBUG", False)
+if DEBUG:
+    SECRET_KEY = env.str("SECRET_KEY", "insecure-and-for-debugging-only")
+else:
+    SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=50))
+DOMAIN_NAMES = [
+    "{{ cookiecutter.domain_name }}",
+]
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", DOMAIN_NAMES)
+CSRF_TRUSTED_ORIGINS: list[str] = env.list(
+    "CSRF_TRUSTED_ORIGINS", [f"https://{name}" for name in DOMAIN_NAMES]
+)
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
+SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("SECURE_HSTS_SECONDS", 365 * 24 * 60 * 60)
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+SECURE_CSP = {"default-src": [CSP.SELF], "frame-ancestors": [CSP.NONE], "form-action": [CSP.SELF]}
+
+# HSTS for subdomains and for browsers' preload lists are promises about hosts beyond this project.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# Applications
+
+INSTALLED_APPS = [
+    "home",
+    "accounts",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Data
+
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# Language and time
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# Static files: hashed names, compressed by `collectstatic`, served in front of Django
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# Serving: what an app's `lifespan.py` may cost, in seconds; see serving/lifespan.py
+
+LIFESPAN = env.str(
+    "LIFESPAN", "required", validate=validate.OneOf(["required", "optional", "disabled"])
+)
+LIFESPAN_STARTUP_TIMEOUT = env.float(
+    "LIFESPAN_STARTUP_TIMEOUT", 30.0, validate=validate.Range(min=0, min_inclusive=False)
+)
+LIFESPAN_SHUTDOWN_TIMEOUT = env.float(
+    "LIFESPAN_SHUTDOWN_TIMEOUT", 5.0, validate=validate.Range(min=0, min_inclusive=False)
+)
+
+# Logging: the file that Granian reads too, at the level that Granian has
+
+LOG_LEVEL = env.str(
+    "GRANIAN_LOG_LEVEL",
+    "info",
+    validate=validate.OneOf(["critical", "error", "warning", "info", "debug"]),
+)
+LOG_FORMAT = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["json", "console"]))
+LOGGING: dict[str, Any] = json.loads((BASE_DIR / "config" / "logging.json").read_bytes())
+for logger in (LOGGING["root"], LOGGING["loggers"]["_granian"]):
+    logger["level"] = (LOG_LEVEL or "info").upper()
+
+# The end: nothing starts with a value that is missing or wrong
+
+SECRETS = {"SECRET_KEY", "DATABASE_URL"}
+MENDS = {
+    "SECRET_KEY": "`make secret` prints one.",
+    "DATABASE_URL": "For example sqlite:///db.sqlite3",
+}
+
+try:
+    env.seal()
+except EnvValidationError as error:
+    lines = ["The environment holds values that are missing or wrong:"]
+    for name, reasons in cast("dict[str, list[str]]", error.error_messages).items():
+        value = "" if name in SECRETS or name not in os.environ else f"={os.environ[name]!r}"
+        lines.append(f"  {name}{value}: {' '.join([*reasons, MENDS.get(name, '')])}".rstrip())
+    raise ImproperlyConfigured("\n".join(lines)) from None

@@ -1,0 +1,9 @@
+"""Addresses. /livez and /readyz are answered before Django: see serving/probes.py."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("home.urls")),
+    path("admin/", admin.site.urls),
+]

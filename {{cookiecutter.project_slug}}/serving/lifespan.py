@@ -1,0 +1,311 @@
+"""The ASGI lifespan: what the apps open before the first request and close after the last.
+
+An app's `lifespan.py` defines `lifespan()`, an async context manager that yields a mapping; its
+items become attributes of `request.state`:
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[dict[str, object]]:
+        async with AsyncClient() as client:
+            yield {"client": client}
+
+Specification: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
+from keyword import iskeyword
+from typing import Any, Self
+
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+
+from serving.asgi import ASGIApp, Receive, Scope, Send
+from serving.state import ORIGIN, State
+
+logger = logging.getLogger(__name__)
+
+# What contextlib says of a generator, in words that name the mistake.
+GENERATOR_MISTAKES = {
+    "generator didn't yield": "lifespan() never yields; it must yield once, a mapping",
+    "generator didn't stop": "lifespan() yields twice; it must yield once",
+    "generator didn't stop after athrow()": "lifespan() yields twice; it must yield once",
+}
+
+
+class LifespanError(Exception):
+    """An app's lifespan failed. The message names the app; the cause is what it raised, if it did."""
+
+
+class Lifespan:
+    """ASGI middleware that answers the `lifespan` scope and passes everything else on untouched.
+
+    `required`: whether a failed startup ends the server, or is logged and served without.
+    `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take.
+    `enabled`: whether the apps' lifespans run at all; the server gets its answer either way.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        required: bool,
+        startup_timeout: float,
+        shutdown_timeout: float,
+        enabled: bool = True,
+    ) -> None:
+        self.app = app
+        self.required = required
+        self.startup_timeout = startup_timeout
+        self.shutdown_timeout = shutdown_timeout
+        self.enabled = enabled
+        self.mode = "LIFESPAN=disabled"
+        self.problem: str | None = "no lifespan runs, since LIFESPAN=disabled"
+        if enabled:
+            self.mode = "LIFESPAN=required" if required else "LIFESPAN=optional"
+            self.problem = None
+
+    # Servers ask whether they are given a coroutine function. This one hands on the coroutine of the
+    # application itself, so a request pays for no coroutine of its own.
+    @inspect.markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["type"] == "lifespan":
+            return self._run(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The protocol, in the one task that the server gives it."""
+        state: dict[str, Any] = scope.setdefault("state", {})
+        resources = Resources(
+            startup_timeout=self.startup_timeout, shutdown_timeout=self.shutdown_timeout
+        )
+        await receive()  # lifespan.startup
+        try:
+            if self.enabled:
+                await resources.enter()
+        except LifespanError as error:
+            self.problem = f"startup failed: {error}"
+            if self.required:
+                logger.error("startup failed: %s", error, exc_info=error.__cause__)
+                await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
+                return
+            logger.warning(
+                "startup failed: %s; serving without the apps' state (LIFESPAN=optional)",
+                error,
+                exc_info=error.__cause__ if logger.isEnabledFor(logging.DEBUG) else None,
+            )
+        state.update(resources.items, **{ORIGIN: self})
+        await send({"type": "lifespan.startup.complete"})
+
+        try:
+            await receive()  # lifespan.shutdown
+            failures = await resources.leave()
+        except asyncio.CancelledError:
+            # The server cancelled, or a task group that an app holds open, one of whose tasks failed.
+            failures = await resources.leave()
+            if cancel_requested():
+                raise
+            self.problem = f"ended while serving: {'; '.join(failures)}"
+            logger.critical("%s", self.problem)
+            state.clear()
+            state[ORIGIN] = self
+            await receive()  # lifespan.shutdown
+        if failures:
+            await send({"type": "lifespan.shutdown.failed", "message": ""})  # each is logged
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+class Resources:
+    """What the apps' lifespans opened.
+
+    They are entered in the order of INSTALLED_APPS and left in reverse, all in one task, so that
+    cancel scopes and task groups work. `startup_timeout` and `shutdown_timeout` are in seconds.
+
+    A server's `Lifespan` drives it; a command, a script or a shell uses it as a context manager:
+
+        async with Resources() as resources:
+            await resources.state.client.get(...)
+
+        with Resources() as resources:
+            resources.run(resources.state.client.get(...))
+    """
+
+    mode = "outside a server"
+    problem: str | None = None
+
+    def __init__(self, *, startup_timeout: float = 30.0, shutdown_timeout: float = 5.0) -> None:
+        self.startup_timeout = startup_timeout
+        self.shutdown_timeout = shutdown_timeout
+        self.items: dict[str, Any] = {}
+        self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
+
+    @property
+    def state(self) -> Any:
+        """What the apps yielded, as attributes; see `State`."""
+        return State({**self.items, ORIGIN: self})
+
+    async def enter(self) -> None:
+        """Enters every app's lifespan. Raises LifespanError, having left those it had entered."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.startup_timeout
+        owners: dict[str, str] = {}
+        for app in apps_with_lifespan():
+            began = clock()
+            try:
+                async with asyncio.timeout_at(deadline) as timeout:
+                    context = open_context(app)
+                    items = await context.__aenter__()
+                    self._entered.append((app, context))
+                self.items.update(checked(app, items, owners))
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
+                await self.leave()
+                if isinstance(error, asyncio.CancelledError) and cancel_requested():
+                    raise
+                if timeout.expired():
+                    raise LifespanError(
+                        f"{app}: not started after {self.startup_timeout:g} s"
+                        " (LIFESPAN_STARTUP_TIMEOUT)"
+                    ) from error
+                raise LifespanError(f"{app}: {reason(error)}") from error
+            logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
+
+    async def leave(self) -> list[str]:
+        """Leaves what was entered. What fails to is logged and returned; the others are still left."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.shutdown_timeout
+        failures = []
+        cancelled = None
+        while self._entered:
+            app, context = self._entered.pop()
+            began = clock()
+            # Half of what is left, the last one all: an app that hangs leaves time for the others.
+            share = (deadline - began) / (2 if self._entered else 1)
+            try:
+                async with asyncio.timeout(share) as timeout:
+                    # As on an ordinary end, whatever the reason: code behind a bare `yield` runs too.
+                    await context.__aexit__(None, None, None)
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and cancel_requested():
+                    cancelled = error
+                why = f"not stopped after {share:.3g} s" if timeout.expired() else reason(error)
+                failures.append(f"{app}: {why}")
+                logger.exception("shutdown failed: %s: %s", app, why)
+            else:
+                logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
+        self.items.clear()
+        if cancelled and cancel_requested():
+            raise cancelled
+        return failures
+
+    async def __aenter__(self) -> Self:
+        await self.enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
+        try:
+            self._runner.run(self._start())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._runner:
+            self._runner.run(self._stop())
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """In the sync form: runs a coroutine on the event loop that the resources were opened on."""
+        return self._runner.run(coroutine)
+
+    async def _start(self) -> None:
+        """Opens the resources in a task that lives until `_stop`: it must leave them as well."""
+        self._stopping = asyncio.Event()
+        started = asyncio.Event()
+
+        async def hold() -> None:
+            async with self:
+                started.set()
+                await self._stopping.wait()
+
+        self._holder = asyncio.create_task(hold())
+        waiter = asyncio.create_task(started.wait())
+        await asyncio.wait({self._holder, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if not started.is_set():
+            waiter.cancel()
+            await self._holder  # raises what went wrong
+
+    async def _stop(self) -> None:
+        self._stopping.set()
+        await self._holder
+
+
+def apps_with_lifespan() -> list[str]:
+    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS."""
+    return [
+        config.name
+        for config in apps.get_app_configs()
+        if config.module is not None and module_has_submodule(config.module, "lifespan")
+    ]
+
+
+def open_context(app: str) -> AbstractAsyncContextManager[object]:
+    """What the app's `lifespan()` returns. Raises LifespanError if it can't be entered."""
+    lifespan = getattr(import_module(f"{app}.lifespan"), "lifespan", None)
+    if not callable(lifespan):
+        raise LifespanError(
+            "lifespan.py defines no function `lifespan`; write `@asynccontextmanager` and"
+            " `async def lifespan()`"
+        )
+    context = lifespan()
+    if isinstance(context, AbstractAsyncContextManager):
+        return context
+    if inspect.iscoroutine(context):
+        context.close()  # or Python warns that it was never awaited
+    raise LifespanError(
+        f"lifespan() returns a {type(context).__name__} and no async context manager; write"
+        " `@asynccontextmanager` above `async def lifespan()`, and `yield` a mapping in it"
+    )
+
+
+def checked(app: str, items: object, owners: dict[str, str]) -> Mapping[str, Any]:
+    """What an app yielded, noted in `owners`. Raises LifespanError if it can't become attributes."""
+    if not isinstance(items, Mapping):
+        raise LifespanError(
+            f"lifespan() yields {type(items).__name__} and no mapping; yield a dict, an empty one if"
+            " there is nothing to share"
+        )
+    for name in items:
+        if not (isinstance(name, str) and name.isidentifier()) or iskeyword(name) or name[0] == "_":
+            raise LifespanError(f"lifespan() yields the name {name!r}, which can't be an attribute")
+        if name in owners:
+            raise LifespanError(f"lifespan() yields {name!r}, as {owners[name]} does; rename one")
+        owners[name] = app
+    return items
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, LifespanError):
+        return text
+    if isinstance(error, RuntimeError) and text in GENERATOR_MISTAKES:
+        return GENERATOR_MISTAKES[text]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def cancel_requested() -> bool:
+    """Whether someone asked for this task to be cancelled, and nobody took it back."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

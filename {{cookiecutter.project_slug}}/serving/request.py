@@ -1,0 +1,17 @@
+"""What a view gets: Django's request, with the lifespan's state."""
+
+from functools import cached_property
+from typing import cast
+
+from django.core.handlers.asgi import ASGIRequest
+
+from serving.state import State
+
+
+class Request[S](ASGIRequest):
+    """The request of every view. `Request[HomeState]` tells an editor what `request.state` holds."""
+
+    @cached_property
+    def state(self) -> S:
+        """What the apps' lifespans yielded, as attributes; see `serving.state.State`."""
+        return cast(S, State(self.scope.get("state") or {}))

@@ -1,0 +1,82 @@
+"""/livez and /readyz of the project's own ASGI application, without a server."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from config.asgi import application
+from serving.probes import Probes
+from serving.state import ORIGIN
+
+STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None)}
+
+
+def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tuple[int, Any]:
+    """Asks an ASGI application: its status and its JSON."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "headers": [],
+        "query_string": b"",
+        "client": ("203.0.113.1", 0),
+        "state": state,
+    }
+    asyncio.run(app(scope, receive, send))
+    body = sent[1]["body"]
+    return sent[0]["status"], json.loads(body) if body else None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_a_healthy_server_is_alive_and_ready(path: str) -> None:
+    assert get(application, path, STARTED) == (200, {"status": "ok"})
+    assert get(application, path, STARTED, "HEAD") == (200, None)
+
+
+@pytest.mark.django_db
+def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
+    app = Probes(application, lifespan_required=True)
+
+    status, answer = get(app, "/readyz", {})
+
+    assert status == 503
+    assert "this server ran no lifespan" in answer["problems"]["lifespan"]
+    assert get(app, "/livez", {})[0] == 200
+
+
+def test_a_lifespan_that_ended_asks_for_a_restart() -> None:
+    ended = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem="ended while serving: home")}
+    app = Probes(application, lifespan_required=True)
+
+    assert get(app, "/livez", ended) == (
+        503,
+        {"status": "unavailable", "problems": {"lifespan": "ended while serving: home"}},
+    )
+
+
+def test_a_database_that_fails_is_named_without_what_the_driver_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConnectionError("password hunter2 is wrong")
+
+    monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.cursor", fail)
+    app = Probes(application, lifespan_required=False)
+
+    status, answer = get(app, "/readyz", {})
+
+    assert status == 503
+    assert answer["problems"] == {"database": "default: ConnectionError; the log says more"}
+    assert get(app, "/livez", {})[0] == 200

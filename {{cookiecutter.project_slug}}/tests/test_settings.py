@@ -1,0 +1,56 @@
+"""The settings refuse what is missing or wrong, all of it at once, and show no secret."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def load_settings(**variables: str) -> subprocess.CompletedProcess[str]:
+    """Imports the settings in a process of its own, with these variables and no other of ours."""
+    environment = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", "import config.settings"],
+        cwd=ROOT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    run = load_settings(
+        DATABASE_URL="nosuch://ada:hunter2@db/shop", LIFESPAN="on", LIFESPAN_STARTUP_TIMEOUT="soon"
+    )
+
+    assert run.returncode == 1
+    assert "SECRET_KEY: Environment variable not set." in run.stderr
+    assert "DATABASE_URL: Not a valid database URL." in run.stderr
+    assert "LIFESPAN='on': Must be one of: required, optional, disabled." in run.stderr
+    assert "LIFESPAN_STARTUP_TIMEOUT='soon': Not a valid number." in run.stderr
+    assert "hunter2" not in run.stderr
+
+
+def test_a_short_secret_is_refused_outside_debug() -> None:
+    assert "SECRET_KEY: Shorter than minimum length 50" in load_settings(SECRET_KEY="short").stderr
+    assert load_settings(SECRET_KEY="short", DEBUG="true").returncode == 0
+
+
+def test_debug_needs_nothing_and_is_off_unless_said() -> None:
+    assert load_settings(DEBUG="true").returncode == 0
+    assert load_settings().returncode == 1
+
+
+def test_production_passes_djangos_own_check() -> None:
+    run = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SECRET_KEY": "0123456789abcdef" * 4},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
