@@ -61,7 +61,8 @@ def environment(default_project: Path) -> Path:
     BUILD.mkdir(exist_ok=True)
     with FileLock(BUILD / "environment.lock"):
         stamp = venv / "pyproject.toml"
-        wanted = (default_project / "pyproject.toml").read_bytes()
+        own = ROOT / "pyproject.toml"
+        wanted = (default_project / "pyproject.toml").read_bytes() + own.read_bytes()
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / "environment-project"
@@ -74,7 +75,8 @@ def environment(default_project: Path) -> Path:
             # Every event loop that the questions offer.
             loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-            subprocess.run([uv, "pip", "install", "--quiet", *loops], env=env, check=True)
+            install = [uv, "pip", "install", "--quiet", "--group", f"{own}:inside", *loops]
+            subprocess.run(install, env=env, check=True)
             stamp.write_bytes(wanted)
     return venv
 
@@ -133,8 +135,9 @@ def serve(environment: Path) -> Iterator[Serve]:
     """Starts a project's server on a free port: `serve(project, LIFESPAN="optional")`."""
     servers: list[Server] = []
 
-    def start(folder: Path, **variables: str) -> Server:
-        server = Server(environment / "bin" / "granian", folder, clean_environment(), variables)
+    def start(folder: Path, command: str | None = None, **variables: str) -> Server:
+        options = {"command": command} if command else {}
+        server = Server(environment / "bin", folder, clean_environment(), variables, **options)
         servers.append(server)
         return server
 

@@ -113,17 +113,16 @@ STORAGES = {
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# Serving: what an app's `lifespan.py` may cost, in seconds; see serving/lifespan.py
+# Serving, in seconds: what the apps' lifespans may take, and what open responses may after the
+# order to stop. The last two fit into GRANIAN_WORKERS_KILL_TIMEOUT; see config/granian.env.
 
 LIFESPAN = env.str(
     "LIFESPAN", "required", validate=validate.OneOf(["required", "optional", "disabled"])
 )
-LIFESPAN_STARTUP_TIMEOUT = env.float(
-    "LIFESPAN_STARTUP_TIMEOUT", 30.0, validate=validate.Range(min=0, min_inclusive=False)
-)
-LIFESPAN_SHUTDOWN_TIMEOUT = env.float(
-    "LIFESPAN_SHUTDOWN_TIMEOUT", 5.0, validate=validate.Range(min=0, min_inclusive=False)
-)
+POSITIVE = validate.Range(min=0, min_inclusive=False)
+LIFESPAN_STARTUP_TIMEOUT = env.float("LIFESPAN_STARTUP_TIMEOUT", 30.0, validate=POSITIVE)
+LIFESPAN_SHUTDOWN_TIMEOUT = env.float("LIFESPAN_SHUTDOWN_TIMEOUT", 5.0, validate=POSITIVE)
+DRAIN_TIMEOUT = env.float("DRAIN_TIMEOUT", 15.0, validate=POSITIVE)
 
 # Logging: the file that Granian reads too, at the level that Granian has
 

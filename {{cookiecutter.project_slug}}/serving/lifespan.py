@@ -14,8 +14,17 @@ Specification: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
 import asyncio
 import inspect
 import logging
-from collections.abc import Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+)
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any, Self
@@ -24,6 +33,7 @@ from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
 from serving.asgi import ASGIApp, Receive, Scope, Send
+from serving.drain import stopping
 from serving.state import ORIGIN, State
 
 logger = logging.getLogger(__name__)
@@ -80,31 +90,63 @@ class Lifespan:
         """The protocol, in the one task that the server gives it."""
         state: dict[str, Any] = scope.setdefault("state", {})
         resources = Resources(
-            startup_timeout=self.startup_timeout, shutdown_timeout=self.shutdown_timeout
+            startup_timeout=self.startup_timeout,
+            shutdown_timeout=self.shutdown_timeout,
+            guard=ended_if_blocked,
         )
         await receive()  # lifespan.startup
+        stopping.listen()
         try:
-            if self.enabled:
-                await resources.enter()
+            if not await self._started(resources):
+                await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
+                return
+            state.update(resources.items, **{ORIGIN: self})
+            await send({"type": "lifespan.startup.complete"})
+
+            failures = await self._served(resources, receive, state)
+            outcome = "failed" if failures else "complete"
+            await send({"type": f"lifespan.shutdown.{outcome}"})
+        finally:
+            stopping.stop_listening()
+
+    async def _started(self, resources: "Resources") -> bool:
+        """Enters the lifespans; whether the server is to go on."""
+        if not self.enabled:
+            return True
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        stopping.call(task.cancel)
+        try:
+            await resources.enter()
+        except asyncio.CancelledError:
+            if not stopping.is_set():
+                raise
+            while task.uncancel():
+                pass
+            logger.warning("startup given up: the server was told to stop")
+            return False
         except LifespanError as error:
             self.problem = f"startup failed: {error}"
             if self.required:
-                logger.error("startup failed: %s", error, exc_info=error.__cause__)
-                await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
-                return
+                logger.error("%s", self.problem, exc_info=error.__cause__)
+                return False
             logger.warning(
-                "startup failed: %s; serving without the apps' state (LIFESPAN=optional)",
-                error,
+                "%s; serving without the apps' state (LIFESPAN=optional)",
+                self.problem,
                 exc_info=error.__cause__ if logger.isEnabledFor(logging.DEBUG) else None,
             )
-        state.update(resources.items, **{ORIGIN: self})
-        await send({"type": "lifespan.startup.complete"})
+        finally:
+            stopping.forget(task.cancel)
+        return True
 
+    async def _served(
+        self, resources: "Resources", receive: Receive, state: dict[str, Any]
+    ) -> list[str]:
+        """Waits for the shutdown and leaves the lifespans; returns what failed to be left."""
         try:
             await receive()  # lifespan.shutdown
-            failures = await resources.leave()
         except asyncio.CancelledError:
-            # The server cancelled, or a task group that an app holds open, one of whose tasks failed.
+            # By the server, or by a task group that an app holds open, one of whose tasks failed.
             failures = await resources.leave()
             if cancel_requested():
                 raise
@@ -113,10 +155,8 @@ class Lifespan:
             state.clear()
             state[ORIGIN] = self
             await receive()  # lifespan.shutdown
-        if failures:
-            await send({"type": "lifespan.shutdown.failed", "message": ""})  # each is logged
-        else:
-            await send({"type": "lifespan.shutdown.complete"})
+            return failures
+        return await resources.leave()
 
 
 class Resources:
@@ -137,9 +177,17 @@ class Resources:
     mode = "outside a server"
     problem: str | None = None
 
-    def __init__(self, *, startup_timeout: float = 30.0, shutdown_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        startup_timeout: float = 30.0,
+        shutdown_timeout: float = 5.0,
+        guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
+        self.at_work = "no app"  # the app that is entered or left
+        self._guard = guard or (lambda resources, seconds: nullcontext())
         self.items: dict[str, Any] = {}
         self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
 
@@ -155,19 +203,24 @@ class Resources:
         owners: dict[str, str] = {}
         for app in apps_with_lifespan():
             began = clock()
+            self.at_work = app
             try:
-                async with asyncio.timeout_at(deadline) as timeout:
-                    context = open_context(app)
-                    items = await context.__aenter__()
-                    self._entered.append((app, context))
+                with self._guard(self, deadline - began):
+                    async with asyncio.timeout_at(deadline):
+                        context = open_context(app)
+                        items = await context.__aenter__()
+                        self._entered.append((app, context))
+                if clock() >= deadline:  # code that blocked, or took no cancellation for an answer
+                    raise TimeoutError
                 self.items.update(checked(app, items, owners))
             except GeneratorExit:
                 raise
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
+                late = clock() >= deadline
                 await self.leave()
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
-                if timeout.expired():
+                if late:
                     raise LifespanError(
                         f"{app}: not started after {self.startup_timeout:g} s"
                         " (LIFESPAN_STARTUP_TIMEOUT)"
@@ -184,12 +237,15 @@ class Resources:
         while self._entered:
             app, context = self._entered.pop()
             began = clock()
+            self.at_work = app
             # Half of what is left, the last one all: an app that hangs leaves time for the others.
             share = (deadline - began) / (2 if self._entered else 1)
             try:
-                async with asyncio.timeout(share) as timeout:
-                    # As on an ordinary end, whatever the reason: code behind a bare `yield` runs too.
-                    await context.__aexit__(None, None, None)
+                with self._guard(self, deadline - began):
+                    async with asyncio.timeout(share) as timeout:
+                        # As on an ordinary end, whatever the reason: so code behind a bare `yield`
+                        # runs, too.
+                        await context.__aexit__(None, None, None)
             except GeneratorExit:
                 raise
             except BaseException as error:
@@ -249,6 +305,33 @@ class Resources:
     async def _stop(self) -> None:
         self._stopping.set()
         await self._holder
+
+
+@contextmanager
+def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
+    """Ends the process, status 1, when the body outlasts its `seconds` by half a second.
+
+    Code that blocks the event loop can't be cancelled, and keeps every timeout on it from firing.
+    """
+    thread = threading.get_ident()
+
+    def end() -> None:
+        stack = traceback.format_stack(sys._current_frames()[thread])
+        logger.critical(
+            "%s: blocks the event loop; the process ends. It stands at\n%s",
+            resources.at_work,
+            "".join(stack),
+        )
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(max(seconds, 0) + 0.5, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def apps_with_lifespan() -> list[str]:

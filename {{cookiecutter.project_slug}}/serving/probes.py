@@ -18,6 +18,7 @@ from typing import Any
 from django.db import connections
 
 from serving.asgi import ASGIApp, Receive, Scope, Send
+from serving.drain import stopping
 from serving.state import ORIGIN, Origin
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Probes:
         ready = scope["path"] == "/readyz"
         found = {"lifespan": self._lifespan_problem(state.get(ORIGIN), ready=ready)}
         if ready:
+            found["stopping"] = "the server was told to stop" if stopping.is_set() else None
             found["database"] = await self._database_problem()
         problems = {part: problem for part, problem in found.items() if problem}
         body = {"status": "unavailable", "problems": problems} if problems else {"status": "ok"}
