@@ -9,21 +9,21 @@ DEMO := build/demo/my-project
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv  ## generate a project with the defaults and serve it [PORT=, LOG_LEVEL=, LIFESPAN=]
+demo: .venv/.synced  ## generate a project with the defaults and serve it [PORT=, LOG_LEVEL=, LIFESPAN=]
 	rm -rf build/demo
 	.venv/bin/cookiecutter . --no-input --output-dir build/demo
 	@echo "The project will answer on http://127.0.0.1:$(or $(PORT),8000)/ (Ctrl-C stops it)"
 	$(MAKE) -C $(DEMO) setup run UV="$(abspath .venv/bin/uv)"
 
-test: .venv  ## run the tests of the template
+test: .venv/.synced  ## run the tests of the template
 	.venv/bin/pytest
 
-lint: .venv  ## check style and types of the template's own code
+lint: .venv/.synced  ## check style and types of the template's own code
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-format: .venv  ## mend the style of the template's own code
+format: .venv/.synced  ## mend the style of the template's own code
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
@@ -31,9 +31,9 @@ clean:  ## remove environments, caches and generated projects
 	rm -rf .venv .tools build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv: pyproject.toml $(UV)
+.venv/.synced: pyproject.toml $(UV)
 	$(UV) sync --quiet
-	@touch .venv
+	@touch $@
 
 # From the home folder, since .python-version may name a version that uv has yet to fetch.
 .tools/bin/uv:

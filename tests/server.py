@@ -60,7 +60,7 @@ class Server:
         self.port = free_port()
         program, *arguments = command.format(port=self.port).split()
         self.address = f"http://127.0.0.1:{self.port}"
-        self.log_file = project / f"server-{self.port}.log"
+        self.log_file = project.parent / f"server-{self.port}.log"
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
                 [programs / program, *arguments],

@@ -42,6 +42,7 @@ manage.py
 pyproject.toml
 serving/__init__.py
 serving/asgi.py
+serving/drain.py
 serving/handler.py
 serving/lifespan.py
 serving/logs.py

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import Serve
@@ -158,6 +159,8 @@ def test_wrong_variables_stop_the_server_with_all_of_them_named(
     assert "DATABASE_URL: Not a valid database URL." in server.log
     assert "LIFESPAN='on': Must be one of: required, optional, disabled." in server.log
     assert "hunter2" not in server.log
+    assert "Traceback" not in server.log
+    assert len(server.records) == len(server.log.splitlines()), "every line is JSON"
 
 
 def test_the_console_format_and_no_access_log(project: Path, serve: Serve) -> None:
@@ -215,3 +218,37 @@ def test_a_websocket_is_refused_without_a_traceback(project: Path, serve: Serve)
     )
     assert server.stop() == 0
     assert "Traceback" not in server.log
+
+
+def test_dev_reloads_on_an_edit_and_not_on_a_write_to_the_database(
+    project: Path, serve: Serve, environment: Path
+) -> None:
+    """`make dev`, driven: its own variables, a login (which writes), an edit, a mistake and its mend."""
+    makefile = (project / "Makefile").read_text()
+    variables = dict(re.findall(r"\b(GRANIAN_RELOAD\w*|DEBUG|LOG_FORMAT)=('[^']*'|\S+)", makefile))
+    assert variables.keys() >= {"GRANIAN_RELOAD", "DEBUG", "GRANIAN_RELOAD_IGNORE_PATTERNS"}
+    dev = {name: value.strip("'") for name, value in variables.items()} | {"LOG_FORMAT": "json"}
+    server = serve(project, **dev).ready()
+    with httpx.Client(base_url=server.address, timeout=60) as client:
+        first = client.get("/uptime/").json()["worker"]
+        for _ in range(3):
+            page = client.get("/admin/login/")
+            token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+            assert token
+            form = {"username": "ada", "password": "x", "csrfmiddlewaretoken": token[1]}
+            assert client.post("/admin/login/", data=form).status_code == 200
+        (project / "db.sqlite3-journal").touch()
+
+        views = project / "home" / "views.py"
+        text = views.read_text()
+        views.write_text(text.replace('"uptime_seconds"', '"seconds"'))
+        server.wait_for_log("Started worker-", 2)
+        assert server.log.count("Changes detected") == 1
+        assert "seconds" in server.answering().get("/uptime/").json()
+        assert server.get("/uptime/").json()["worker"] != first
+
+        (project / "home" / "models.py").write_text("((")
+        server.wait_for_log("SyntaxError")
+        (project / "home" / "models.py").write_text("")
+        server.wait_for_log("Started worker-", 3)
+        assert server.answering().get("/").status_code == 200

@@ -1,20 +1,26 @@
 """The ASGI application that Granian serves: `granian config.asgi:application`."""
 
+import logging
 import os
 
 import django
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django.setup()
+try:
+    django.setup()
+except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
+    logging.getLogger(__name__).critical("%s", error)
+    raise SystemExit(1) from None
 
-from django.conf import settings  # noqa: E402
-from granian.utils.proxies import wrap_asgi_with_proxy_headers  # noqa: E402
+from django.conf import settings
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
-from serving.drain import Drain  # noqa: E402
-from serving.handler import DjangoHandler  # noqa: E402
-from serving.lifespan import Lifespan  # noqa: E402
-from serving.probes import Probes  # noqa: E402
-from serving.static import static_files  # noqa: E402
+from serving.drain import Drain
+from serving.handler import DjangoHandler
+from serving.lifespan import Lifespan
+from serving.probes import Probes
+from serving.static import static_files
 
 application = Lifespan(
     Probes(

@@ -6,17 +6,38 @@ https://docs.djangoproject.com/en/6.1/ref/settings/
 
 import json
 import os
+from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import Env, EnvValidationError, validate
+from environs import Env, EnvValidationError, ValidationError, validate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
 
 env = Env(eager=False)  # collects the problems; `env.seal()` at the end reports them
+
+
+def each(check: Callable[[str], object]) -> Callable[[list[str]], None]:
+    """A validator of lists: checks every item."""
+
+    def check_each(items: list[str]) -> None:
+        for item in items:
+            check(item)
+
+    return check_each
+
+
+def is_network(value: str) -> None:
+    """Raises ValidationError unless the value is an IP address or network."""
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValidationError(f"{value!r} is no address or network, as 10.0.0.0/8 is.") from None
+
 
 # Security: closed unless a variable opens it
 
@@ -28,17 +49,28 @@ else:
 DOMAIN_NAMES = [
     "{{ cookiecutter.domain_name }}",
 ]
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", DOMAIN_NAMES)
-CSRF_TRUSTED_ORIGINS: list[str] = env.list(
-    "CSRF_TRUSTED_ORIGINS", [f"https://{name}" for name in DOMAIN_NAMES]
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", DOMAIN_NAMES, subcast=str.strip, validate=validate.Length(min=1)
 )
-TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+CSRF_TRUSTED_ORIGINS = env.list(
+    "CSRF_TRUSTED_ORIGINS",
+    [f"https://{name}" for name in DOMAIN_NAMES],
+    subcast=str.strip,
+    validate=each(validate.Regexp(r"https?://[^/]+$", error="{input!r} is not scheme://host.")),
+)
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", [], subcast=str.strip, validate=each(is_network))
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
-SECURE_HSTS_SECONDS = 0 if DEBUG else env.int("SECURE_HSTS_SECONDS", 365 * 24 * 60 * 60)
-SESSION_COOKIE_SECURE = not DEBUG
-CSRF_COOKIE_SECURE = not DEBUG
-SECURE_CSP = {"default-src": [CSP.SELF], "frame-ancestors": [CSP.NONE], "form-action": [CSP.SELF]}
+SECURE_HSTS_SECONDS = env.int(
+    "SECURE_HSTS_SECONDS", 0 if DEBUG else 365 * 24 * 60 * 60, validate=validate.Range(min=0)
+)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", not DEBUG)
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    "base-uri": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+}
 
 # HSTS for subdomains and for browsers' preload lists are promises about hosts beyond this project.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -85,7 +117,10 @@ TEMPLATES = [
 
 # Data
 
-DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DATABASE: Any = env.dj_db_url("DATABASE_URL", "sqlite:///db.sqlite3")
+if DATABASE and DATABASE["NAME"] != ":memory:":
+    DATABASE["NAME"] = BASE_DIR / DATABASE["NAME"]  # the same file from every working directory
+DATABASES = {"default": DATABASE}
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
