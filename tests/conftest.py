@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cookiecutter import hooks
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
 
+from tests import in_process
 from tests.server import Server, server_environment
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +48,12 @@ def bake_into(folder: Path, **answers: Any) -> Path:
 def bake(tmp_path: Path) -> Bake:
     """Generates a project: `bake(workers="2")` gives its folder."""
     return lambda **answers: bake_into(tmp_path, **answers)
+
+
+@pytest.fixture
+def fast_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks run in this process. tests/test_hooks.py runs them as cookiecutter does."""
+    monkeypatch.setattr(hooks, "run_script", in_process.run_script)
 
 
 @pytest.fixture(scope="session")
