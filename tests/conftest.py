@@ -32,8 +32,10 @@ def bake_into(folder: Path, **answers: Any) -> Path:
     """Generates a project into a folder. An answer to no question is a mistake of the test."""
     unknown = answers.keys() - questions().keys()
     assert not unknown, f"no such question: {unknown}"
-    config = folder / "cookiecutter.yaml"
-    config.write_text(f"cookiecutters_dir: {folder / 'c'}\nreplay_dir: {folder / 'r'}\n")
+    own = folder / ".cookiecutter"  # no slug starts with a dot
+    own.mkdir(exist_ok=True)
+    config = own / "config.yaml"
+    config.write_text(f"cookiecutters_dir: {own / 'clones'}\nreplay_dir: {own / 'replay'}\n")
     made = cookiecutter(
         str(ROOT),
         no_input=True,

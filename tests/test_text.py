@@ -120,7 +120,7 @@ def test_hostile_text_reads_back_or_is_refused(tmp_path: Path, text: str) -> Non
     for answer in text_questions() - accepted.keys():
         with pytest.raises(FailedHookException, match=f"{answer}: "):
             bake_typed(tmp_path, **{answer: text})
-        assert [path.name for path in (tmp_path / "out").iterdir()] == ["cookiecutter.yaml"]
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".cookiecutter"]
 
     for number, license_name in enumerate(LICENSES_THAT_NAME_THE_AUTHOR):
         folder = tmp_path / str(number)
