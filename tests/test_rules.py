@@ -12,7 +12,7 @@ import pytest
 from cookiecutter.exceptions import FailedHookException
 
 import template_rules as rules
-from tests.conftest import ROOT, questions
+from tests.conftest import BUILD, ROOT, questions
 
 GOOD = {
     "project_name": [
@@ -251,3 +251,23 @@ def test_quoted_text_reads_back(text: str) -> None:
     quoted = rules.quoted(text)
     assert json.loads(quoted) == ast.literal_eval(quoted) == text
     assert tomllib.loads(f"text = {quoted}") == {"text": text}
+
+
+@pytest.mark.usefixtures("environment")
+def test_no_slug_shadows_what_the_project_installs() -> None:
+    """A project named like one of its packages, however deep, is one that cannot be installed."""
+    lock = tomllib.loads((BUILD / "environment-project" / "uv.lock").read_text())
+    installed = {package["name"] for package in lock["package"]} - {"my-project"}
+    loops = set(questions()["event_loop"]) - {"asyncio"}
+    assert installed | loops <= rules.PACKAGES, "add these to PACKAGES"
+
+
+def test_no_slug_is_the_name_of_a_module_that_the_project_imports(default_project: Path) -> None:
+    imported = {path.parent.name for path in default_project.glob("*/__init__.py")}
+    for path in default_project.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    assert imported - {"__future__"} <= rules.RESERVED.keys(), "add these to MODULES"
