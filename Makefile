@@ -3,7 +3,7 @@
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 DEMO := build/demo/my-project
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-matrix fuzz lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -17,6 +17,12 @@ demo: .venv/.synced  ## generate a project with the defaults and serve it [PORT=
 
 test: .venv/.synced  ## run the tests of the template
 	.venv/bin/pytest
+
+test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
+	.venv/bin/pytest -m "matrix or fuzz"
+
+fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
+	FUZZ_EXAMPLES=20000 FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
 
 lint: .venv/.synced  ## check style and types of the template's own code
 	.venv/bin/ruff check

@@ -10,18 +10,26 @@ interface:
 - `slug`, `quoted` and `markdown` put an answer into a place of its own syntax.
 
 The module is loaded before the first question, by every way to generate or update a project, so here
-an old cookiecutter is refused as well. (A pre_prompt hook would run only for some of those ways, and
-makes cookiecutter copy the whole repository first.)
+an old cookiecutter is refused and a mistyped key of the command line is warned of as well. (A
+pre_prompt hook would run only for some of those ways, does not see the command line, and makes
+cookiecutter copy the whole repository first.)
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+import runpy
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
 
+import click
 import cookiecutter
+import idna
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -32,29 +40,48 @@ COOKIECUTTER_MIN = (2, 7)  # it needs Python 3.10 itself
 SLUG_MAX = 40  # leaves room for suffixes in a DNS label of 63 (a pod's name, a volume's)
 WORKERS_MAX = 64
 
-# The slug is the package's name too: a project that depends on itself cannot be installed.
-DEPENDENCIES = frozenset(
-    {
-        "brotli",
-        "django",
-        "django-stubs",
-        "environs",
-        "granian",
-        "mypy",
-        "pytest",
-        "pytest-django",
-        "python-json-logger",
-        "rloop",
-        "ruff",
-        "servestatic",
-        "uvloop",
-    }
+# The slug is the package's name too, and a project that shadows what it installs cannot be installed.
+PACKAGES = frozenset(
+    """
+    anyio asgiref ast-serialize brotli click colorama dj-database-url dj-email-url django
+    django-cache-url django-stubs django-stubs-ext environs granian idna iniconfig librt marshmallow
+    mypy mypy-extensions packaging pathspec pluggy pygments pytest pytest-django python-dotenv
+    python-json-logger rloop ruff servestatic sqlparse types-pyyaml typing-extensions tzdata uvloop
+    watchfiles
+    """.split()
+)
+
+# What the project imports, its own folders among it: from the folder above, its name would hide them.
+MODULES = frozenset(
+    """
+    accounts asyncio collections concurrent config contextlib contextvars datetime email enum
+    functools home http importlib inspect itertools json logging manage os pathlib pythonjsonlogger
+    re serving signal subprocess sys tests threading time traceback types typing urllib
+    """.split()
 )
 
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 )
+
+# In Compose and Kubernetes a service's name is a host name, and these are taken.
+HOSTS = frozenset({"kubernetes", "localhost"})
+
+RESERVED: Mapping[str, str] = {
+    **dict.fromkeys(MODULES, "is the name of a module that the project imports"),
+    **dict.fromkeys(PACKAGES, "is the name of a package that the project installs"),
+    **dict.fromkeys(WINDOWS_DEVICES, "cannot name a folder on Windows"),
+    **dict.fromkeys(HOSTS, "is a host name that every machine or cluster has already"),
+}
+
+# Letters and symbols by category that look blank: the fillers of Hangul and of Braille.
+BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
+
+# `cruft update` reads an old answer as a Jinja template: with one of these in it, it would fail.
+TEMPLATE_TAG = re.compile(r"\{[{%#]")
 
 HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 MARKDOWN_SYNTAX = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$])")
@@ -68,34 +95,51 @@ def too_old(version: str) -> str | None:
 
 
 def is_one_line(value: str, *, longest: int) -> str | None:
-    """One line of visible text.
+    """One line of visible text that is no template.
 
-    Good: "Café", "O'Brien & Sons", "我的网站". Bad: "", " ", "two\\nlines", "bell\\a", "a" * 10_000.
+    Good: "Café", "O'Brien & Sons", "我的网站", "{x}", "👩‍💻". Bad: "", " ", "two\\nlines", "bell\\a",
+    "{{ x }}", "{% x", a zero-width joiner alone, "a" * 10_000.
     """
     if not value.strip():
         return "is empty; give it some text"
-    if value != value.strip():
-        return f"starts or ends with a space; try {value.strip()!r}"
     if len(value) > longest:
         return f"has {len(value)} characters; {longest} are the most"
+    if value != value.strip():
+        return f"starts or ends with a space; try {shortened(value.strip())}"
     for character in value:
         if is_invisible(character):
             name = unicodedata.name(character, f"U+{ord(character):04X}")
             return f"contains {name}, which cannot be seen; leave it out"
+    if not any(
+        unicodedata.category(character)[0] in "LNPSC" for character in value.translate(JOINERS)
+    ):
+        return "has nothing that can be seen; give it some text"
+    if tag := TEMPLATE_TAG.search(value):
+        return f"contains {tag[0]!r}, which starts a template; leave it out or write {' '.join(tag[0])!r}"
     return None
 
 
 def is_invisible(character: str) -> bool:
     """Control characters, line ends, lone surrogates and what reorders or hides the text around it.
 
-    The joiners U+200C and U+200D stay: emoji and several scripts are written with them.
+    The joiners U+200C and U+200D stay: emoji and several scripts are written with them. So do code
+    points that this Python's Unicode has no name for yet, or a newer emoji would depend on it.
     """
     category = unicodedata.category(character)
     if category == "Cf":
-        return character not in "\u200c\u200d"
-    return category in {"Cc", "Cn", "Co", "Cs", "Zl", "Zp"} or (
-        category == "Zs" and character != " "
+        return ord(character) not in JOINERS
+    if category == "Cn":
+        return is_noncharacter(ord(character))
+    return (
+        category in {"Cc", "Co", "Cs", "Zl", "Zp"}
+        or (category == "Zs" and character != " ")
+        or character in BLANKS
     )
+
+
+def is_noncharacter(code: int) -> bool:
+    """What Unicode will never assign (section 23.7), and YAML does not take."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def project_name(value: str) -> str | None:
@@ -106,7 +150,7 @@ def project_name(value: str) -> str | None:
 def project_slug(value: str) -> str | None:
     """A DNS label (RFC 1035, section 2.3.1) that can name a folder and a package on every system.
 
-    Good: "my-project", "shop2". Bad: "", "My_Project", "2fast", "shop-", "django", "con".
+    Good: "my-project", "shop2". Bad: "", "My_Project", "2fast", "shop-", "django", "json", "con".
     """
     suggestion = slug(value)
     if not value:
@@ -118,10 +162,8 @@ def project_slug(value: str) -> str | None:
             "may hold only a-z, 0-9 and '-', must start with a letter and end with a letter or"
             f" digit; try {suggestion!r}"
         )
-    if value in DEPENDENCIES:
-        return f"is the name of a package that the project installs; try {suggestion!r}"
-    if value in WINDOWS_DEVICES:
-        return f"cannot name a folder on Windows; try {suggestion!r}"
+    if reason := RESERVED.get(value):
+        return f"{reason}; try {suggestion!r}"
     return None
 
 
@@ -136,14 +178,23 @@ def author_name(value: str) -> str | None:
 
 
 def author_email(value: str) -> str | None:
-    """An e-mail address that package metadata takes. Good: "a@b.example". Bad: "a", "a@b", "a b@c.d"."""
+    """An e-mail address that package metadata takes (RFC 5321, section 4.1.2), in ASCII.
+
+    Good: "a@b.example", "first.last+tag@xn--bcher-kva.example". Bad: "", "a", "a@b", "a b@c.d",
+    ".a@b.c", '"a"@b.c', "{{a}}@b.c", "zoë@b.example", "a@bücher.example".
+    """
     local, at, host = value.rpartition("@")
     if not at or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local):
         return "is not an e-mail address; try 'team@example.com'"
     if local.startswith(".") or local.endswith(".") or ".." in local:
         return "has a misplaced dot before the '@'; try 'team@example.com'"
     if domain_name(host.lower()) or "." not in host:
-        return f"has no valid host name behind the '@' ({host!r}); try 'team@example.com'"
+        suggestion = f"{local}@{nearest_host(host)}"
+        return f"has no host name in ASCII behind the '@'; try {shortened(suggestion)}"
+    if len(value) > 254:
+        return f"has {len(value)} characters; 254 are the most"
+    if tag := TEMPLATE_TAG.search(value):
+        return f"contains {tag[0]!r}, which starts a template; try 'team@example.com'"
     return None
 
 
@@ -151,7 +202,8 @@ def domain_name(value: str) -> str | None:
     """A host name (RFC 1123, section 2.1), in ASCII, without scheme, port or path.
 
     Good: "example.com", "localhost", "xn--bcher-kva.example". Bad: "", "https://example.com",
-    "example.com:8000", "a..b", "-a.com", "bücher.example" (the message gives its ASCII form).
+    "example.com:8000", "a..b", "-a.com", "bücher.example" (the message gives its ASCII form),
+    "xn--zz--zz.example" (an ASCII form of nothing).
     """
     if not value:
         return "is empty; try 'example.com'"
@@ -160,19 +212,39 @@ def domain_name(value: str) -> str | None:
     if re.search(r":\d*$", value):
         return "has a port; give the host name alone, such as 'example.com'"
     if not value.isascii():
-        try:
-            return f"is not in ASCII; write {value.lower().encode('idna').decode()!r}"
-        except UnicodeError:
-            return "is not a host name; try 'example.com'"
+        return f"is not in ASCII; try {shortened(nearest_host(value))}"
     if value != value.lower():
         return f"has capitals; write {value.lower()!r}"
     if len(value) > 253:
         return f"has {len(value)} characters; 253 are the most"
-    if not all(HOST_LABEL.fullmatch(label) for label in value.split(".")):
+    labels = value.split(".")
+    if not all(HOST_LABEL.fullmatch(label) for label in labels):
         return "is not a host name; try 'example.com'"
-    if value.rpartition(".")[2].isdigit():
+    if labels[-1].isdigit():
         return "is an IP address or ends like one; give a host name, such as 'example.com'"
+    if any(label.startswith("xn--") for label in labels) and in_ascii(value) != value:
+        return "has a label that starts with 'xn--' and encodes nothing; try 'example.com'"
     return None
+
+
+def nearest_host(host: str) -> str:
+    """The ASCII form of a host name, "example.com" where it has none that would do."""
+    ascii_form = in_ascii(host)
+    return (
+        ascii_form
+        if ascii_form and "." in ascii_form and not domain_name(ascii_form)
+        else "example.com"
+    )
+
+
+def in_ascii(host: str) -> str | None:
+    """A host name's ASCII form (RFC 5891), or None: "faß.de" gives "xn--fa-hia.de"."""
+    try:
+        ascii_form = idna.encode(host, uts46=True)
+        idna.decode(ascii_form)
+    except UnicodeError:
+        return None
+    return ascii_form.decode()
 
 
 def workers(value: str) -> str | None:
@@ -195,26 +267,95 @@ RULES: Mapping[str, Callable[[str], str | None]] = {
     )
 }
 
-# Answers that cannot stand together: ((answer, value), (answer, value), the reason and the mend).
-REFUSED_COMBINATIONS: tuple[tuple[tuple[str, str], tuple[str, str], str], ...] = ()
+# Answers that cannot stand together: ((answer, value), (answer, value), the reason and the mend). An
+# interpreter that an event loop has no wheel for belongs here; at the moment every pair has one.
+Answered = tuple[str, str | bool]
+REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = ()
+
+HERE = Path(__file__).parent
+
+
+def sources(folder: Path) -> tuple[bytes, ...]:
+    """The bytes that the rules are made of."""
+    return tuple(
+        (folder / name).read_bytes() for name in ("template_rules.py", "cookiecutter.json")
+    )
+
+
+LOADED = sources(HERE)
+QUESTIONS: Mapping[str, Any] = {
+    key: default for key, default in json.loads(LOADED[1]).items() if not key.startswith("_")
+}
+
+
+def choice(value: object, choices: list[str]) -> str | None:
+    """One of the values on offer; a replay file and a program may hold any other."""
+    if value not in choices:
+        return f"is none of {', '.join(choices)}; try {choices[0]!r}"
+    return None
+
+
+def yes_or_no(value: object) -> str | None:
+    """True or False. Bad: 0, "0" and "no", which Jinja would take for true."""
+    return None if isinstance(value, bool) else "is neither true nor false; try 'true'"
+
+
+def text(value: object, rule: Callable[[str], str | None]) -> str | None:
+    """What a rule says of text; a number in a config file is as good. Bad: None, True, ["a"]."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return "is not text; give it some text"
+    return rule(str(value))
+
+
+def problem(answer: str, value: object) -> str | None:
+    """What is wrong with one answer, without a word on which; None too for a question unknown here."""
+    default = QUESTIONS.get(answer)
+    if isinstance(default, list):
+        return choice(value, default)
+    if isinstance(default, bool):
+        return yes_or_no(value)
+    return text(value, RULES[answer]) if answer in RULES else None
 
 
 def problems(answers: Mapping[str, object]) -> Iterator[str]:
     """Every problem of the answers given so far, one line each: answer, value, reason, mend."""
-    for answer, rule in RULES.items():
-        if answer in answers:
-            value = str(answers[answer])
-            if reason := rule(value):
-                yield f"{answer}: {shortened(value)} {reason}"
+    for answer, value in answers.items():
+        if reason := problem(answer, value):
+            yield f"{answer}: {shortened(value)} {reason}"
     for (first, first_value), (second, second_value), reason in REFUSED_COMBINATIONS:
         if answers.get(first) == first_value and answers.get(second) == second_value:
-            yield f"{first}={first_value} with {second}={second_value}: {reason}"
+            pair = f"{first}={first_value} with {second}={second_value}".replace("True", "true")
+            yield f"{pair.replace('False', 'false')}: {reason}"
 
 
-def shortened(value: str) -> str:
+def shortened(value: object) -> str:
     """A value as a message quotes it: on one line, and no longer than a line."""
-    quoted_value = ascii(value) if any(map(is_invisible, value)) else repr(value)
+    quoted_value = ascii(value) if any(map(is_invisible, str(value))) else repr(value)
     return quoted_value if len(quoted_value) <= 70 else f"{quoted_value[:60]}...{quoted_value[-1]}"
+
+
+def folder_exists(answers: Mapping[str, object], command: Mapping[str, object]) -> Iterator[str]:
+    """The problem with a folder that is there already, where the command does not overwrite (-f)."""
+    slug = str(answers.get("project_slug", ""))
+    folder = str(command.get("output_dir") or ".")
+    if command and slug and not command.get("overwrite_if_exists") and Path(folder, slug).exists():
+        mend = f"try {slug[: SLUG_MAX - 2].rstrip('-')}-2, or -f to write into it"
+        yield f"project_slug: {slug!r} is there already, in the folder {folder!r}; {mend}"
+
+
+def unknown_keys(given: Iterable[str]) -> Iterator[str]:
+    """One line for each key of the command line that is no question: cookiecutter ignores those."""
+    for key in given:
+        if key not in QUESTIONS:
+            close = difflib.get_close_matches(key, QUESTIONS, n=1)
+            mend = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(QUESTIONS)}"
+            yield f"warning: {shortened(key)} is no question and changes nothing; {mend}"
+
+
+def command_line() -> Mapping[str, Any]:
+    """The parsed command line of cookiecutter; nothing where a program or another tool runs it."""
+    context = click.get_current_context(silent=True)
+    return context.params if context else {}
 
 
 def check(answers: Mapping[str, object]) -> str:
@@ -223,8 +364,9 @@ def check(answers: Mapping[str, object]) -> str:
     Raises FailedHookException otherwise: cookiecutter prints its text as one line, creates nothing
     and exits with status 1.
     """
-    for problem in problems(answers):
-        raise FailedHookException(problem)
+    found = [*problems(answers), *folder_exists(answers, command_line())]
+    if found:
+        raise FailedHookException(found[0])
     return ""
 
 
@@ -233,7 +375,7 @@ def slug(name: str) -> str:
     made = slugify(name, max_length=SLUG_MAX)
     if made[:1].isdigit():
         made = slugify(f"project {name}", max_length=SLUG_MAX)
-    if made in DEPENDENCIES | WINDOWS_DEVICES:
+    if made in RESERVED:
         made = f"{made}-project"
     return made or "my-project"
 
@@ -248,6 +390,28 @@ def markdown(value: str) -> str:
     return MARKDOWN_SYNTAX.sub(r"\\\1", value)
 
 
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "check": check,
+    "problems": lambda answers: list(problems(answers)),
+    "slug": slug,
+    "quoted": quoted,
+    "markdown": markdown,
+}
+
+
+def newest_filters() -> Mapping[str, Callable[..., Any]]:
+    """The filters of the template that is being rendered.
+
+    `cruft update` renders the old version of a template and the new one in one process, which keeps
+    the module that it loaded first: an old rule would judge, and a new filter would be missing.
+    """
+    spec = PathFinder.find_spec("template_rules")
+    if not spec or not spec.origin or sources(Path(spec.origin).parent) == LOADED:
+        return FILTERS
+    newest: Mapping[str, Callable[..., Any]] = runpy.run_path(spec.origin)["FILTERS"]
+    return newest
+
+
 class TemplateRules(Extension):
     """The filters, as cookiecutter loads them. Raises FailedHookException where it is too old."""
 
@@ -255,10 +419,15 @@ class TemplateRules(Extension):
         super().__init__(environment)
         if reason := too_old(cookiecutter.__version__):
             raise FailedHookException(reason)
-        environment.filters.update(
-            check=check,
-            problems=lambda answers: list(problems(answers)),
-            slug=slug,
-            quoted=quoted,
-            markdown=markdown,
-        )
+        environment.filters.update(newest_filters())
+        warn_of_unknown_keys()
+
+
+def warn_of_unknown_keys() -> None:
+    """Says so once a run, on standard error; cookiecutter makes several environments in one run."""
+    context = click.get_current_context(silent=True)
+    given = command_line().get("extra_context")
+    if context and isinstance(given, Mapping) and not context.meta.get(__name__):
+        context.meta[__name__] = True
+        for line in unknown_keys(given):
+            click.echo(line, err=True)

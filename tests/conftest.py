@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cookiecutter import hooks
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
 
+from tests import in_process
 from tests.server import Server, server_environment
 
 ROOT = Path(__file__).parent.parent
@@ -30,8 +32,10 @@ def bake_into(folder: Path, **answers: Any) -> Path:
     """Generates a project into a folder. An answer to no question is a mistake of the test."""
     unknown = answers.keys() - questions().keys()
     assert not unknown, f"no such question: {unknown}"
-    config = folder / "cookiecutter.yaml"
-    config.write_text(f"cookiecutters_dir: {folder / 'c'}\nreplay_dir: {folder / 'r'}\n")
+    own = folder / ".cookiecutter"  # no slug starts with a dot
+    own.mkdir(exist_ok=True)
+    config = own / "config.yaml"
+    config.write_text(f"cookiecutters_dir: {own / 'clones'}\nreplay_dir: {own / 'replay'}\n")
     made = cookiecutter(
         str(ROOT),
         no_input=True,
@@ -46,6 +50,12 @@ def bake_into(folder: Path, **answers: Any) -> Path:
 def bake(tmp_path: Path) -> Bake:
     """Generates a project: `bake(workers="2")` gives its folder."""
     return lambda **answers: bake_into(tmp_path, **answers)
+
+
+@pytest.fixture
+def fast_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks run in this process. tests/test_hooks.py runs them as cookiecutter does."""
+    monkeypatch.setattr(hooks, "run_script", in_process.run_script)
 
 
 @pytest.fixture(scope="session")

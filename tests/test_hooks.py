@@ -47,7 +47,7 @@ def test_a_bad_answer_is_one_line_and_leaves_nothing(
 def test_answers_that_were_never_checked_are_refused_all_at_once(tmp_path: Path) -> None:
     """A replay skips the questions, and so the checks behind them."""
     bake_into(tmp_path)
-    replay = tmp_path / "r" / f"{ROOT.name}.json"
+    replay = tmp_path / ".cookiecutter" / "replay" / f"{ROOT.name}.json"
     answers = json.loads(replay.read_text())
     answers["cookiecutter"].update(project_slug="bad_slug", workers="0")
     replay.write_text(json.dumps(answers))

@@ -1,0 +1,95 @@
+"""The answers as tests need them: all combinations, a few that hold every value, typed ones."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import template_rules
+from tests.conftest import bake_into, questions
+
+Answers = dict[str, Any]
+
+# Answers that are nothing but the default of a variable: a test proves that they change a value in
+# config/granian.env and no more. Every other choice is taken to change files or code.
+PURE_DEFAULTS: Mapping[str, list[Any]] = {
+    "log_level": questions()["log_level"],
+    "log_format": questions()["log_format"],
+    "access_log": [True, False],
+    "workers": ["1", "2", "64"],
+}
+
+# Files that only some answers give: {(answer, value): paths}. A file that stands here is expected
+# in no other project.
+FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {}
+
+
+def choices() -> dict[str, list[Any]]:
+    """The values of every question that offers some."""
+    found: dict[str, list[Any]] = {}
+    for key, default in questions().items():
+        if isinstance(default, bool):
+            found[key] = [default, not default]
+        elif isinstance(default, list):
+            found[key] = default
+    return found
+
+
+def text_questions() -> set[str]:
+    """The questions that take text."""
+    return questions().keys() - choices().keys()
+
+
+@functools.cache
+def every_combination() -> list[Answers]:
+    """All accepted combinations of what changes files or code, the pure defaults cycled through them."""
+    multiplied = {key: values for key, values in choices().items() if key not in PURE_DEFAULTS}
+    combinations: list[Answers] = []
+    for row in itertools.product(*multiplied.values()):
+        answers = dict(zip(multiplied, row, strict=True))
+        if not list(template_rules.problems(answers)):
+            number = len(combinations)
+            cycled = {key: values[number % len(values)] for key, values in PURE_DEFAULTS.items()}
+            combinations.append(answers | cycled)
+    return combinations
+
+
+def quick_combinations() -> list[Answers]:
+    """A few of them that hold every value of every answer at least once."""
+    missing = {item for answers in every_combination() for item in answers.items()}
+    chosen = []
+    while missing:
+        chosen.append(max(every_combination(), key=lambda answers: len(missing & answers.items())))
+        missing -= chosen[-1].items()
+    return chosen
+
+
+def name_of(answers: Answers) -> str:
+    """How a test's name says which combination it is."""
+    return "-".join(str(value) for key, value in answers.items() if key not in PURE_DEFAULTS)
+
+
+def typed(value: Any) -> Any:
+    """A text that cookiecutter, which renders what the command line gives, turns into this one."""
+    return f"{{{{ {value!a} }}}}" if isinstance(value, str) else value
+
+
+def bake_typed(folder: Path, **answers: Any) -> Path:
+    """Generates a project, each text taken as it is: so it arrives when it is typed at a question."""
+    offered = choices()
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    return bake_into(
+        out, **{key: value if key in offered else typed(value) for key, value in answers.items()}
+    )
+
+
+Once = Callable[[str, Callable[[], object]], None]
+
+
+def files(project: Path) -> Iterator[tuple[str, Path]]:
+    """A project's files with their paths in it, sorted."""
+    for path in sorted(project.rglob("*")):
+        if path.is_file():
+            yield path.relative_to(project).as_posix(), path

@@ -1,0 +1,75 @@
+"""cookiecutter as a user runs it: a process of its own, with a home folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT, clean_environment, questions
+
+PROGRAMS = Path(sys.executable).parent
+
+
+def home(folder: Path) -> dict[str, str]:
+    """Variables for a user whose home is this folder, and who commits under a name."""
+    return clean_environment() | {
+        "HOME": str(folder),
+        "PYTHONUTF8": "1",
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "300",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com",
+        "GIT_COMMITTER_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@example.com",
+    }  # fmt: skip
+
+
+def generate(
+    folder: Path,
+    *arguments: str,
+    template: Path | str = ROOT,
+    no_input: bool = True,
+    unknown: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Runs `cookiecutter <template> --no-input <arguments>` in a folder, which is home as well.
+
+    A key that is no question is a mistake of the test, unless it says that it means one.
+    """
+    keys = {argument.partition("=")[0] for argument in arguments if "=" in argument}
+    assert unknown or keys <= questions().keys(), f"no such question: {keys - questions().keys()}"
+    return subprocess.run(
+        [PROGRAMS / "cookiecutter", template, *(["--no-input"] if no_input else []), *arguments],
+        cwd=folder,
+        env=home(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Runs git in a folder; gives what it prints."""
+    done = subprocess.run(
+        ["git", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always", *arguments],
+        cwd=folder, env=home(folder), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def template_repository(folder: Path) -> Path:
+    """The template as it stands in this working tree, committed to a repository of the test's own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if name.startswith(("tests/", ".")) and name != ".gitattributes":
+            continue
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+            (folder / name).chmod((ROOT / name).stat().st_mode)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--message", "The template")
+    return folder
