@@ -98,9 +98,18 @@ class Server:
         return self.process.poll() is not None
 
     def ready(self, workers: int = 1) -> "Server":
-        """Waits until every worker serves: on Linux a worker listens once its lifespan started."""
+        """Waits until every worker has started, and the server answers.
+
+        A worker says that it has started just before it listens.
+        """
         self.wait_for_log("Started worker-", workers)
+        wait_for(lambda: self.exited or self.listens(), "a listener")
         return self
+
+    def listens(self) -> bool:
+        """Whether somebody listens, asked without a request that the access log would show."""
+        with socket.socket() as asker:
+            return asker.connect_ex(("127.0.0.1", self.port)) == 0
 
     def answering(self) -> "Server":
         """Waits until the server answers: at some levels the log does not say that it started."""
