@@ -431,7 +431,8 @@ def test_sighup_under_load(install: Install, serve: Serve, workers: int) -> None
         try:
             return server.get("/show").text
         except httpx.RemoteProtocolError as error:
-            assert str(error) == "Server disconnected without sending a response."
+            if str(error) != "Server disconnected without sending a response.":
+                raise
             return server.get("/show").text
 
     client = threading.Thread(target=load)
