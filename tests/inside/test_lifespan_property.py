@@ -189,3 +189,12 @@ def test_the_sync_form_raises_what_went_wrong() -> None:
     ):
         raise AssertionError("not entered")
     assert [what for what, *_ in fakes.events].count("leave") == 1
+
+
+def test_the_sync_form_inside_an_event_loop_names_the_other() -> None:
+    async def mistake() -> None:
+        with Resources():
+            pass
+
+    with pytest.raises(RuntimeError, match="write `async with"):
+        asyncio.run(mistake())

@@ -94,6 +94,8 @@ class Stopping:
             signal.raise_signal(number)
 
     def _tell(self) -> None:
+        if self._event.is_set():  # a second signal says nothing new
+            return
         self._event.set()
         for callback in list(self._callbacks):
             callback()

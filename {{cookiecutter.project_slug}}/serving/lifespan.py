@@ -269,6 +269,12 @@ class Resources:
         await self.leave()
 
     def __enter__(self) -> Self:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("an event loop runs here already: write `async with Resources()`")
         self._runner = asyncio.Runner()
         try:
             self._runner.run(self._start())
@@ -318,7 +324,8 @@ def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
     def end() -> None:
         stack = traceback.format_stack(sys._current_frames()[thread])
         logger.critical(
-            "%s: blocks the event loop; the process ends. It stands at\n%s",
+            "%s: blocks the event loop, or ignores its cancellation; the process ends. It stands"
+            " at\n%s",
             resources.at_work,
             "".join(stack),
         )

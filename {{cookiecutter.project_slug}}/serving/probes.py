@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from threading import Thread
 from typing import Any
 
@@ -105,13 +106,11 @@ def check_databases(answer: Future[str | None]) -> None:
     problem = None
     for alias in connections:
         try:
-            with connections[alias].cursor() as cursor:
+            with closing(connections[alias]) as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
         except Exception as error:
             # The answer is public; what the driver says may name hosts and users, so it is logged.
             logger.warning("readyz: database %r: %s", alias, str(error).strip())
             problem = f"{alias}: {type(error).__name__}; the log says more"
             break
-        finally:
-            connections[alias].close()
     answer.set_result(problem)

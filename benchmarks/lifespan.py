@@ -1,0 +1,100 @@
+"""What the Lifespan wrapper costs a request: a bare ASGI callable with and without it, in one run.
+
+    python benchmarks/lifespan.py PROJECT ENVIRONMENT
+
+PROJECT is a generated project, ENVIRONMENT the folder of its virtual environment. Needs wrk, and two
+cores: the worker has one, the load the other. Prints requests a second (medians of alternating
+rounds) and their ratio.
+"""
+
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROUNDS = 9
+SECONDS = 2
+
+APPS = """
+from serving.lifespan import Lifespan
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+BODY = {"type": "http.response.body", "body": b"ok"}
+
+async def answer(scope, receive, send):
+    await send(START)
+    await send(BODY)
+
+plain = answer  # Granian takes an app that fails on the lifespan scope for one without
+
+wrapped = Lifespan(
+    answer, required=True, enabled=False, startup_timeout=5, shutdown_timeout=5
+)"""
+
+
+def serve(
+    folder: str, project: Path, environment: Path, app: str
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Starts one worker on the first core; returns once it listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    process = subprocess.Popen(
+        ["taskset", "-c", "0", environment / "bin" / "granian", "--interface", "asgi", "--http", "1",
+         "--no-ws", "--loop", "uvloop", "--log-level", "error", "--port", str(port), f"apps:{app}"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}:{project}"},
+    )  # fmt: skip
+    while True:
+        with socket.socket() as asker:
+            if asker.connect_ex(("127.0.0.1", port)) == 0:
+                return process, port
+        time.sleep(0.05)
+
+
+def load(port: int) -> float:
+    """Requests a second, from the second core."""
+    command = [
+        "taskset",
+        "-c",
+        "1",
+        "wrk",
+        "-t1",
+        "-c32",
+        f"-d{SECONDS}s",
+        f"http://127.0.0.1:{port}/",
+    ]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"Requests/sec: +([\d.]+)", shown)
+    assert found, shown
+    return float(found[1])
+
+
+def main(project: Path, environment: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "apps.py").write_text(APPS)
+        servers = {app: serve(folder, project, environment, app) for app in ("plain", "wrapped")}
+        rates: dict[str, list[float]] = {app: [] for app in servers}
+        try:
+            for _, port in servers.values():
+                load(port)  # warm
+            for _ in range(ROUNDS):
+                for app, (_, port) in servers.items():
+                    rates[app].append(load(port))
+        finally:
+            for process, _ in servers.values():
+                process.terminate()
+                process.wait()
+    medians = {app: statistics.median(found) for app, found in rates.items()}
+    for app, rate in medians.items():
+        print(f"{app:8} {rate:10,.0f} requests/s")
+    print(f"ratio    {medians['wrapped'] / medians['plain']:10.3f}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
