@@ -38,7 +38,7 @@ clean:  ## remove environments, caches and generated projects
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.synced: pyproject.toml $(UV)
-	$(UV) sync --quiet
+	$(UV) sync --quiet --compile-bytecode
 	@touch $@
 
 # From the home folder, since .python-version may name a version that uv has yet to fetch.

@@ -81,11 +81,22 @@ def environment(default_project: Path) -> Path:
                 shutil.copy(default_project / name, project)
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
-            subprocess.run([uv, "sync", "--quiet"], cwd=project, env=env, check=True)
+            subprocess.run(
+                [uv, "sync", "--quiet", "--compile-bytecode"], cwd=project, env=env, check=True
+            )
             # Every event loop that the questions offer.
             loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-            install = [uv, "pip", "install", "--quiet", "--group", f"{own}:inside", *loops]
+            install = [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--group",
+                f"{own}:inside",
+                *loops,
+            ]
             subprocess.run(install, env=env, check=True)
             stamp.write_bytes(wanted)
     return venv
