@@ -55,9 +55,9 @@ PACKAGES = frozenset(
 MODULES = frozenset(
     """
     accounts asyncio collections concurrent config contextlib contextvars datetime email enum
-    functools home http importlib inspect ipaddress itertools json keyword logging manage os pathlib pythonjsonlogger
-    re serving signal subprocess sys tests threading time traceback types typing urllib
-    wsgiref
+    functools home http importlib inspect ipaddress itertools json keyword logging manage os pathlib
+    pythonjsonlogger re serving signal subprocess sys tests threading time traceback types typing
+    urllib wsgiref
     """.split()
 )
 

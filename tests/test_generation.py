@@ -82,7 +82,7 @@ def test_nothing_is_left_unrendered(default_project: Path) -> None:
         if "/templates/" in path:
             continue  # Django's own templates
         text = content.decode()
-        assert "cookiecutter" not in text, path
+        assert "cookiecutter." not in text, path
         assert "{%" not in text, path
         assert "{{" not in text, path
         assert "\r" not in text, path
