@@ -299,6 +299,21 @@ def test_sigterm_during_startup(install: Install, serve: Serve, mode: str) -> No
     assert "not started after" not in server.log
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "rloop", "asyncio"])
+def test_sigterm_the_moment_that_a_worker_has_started(
+    install: Install, serve: Serve, loop: str
+) -> None:
+    """Between startup and serving the loop stands still, and some loops lose a signal then."""
+    project = install(one=app())
+    for _ in range(4):
+        server = faulty(serve, project, GRANIAN_LOOP=loop, GRANIAN_WORKERS="2")
+        while server.log.count("Started worker-") < 2:
+            assert not server.exited, server.log
+        assert server.stop() == 0
+        assert "Killing worker" not in server.log
+        assert enters_and_leaves(server, "one").count("one leaves") == 2
+
+
 @pytest.mark.parametrize("path", ["/slow", "/slow-sync"])
 def test_sigterm_with_50_requests_in_flight(install: Install, serve: Serve, path: str) -> None:
     project = install(one=app())

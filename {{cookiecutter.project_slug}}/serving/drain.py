@@ -83,7 +83,10 @@ class Stopping:
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._told = True
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            # uvloop and rloop drop a signal that comes while they do not run, as between startup and
+            # serving under Granian: then the server is told again, once the loop runs.
+            missed = None if self._loop.is_running() else number
+            self._loop.call_soon_threadsafe(self._tell, missed)
         # A server that uses its loop's signal handling (Granian, hypercorn) is woken by the loop, and
         # what it left here does nothing; another (uvicorn) is called here.
         previous = self._previous[number]
@@ -93,7 +96,9 @@ class Stopping:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _tell(self) -> None:
+    def _tell(self, missed: int | None) -> None:
+        if missed is not None:
+            signal.raise_signal(missed)
         if self._event.is_set():  # a second signal says nothing new
             return
         self._event.set()
