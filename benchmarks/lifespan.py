@@ -1,6 +1,6 @@
 """What the Lifespan wrapper costs a request: a bare ASGI callable with and without it, in one run.
 
-    python benchmarks/lifespan.py PROJECT ENVIRONMENT
+    .venv/bin/python -m benchmarks.lifespan PROJECT ENVIRONMENT
 
 PROJECT is a generated project, ENVIRONMENT the folder of its virtual environment. Needs wrk, and two
 cores: the worker has one, the load the other. Prints requests a second (medians of alternating
@@ -14,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from tests.server import free_port, wait_for
 
 ROUNDS = 9
 SECONDS = 2
@@ -40,36 +41,28 @@ wrapped = Lifespan(
 def serve(
     folder: str, project: Path, environment: Path, app: str
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts one worker on the first core; returns once it listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    """Starts one worker on the first core; returns it and its port once it listens."""
+    port = free_port()
     process = subprocess.Popen(
         ["taskset", "-c", "0", environment / "bin" / "granian", "--interface", "asgi", "--http", "1",
          "--no-ws", "--loop", "uvloop", "--log-level", "error", "--port", str(port), f"apps:{app}"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{folder}:{project}"},
     )  # fmt: skip
-    while True:
+
+    def listens() -> bool:
+        assert process.poll() is None, f"{app} did not start"
         with socket.socket() as asker:
-            if asker.connect_ex(("127.0.0.1", port)) == 0:
-                return process, port
-        time.sleep(0.05)
+            return asker.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(listens, f"{app} to listen")
+    return process, port
 
 
 def load(port: int) -> float:
     """Requests a second, from the second core."""
-    command = [
-        "taskset",
-        "-c",
-        "1",
-        "wrk",
-        "-t1",
-        "-c32",
-        f"-d{SECONDS}s",
-        f"http://127.0.0.1:{port}/",
-    ]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = f"taskset -c 1 wrk -t1 -c32 -d{SECONDS}s http://127.0.0.1:{port}/"
+    shown = subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
     found = re.search(r"Requests/sec: +([\d.]+)", shown)
     assert found, shown
     return float(found[1])
