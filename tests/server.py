@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,13 @@ class Server:
         program, *arguments = command.format(port=self.port).split()
         self.address = f"http://127.0.0.1:{self.port}"
         self.log_file = project.parent / f"server-{self.port}.log"
+        environment = {**base, **server_environment(project), **variables}
+        self.kill_timeout = float(environment["GRANIAN_WORKERS_KILL_TIMEOUT"])
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
                 [programs / program, *arguments],
                 cwd=project,
-                env={**base, **server_environment(project), **variables},
+                env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -84,6 +87,22 @@ class Server:
     def messages(self, logger: str) -> list[str]:
         """What one logger has said so far."""
         return [record["message"] for record in self.records if record["log.logger"] == logger]
+
+    @property
+    def killed_a_worker(self) -> bool:
+        """Whether Granian waited in vain for a worker, and killed it.
+
+        It says "Killing worker" as well when a worker ends at the very moment that it looks: so what
+        counts is that it says so after the kill timeout.
+        """
+        told = None
+        for record in self.records:
+            when = datetime.fromisoformat(record["@timestamp"])
+            if record["message"] == "Shutting down granian":
+                told = when
+            elif record["message"].startswith("Killing worker-") and told:
+                return (when - told).total_seconds() >= self.kill_timeout
+        return False
 
     def wait_for_log(self, text: str, count: int = 1) -> None:
         """Waits until the log holds a text so many times."""
