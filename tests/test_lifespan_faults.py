@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,6 +71,14 @@ async def endless():
         import logging
         logging.getLogger("stream").info("closed")
 
+async def flood():
+    import logging
+    blocked = asyncio.get_running_loop().call_later
+    while True:
+        timer = blocked(1, logging.getLogger("stream").info, "the client does not read")
+        yield b"x" * 1_000_000
+        timer.cancel()
+
 async def polite():
     yield b"data: hello\\n\\n"
     while not await stopping.wait(30):
@@ -101,6 +110,7 @@ urlpatterns = [
     path("slow-sync", slow_sync),
     path("for-ever", for_ever),
     path("endless", stream(endless)),
+    path("flood", stream(flood)),
     path("polite", stream(polite)),
     path("replace", replace),
     path("show", show),
@@ -215,6 +225,18 @@ def test_startup_blocks_the_event_loop(install: Install, serve: Serve, mode: str
     assert "time.sleep(3600)" in server.log, "the line that blocks is shown"
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_startup_hangs_in_a_thread(install: Install, serve: Serve, mode: str) -> None:
+    """Python waits for its threads at the end, for ever if need be: the process ends without."""
+    project = install(one=app(), two=app("await asyncio.to_thread(time.sleep, 3600)"))
+    server = faulty(serve, project, LIFESPAN=mode, LIFESPAN_STARTUP_TIMEOUT="0.5")
+
+    must_fail(server, mode, "^startup failed: two: not started after 0.5 s")
+    assert enters_and_leaves(server, "one", "two") == ["one enters", "two enters", "one leaves"]
+    assert "two: hung, and threads still run: uvloop_0" in server.log
+    assert not server.killed_a_worker
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -260,6 +282,7 @@ def test_a_lifespan_that_yields_twice_is_told_so_at_the_end(install: Install, se
     [
         ("raise ValueError('spilt')", "shutdown failed: two: ValueError: spilt"),
         ("await asyncio.sleep(3600)", r"shutdown failed: two: not stopped after [\d.]+ s"),
+        ("await asyncio.to_thread(time.sleep, 3600)", r"shutdown failed: two: not stopped after"),
         ("sys.exit(3)", "shutdown failed: two: SystemExit: 3"),
     ],
 )
@@ -297,6 +320,19 @@ def test_sigterm_during_startup(install: Install, serve: Serve, mode: str) -> No
     assert "startup given up: the server was told to stop" in server.log
     assert enters_and_leaves(server, "one", "two")[-1] == "one leaves"
     assert "not started after" not in server.log
+
+
+@pytest.mark.parametrize("interface", ["asgi", "asginl"])
+def test_sigterm_while_django_is_imported(install: Install, serve: Serve, interface: str) -> None:
+    project = install()
+    with (project / "faulty.py").open("a") as settings:
+        settings.write("import time\nprint('importing', flush=True)\ntime.sleep(3600)\n")
+    server = faulty(serve, project, GRANIAN_INTERFACE=interface)
+    server.wait_for_log("importing")
+
+    assert server.stop() == 0
+    assert not server.killed_a_worker
+    assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "rloop", "asyncio"])
@@ -373,6 +409,20 @@ def test_sigterm_with_an_endless_response_open(install: Install, serve: Serve, p
     assert enters_and_leaves(server, "one") == ["one enters", "one leaves"], "before any kill"
     if path == "/endless":
         assert server.messages("stream") == ["closed"], "its `finally` ran"
+
+
+def test_sigterm_with_a_client_that_does_not_read(install: Install, serve: Serve) -> None:
+    """Granian waits for it until it kills the worker; the lifespans are left before."""
+    server = faulty(
+        serve, install(one=app()), DRAIN_TIMEOUT="0.5", GRANIAN_WORKERS_KILL_TIMEOUT="6"
+    ).ready()
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        server.wait_for_log("the client does not read")
+
+        assert server.stop() == 0
+    assert any("GET /flood" in message for message in server.messages("serving.drain"))
+    assert enters_and_leaves(server, "one") == ["one enters", "one leaves"], "before the kill"
 
 
 def test_a_stream_that_asks_ends_by_itself(install: Install, serve: Serve) -> None:

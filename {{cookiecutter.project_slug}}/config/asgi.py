@@ -6,8 +6,11 @@ import os
 import django
 from django.core.exceptions import ImproperlyConfigured
 
+from serving.drain import Drain, stopping
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 try:
+    stopping.listen_early()
     django.setup()
 except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
     logging.getLogger(__name__).critical("%s", error)
@@ -16,7 +19,6 @@ except ImproperlyConfigured as error:  # the message says it all; a traceback wo
 from django.conf import settings
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
-from serving.drain import Drain
 from serving.handler import DjangoHandler
 from serving.lifespan import Lifespan
 from serving.probes import Probes

@@ -33,9 +33,11 @@ class Stopping:
 
     def __init__(self) -> None:
         self._told = False
+        self._repeats = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
         self._callbacks: list[Callable[[], object]] = []
+        self.overdue: Callable[[], object] | None = None  # called when the server waits in vain
         self._previous: dict[int, Any] = {}
 
     def is_set(self) -> bool:
@@ -62,17 +64,28 @@ class Stopping:
         """Whether it would learn of the order."""
         return self._loop is not None
 
-    def listen(self) -> None:
-        """Starts to listen, for the running event loop; what the server does on a signal stays.
+    def listen_early(self) -> None:
+        """Has a signal that comes before `listen` end the process, since nothing is open yet.
 
-        Python calls signal handlers in the main thread alone, so elsewhere nothing is learnt.
+        A worker of Granian inherits the handlers of the process that it was forked from, and has
+        none of its own until the application is imported: so it would lose the signal.
         """
+        self._handle_signals()
+
+    def listen(self) -> None:
+        """Starts to listen, for the running event loop; what the server does on a signal stays."""
         self._told = False
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._handle_signals()
+
+    def _handle_signals(self) -> None:
+        """Python calls signal handlers in the main thread alone, so elsewhere nothing is learnt."""
         if current_thread() is main_thread():
             for number in SIGNALS:
-                self._previous[number] = signal.signal(number, self._hear)
+                previous = signal.signal(number, self._hear)
+                if previous != self._hear:
+                    self._previous[number] = previous
 
     def stop_listening(self) -> None:
         """Gives the signals back."""
@@ -81,12 +94,11 @@ class Stopping:
             signal.signal(*self._previous.popitem())
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self._repeats:
+            return
         self._told = True
         if self._loop is not None and not self._loop.is_closed():
-            # uvloop and rloop drop a signal that comes while they do not run, as between startup and
-            # serving under Granian: then the server is told again, once the loop runs.
-            missed = None if self._loop.is_running() else number
-            self._loop.call_soon_threadsafe(self._tell, missed)
+            self._loop.call_soon_threadsafe(self._tell, number)
         # A server that uses its loop's signal handling (Granian, hypercorn) is woken by the loop, and
         # what it left here does nothing; another (uvicorn) is called here.
         previous = self._previous[number]
@@ -95,15 +107,35 @@ class Stopping:
         elif previous == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        if self._loop is None and not loop_runs():
+            raise SystemExit(0)
 
-    def _tell(self, missed: int | None) -> None:
-        if missed is not None:
-            signal.raise_signal(missed)
+    def _tell(self, number: int) -> None:
+        """Tells the server again, once the loop runs, and then those who asked to be called.
+
+        uvloop and rloop drop a signal that comes while they do not run, as between startup and
+        serving under Granian; and whether they ran when it came can't be known here, for Python calls
+        a handler some time after the signal. Servers take the second for the first.
+        """
+        self._repeats = True
+        try:
+            signal.raise_signal(number)
+        finally:
+            self._repeats = False
         if self._event.is_set():  # a second signal says nothing new
             return
         self._event.set()
         for callback in list(self._callbacks):
             callback()
+
+
+def loop_runs() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 stopping = Stopping()
@@ -157,6 +189,12 @@ class Drain:
         for response in list(self._open):
             response.ended = True
             response.task.cancel()
+        asyncio.get_running_loop().call_later(1.0, self._give_up)
+
+    def _give_up(self) -> None:
+        """A server that still waits for a client has no response left to wait for."""
+        if stopping.overdue:
+            stopping.overdue()
 
 
 class Response:
@@ -184,9 +222,17 @@ class Response:
         await self._send(message)
 
     async def finish(self) -> None:
-        """Ends the response in the application's place, as well as HTTP lets it."""
+        """Ends the response in the application's place, as well as HTTP lets it.
+
+        A client that does not read gets no end: its connection is closed half a second later.
+        """
         if self.complete or (self.started and self.promised):
             return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self._end()
+
+    async def _end(self) -> None:
         body = b""
         if not self.started:
             body = b"The server is stopping.\n"

@@ -108,6 +108,8 @@ class Lifespan:
             await send({"type": f"lifespan.shutdown.{outcome}"})
         finally:
             stopping.stop_listening()
+            if resources.hung:
+                end_without_threads(resources.hung)
 
     async def _started(self, resources: "Resources") -> bool:
         """Enters the lifespans; whether the server is to go on."""
@@ -143,9 +145,25 @@ class Lifespan:
         self, resources: "Resources", receive: Receive, state: dict[str, Any]
     ) -> list[str]:
         """Waits for the shutdown and leaves the lifespans; returns what failed to be left."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        overdue = False
+
+        def leave_now() -> None:
+            nonlocal overdue
+            overdue = task.cancel()
+
+        stopping.overdue = leave_now
         try:
             await receive()  # lifespan.shutdown
         except asyncio.CancelledError:
+            if overdue:
+                # Granian waits for ever for a client that does not read what it was sent.
+                task.uncancel()
+                logger.warning("the server does not stop: leaving the lifespans before it kills it")
+                failures = await resources.leave()
+                await receive()  # lifespan.shutdown, should it come yet
+                return failures
             # By the server, or by a task group that an app holds open, one of whose tasks failed.
             failures = await resources.leave()
             if cancel_requested():
@@ -156,6 +174,8 @@ class Lifespan:
             state[ORIGIN] = self
             await receive()  # lifespan.shutdown
             return failures
+        finally:
+            stopping.overdue = None
         return await resources.leave()
 
 
@@ -187,6 +207,7 @@ class Resources:
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self.at_work = "no app"  # the app that is entered or left
+        self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())
         self.items: dict[str, Any] = {}
         self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
@@ -217,6 +238,8 @@ class Resources:
                 raise
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
                 late = clock() >= deadline
+                if late:
+                    self.hung.append(app)
                 await self.leave()
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
@@ -251,7 +274,10 @@ class Resources:
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     cancelled = error
-                why = f"not stopped after {share:.3g} s" if timeout.expired() else reason(error)
+                why = reason(error)
+                if timeout.expired():
+                    self.hung.append(app)
+                    why = f"not stopped after {share:.3g} s"
                 failures.append(f"{app}: {why}")
                 logger.exception("shutdown failed: %s: %s", app, why)
             else:
@@ -339,6 +365,33 @@ def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def end_without_threads(hung: list[str]) -> None:
+    """Ends the process, status 1, when threads keep it alive a second after its lifespan.
+
+    A lifespan that hangs in `asyncio.to_thread` can be cancelled and its thread cannot; at the end
+    Python waits for all threads, for ever if need be. Only to be called where the process is to end.
+    """
+
+    def end() -> None:
+        names = [
+            thread.name
+            for thread in threading.enumerate()
+            if not thread.daemon and thread is not threading.main_thread()
+        ]
+        if names:
+            logger.critical(
+                "%s: hung, and threads still run: %s; the process ends without them",
+                ", ".join(hung),
+                ", ".join(names),
+            )
+            logging.shutdown()
+            os._exit(1)
+
+    timer = threading.Timer(1.0, end)
+    timer.daemon = True
+    timer.start()
 
 
 def apps_with_lifespan() -> list[str]:

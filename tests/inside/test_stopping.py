@@ -1,0 +1,71 @@
+"""Signals that a server's event loop loses, and those that come before there is one."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import uvloop
+from serving.drain import Stopping
+
+
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_the_loop_loses_reaches_the_server(loop, number) -> None:
+    """As one does that comes just before the loop runs, and is handled just after."""
+
+    async def main() -> None:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        stopping = Stopping()
+        stopping.listen()
+        wakeup = signal.set_wakeup_fd(-1)
+        signal.raise_signal(number)
+        signal.set_wakeup_fd(wakeup)
+        assert stopping.is_set()
+        async with asyncio.timeout(30):
+            await told.wait()
+            await stopping.wait()
+        stopping.stop_listening()
+        asyncio.get_running_loop().remove_signal_handler(number)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+
+
+def test_a_server_with_a_handler_of_its_own_is_told_once() -> None:
+    heard = []
+
+    async def main() -> None:
+        stopping = Stopping()
+        stopping.listen()
+        called = asyncio.Event()
+        stopping.call(called.set)
+        signal.raise_signal(signal.SIGTERM)
+        await called.wait()
+        stopping.stop_listening()
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_signal_before_there_is_a_loop_ends_the_process() -> None:
+    """As in a worker that inherits the handler of another process, which would lose it."""
+    code = """
+import os, signal
+from serving.drain import stopping
+signal.signal(signal.SIGTERM, lambda number, frame: print("inherited", flush=True))
+stopping.listen_early()
+os.kill(os.getpid(), signal.SIGTERM)
+print("goes on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "inherited\n", "")
