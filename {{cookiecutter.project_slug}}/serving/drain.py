@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 import signal
+from collections import ChainMap
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from threading import current_thread, main_thread
@@ -38,7 +39,8 @@ class Stopping:
         self._event = asyncio.Event()
         self._callbacks: list[Callable[[], object]] = []
         self.overdue: Callable[[], object] | None = None  # called when the server waits in vain
-        self._previous: dict[int, Any] = {}
+        # What handled the signals before: first before `listen_early`, then before `listen`.
+        self._previous: ChainMap[int, Any] = ChainMap()
 
     def is_set(self) -> bool:
         """Whether the order to stop has come."""
@@ -77,6 +79,7 @@ class Stopping:
         self._told = False
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._previous = self._previous.new_child()
         self._handle_signals()
 
     def _handle_signals(self) -> None:
@@ -90,8 +93,9 @@ class Stopping:
     def stop_listening(self) -> None:
         """Gives the signals back."""
         self._loop = None
-        while self._previous:
-            signal.signal(*self._previous.popitem())
+        for number, previous in self._previous.maps[0].items():
+            signal.signal(number, previous)
+        self._previous = self._previous.parents
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._repeats:
