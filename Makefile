@@ -3,7 +3,7 @@
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 DEMO := build/demo/my-project
 
-.PHONY: help demo test test-matrix fuzz lint format clean
+.PHONY: help demo test test-matrix test-django fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -21,8 +21,14 @@ test: .venv/.synced  ## run the tests of the template
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
 
+test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
+	.venv/bin/python -m tests.djangos_own
+
 fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
 	FUZZ_EXAMPLES=20000 FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
+
+bench: .venv/.synced  ## measure the request path against other ways to serve Django [ROUNDS=]
+	.venv/bin/python -m benchmarks.request_path $(ROUNDS)
 
 lint: .venv/.synced  ## check style and types of the template's own code
 	.venv/bin/ruff check

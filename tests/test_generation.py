@@ -46,11 +46,14 @@ serving/drain.py
 serving/handler.py
 serving/lifespan.py
 serving/logs.py
+serving/middleware.py
 serving/probes.py
 serving/request.py
+serving/routes.py
 serving/state.py
 serving/static.py
 serving/testing.py
+serving/threads.py
 tests/__init__.py
 tests/conftest.py
 tests/settings.py
@@ -59,6 +62,7 @@ tests/test_home.py
 tests/test_lifespan.py
 tests/test_logs.py
 tests/test_probes.py
+tests/test_request_path.py
 tests/test_settings.py
 """.split()
 

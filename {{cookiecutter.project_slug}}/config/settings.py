@@ -159,6 +159,10 @@ LIFESPAN_STARTUP_TIMEOUT = env.float("LIFESPAN_STARTUP_TIMEOUT", 30.0, validate=
 LIFESPAN_SHUTDOWN_TIMEOUT = env.float("LIFESPAN_SHUTDOWN_TIMEOUT", 5.0, validate=POSITIVE)
 DRAIN_TIMEOUT = env.float("DRAIN_TIMEOUT", 15.0, validate=POSITIVE)
 
+# Threads of a worker that sync code may run in, and so its database connections
+
+SERVING_THREADS = env.int("SERVING_THREADS", 64, validate=validate.Range(min=1))
+
 # Logging: the file that Granian reads too, at the level that Granian has
 
 LOG_LEVEL = env.str(

@@ -1,0 +1,15 @@
+"""One Django, served in three ways."""
+
+import os
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
+django.setup()
+
+from django.core.handlers.wsgi import WSGIHandler
+from serving.handler import DjangoHandler, PlainHandler
+
+wsgi = WSGIHandler()
+asgi = PlainHandler()
+ours = DjangoHandler()

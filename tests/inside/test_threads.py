@@ -1,0 +1,437 @@
+"""The pool of threads, and requests whose client goes away."""
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.core.signals import request_finished
+from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.test import override_settings
+from django.urls import path
+from serving import threads
+from serving.handler import DjangoHandler
+from serving.threads import Call, Lease, Pool, one_thread, pool
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    pool.close()
+    connections.close_all()
+
+
+def run(main: Callable[[], Any]) -> Any:
+    async def limited() -> Any:
+        async with asyncio.timeout(50):
+            return await main()
+
+    return asyncio.run(limited())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+async def called(pool: Pool, function: Callable[[Call], None]) -> Any:
+    call = Call(function)
+    pool.submit(call.run)
+    value = await call.delivered
+    await call.ended()
+    return value
+
+
+def test_the_pool_grows_when_all_threads_wait_and_no_further_than_its_bound() -> None:
+    small = Pool(bound=8)
+    together = threading.Barrier(9, timeout=40)
+
+    async def main() -> None:
+        waiting = [called(small, lambda call: call.deliver(together.wait())) for _ in range(8)]
+        more = [called(small, lambda call: call.deliver(None)) for _ in range(4)]
+        everything = asyncio.gather(*waiting, *more)
+        await until(lambda: (small.busy, small.queued) == (8, 4))
+        await asyncio.sleep(5 * threads.STALL)
+        assert (small.busy, small.queued) == (8, 4)  # the bound holds
+        await asyncio.to_thread(together.wait)
+        await everything
+        await until(lambda: small.idle == 8)
+        assert (small.queued, small.busy) == (0, 0)
+
+    run(main)
+    small.close()
+    assert (small.idle, small.busy) == (0, 0)
+
+
+def test_calls_that_do_not_wait_share_a_few_threads() -> None:
+    small = Pool(bound=64)
+
+    async def main() -> None:
+        seen = await asyncio.gather(
+            *(called(small, lambda call: call.deliver(threading.get_ident())) for _ in range(500))
+        )
+        assert len(set(seen)) <= threads.CORE
+
+    run(main)
+    small.close()
+
+
+def test_threads_without_work_end_and_close_their_connections(monkeypatch) -> None:
+    monkeypatch.setattr(threads, "IDLE", 0.05)
+    small = Pool(bound=4)
+    opened: list[Any] = []
+
+    def ask(call: Call) -> None:
+        connection.ensure_connection()
+        opened.append(connections["default"])
+        call.deliver(None)
+
+    async def main() -> None:
+        await called(small, ask)
+        await until(lambda: small.idle + small.busy == 0)
+        await called(small, ask)  # and one begins anew
+
+    run(main)
+    assert opened[0].connection is None
+    assert opened[0] is not opened[1]
+    small.close()
+
+
+def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
+    small = Pool(bound=1)
+    go_on = threading.Event()
+
+    async def main() -> None:
+        first = asyncio.create_task(called(small, lambda call: call.deliver(go_on.wait(40))))
+        second = asyncio.create_task(called(small, lambda call: call.deliver(None)))
+        await until(lambda: "SERVING_THREADS" in caplog.text)
+        go_on.set()
+        await first
+        await second
+
+    logger = logging.getLogger("serving.threads")
+    logger.addHandler(caplog.handler)
+    try:
+        run(main)
+    finally:
+        logger.removeHandler(caplog.handler)
+        small.close()
+    assert "all 1 threads (SERVING_THREADS)" in caplog.text
+
+
+def test_the_system_may_give_no_more_threads(monkeypatch) -> None:
+    small = Pool(bound=8)
+
+    def refuse(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        await called(small, lambda call: call.deliver(None))
+        monkeypatch.setattr(threads.PoolThread, "start", refuse)
+        answers = await asyncio.gather(
+            *(called(small, lambda call: call.deliver(1)) for _ in range(5))
+        )
+        assert answers == [1] * 5
+
+    run(main)
+    small.close()
+
+
+def test_a_thread_survives_whatever_a_call_raises() -> None:
+    small = Pool(bound=1)
+
+    async def main() -> None:
+        for error in (ValueError, SystemExit, KeyboardInterrupt):
+
+            def fail(call: Call, error: type[BaseException] = error) -> None:
+                raise error("no tea")
+
+            call = Call(fail)
+            small.submit(call.run)
+            caught = await asyncio.wait_for(
+                asyncio.shield(asyncio.ensure_future(outcome(call))), timeout=40
+            )
+            assert isinstance(caught, error)
+        assert small.idle + small.busy == 1
+
+    async def outcome(call: Call) -> BaseException | None:
+        await until(call.delivered.done)
+        return call.delivered.exception()
+
+    run(main)
+    small.close()
+
+
+def test_a_lease_keeps_one_thread_and_gives_it_back() -> None:
+    small = Pool(bound=2)
+
+    async def main() -> None:
+        lease = Lease(small)
+        assert small.busy == 0
+        loop = asyncio.get_running_loop()
+        seen = [await loop.run_in_executor(lease, threading.get_ident) for _ in range(5)]
+        assert len(set(seen)) == 1
+        assert small.busy == 1
+        lease.release()
+        await until(lambda: small.idle == 1)
+
+    run(main)
+    small.close()
+
+
+def test_one_thread_for_some_lines() -> None:
+    async def main() -> None:
+        async with one_thread():
+            first = await sync_to_async(threading.get_ident)()
+            assert await sync_to_async(threading.get_ident)() == first
+            assert pool.busy == 1
+        await until(lambda: pool.busy == 0)
+
+    run(main)
+
+
+# Requests
+
+
+state = contextvars.ContextVar("state", default="unset")
+happened: list[str] = []
+go_on = threading.Event()
+
+
+def sets(request: HttpRequest) -> HttpResponse:
+    state.set("by the view")
+    return HttpResponse(state.get())
+
+
+async def asets(request: HttpRequest) -> HttpResponse:
+    return sets(request)
+
+
+def outlasts(request: HttpRequest) -> HttpResponse:
+    happened.append("begun")
+    go_on.wait(40)
+    happened.append("ended")
+    return HttpResponse("too late")
+
+
+async def aoutlasts(request: HttpRequest) -> HttpResponse:
+    happened.append("begun")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        happened.append("cancelled")
+    return HttpResponse("never")
+
+
+def awaits(request: HttpRequest) -> HttpResponse:
+    async_to_sync(aoutlasts)(request)
+    return HttpResponse("never")
+
+
+def endless(request: HttpRequest) -> StreamingHttpResponse:
+    def parts() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"tick\n"
+                time.sleep(0.005)
+        finally:
+            happened.append("closed")
+
+    return StreamingHttpResponse(parts())
+
+
+async def aendless(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> Any:
+        try:
+            while True:
+                yield b"tick\n"
+                await asyncio.sleep(0.005)
+        finally:
+            happened.append("closed")
+
+    return StreamingHttpResponse(parts())
+
+
+async def aendless_of_sync(request: HttpRequest) -> StreamingHttpResponse:
+    return endless(request)
+
+
+def endless_of_async(request: HttpRequest) -> StreamingHttpResponse:
+    return async_to_sync(aendless)(request)
+
+
+def identity(request: HttpRequest) -> HttpResponse:
+    connection.ensure_connection()
+    return HttpResponse(str(id(connection.connection)))
+
+
+async def aidentity(request: HttpRequest) -> HttpResponse:
+    return await sync_to_async(identity)(request)
+
+
+urlpatterns = [
+    path(f"{view.__name__}/", view)
+    for view in (sets, asets, outlasts, aoutlasts, awaits, endless, aendless, aendless_of_sync,
+                 endless_of_async, identity, aidentity)
+]  # fmt: skip
+
+
+class Exchange:
+    """One request: what was sent, and a way to go away."""
+
+    def __init__(self, handler: Any, path: str) -> None:
+        self.sent: list[Any] = []
+        self.gone = asyncio.Event()
+        asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive() -> Any:
+            for message in asked:
+                return message
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            self.sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"testserver")],
+                 "query_string": b"", "scheme": "http"}  # fmt: skip
+        self.task = asyncio.create_task(handler(scope, receive, send))
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+
+@pytest.fixture
+def finished() -> Iterator[list[int]]:
+    """The threads of the finish signals."""
+    seen: list[int] = []
+
+    def note(**_: object) -> None:
+        seen.append(threading.get_ident())
+
+    happened.clear()
+    go_on.clear()
+    request_finished.connect(note)
+    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=[]):
+        yield seen
+    request_finished.disconnect(note)
+
+
+@pytest.mark.parametrize("view", ["sets", "asets"])
+def test_context_variables_come_out(finished: list[int], view: str) -> None:
+    async def main() -> None:
+        handler = DjangoHandler()
+
+        async def outer(*arguments: Any) -> None:
+            await handler(*arguments)
+            happened.append(state.get())
+
+        exchange = Exchange(outer, f"/{view}/")
+        await exchange.task
+        assert happened == ["by the view"]
+
+    run(main)
+
+
+def test_a_sync_view_whose_client_left_ends_and_is_tidied_up(finished: list[int]) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), "/outlasts/")
+        await until(lambda: happened == ["begun"])
+        exchange.gone.set()
+        await asyncio.sleep(0.05)
+        assert not finished
+        go_on.set()
+        await exchange.task
+        assert happened == ["begun", "ended"]
+        assert not exchange.sent
+        assert len(finished) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("view", ["aoutlasts", "awaits"])
+def test_what_a_view_awaits_is_cancelled_when_its_client_leaves(
+    finished: list[int], view: str
+) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), f"/{view}/")
+        await until(lambda: happened == ["begun"])
+        exchange.gone.set()
+        await exchange.task
+        assert happened == ["begun", "cancelled"]
+        assert not exchange.sent
+
+    run(main)
+
+
+@pytest.mark.parametrize("view", ["endless", "aendless", "aendless_of_sync", "endless_of_async"])
+@pytest.mark.parametrize("how", ["leaves", "is cancelled"])
+def test_a_stream_goes_out_part_by_part_and_is_closed(
+    finished: list[int], view: str, how: str
+) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), f"/{view}/")
+        await until(lambda: exchange.body.count(b"tick") > 3)
+        if how == "leaves":
+            exchange.gone.set()
+            await exchange.task
+        else:
+            exchange.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await exchange.task
+        await until(lambda: happened == ["closed"])
+        await until(lambda: len(finished) == 1)
+        await until(lambda: pool.busy == 0)
+
+    run(main)
+
+
+def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
+    finished: list[int], settings: Any
+) -> None:
+    settings.SERVING_THREADS = 1
+
+    async def main() -> None:
+        handler = DjangoHandler()
+        first = Exchange(handler, "/outlasts/")
+        await until(lambda: happened == ["begun"])
+        second = Exchange(handler, "/outlasts/")
+        await asyncio.sleep(0)
+        second.gone.set()
+        await asyncio.sleep(0.1)
+        go_on.set()
+        await asyncio.gather(first.task, second.task)
+        assert happened == ["begun", "ended"]
+
+    run(main)
+    pool.bound = 64
+
+
+@pytest.mark.parametrize("view", ["identity", "aidentity"])
+def test_a_connection_outlives_its_request(finished: list[int], view: str, settings: Any) -> None:
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = 60
+    connections.settings["default"]["CONN_MAX_AGE"] = 60
+
+    async def main() -> None:
+        handler = DjangoHandler()
+        seen = set()
+        for _ in range(10):
+            exchange = Exchange(handler, f"/{view}/")
+            await exchange.task
+            seen.add(exchange.body)
+            await until(lambda: pool.busy == 0)
+        assert len(seen) <= threads.CORE
+
+    try:
+        run(main)
+    finally:
+        connections.settings["default"]["CONN_MAX_AGE"] = 0

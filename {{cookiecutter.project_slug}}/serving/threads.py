@@ -1,0 +1,320 @@
+"""The threads that sync code runs in: one pool a process, bounded, elastic and long-lived.
+
+Django opens a thread for every request under ASGI, and with it a database connection. Here a thread
+outlives its requests, so a connection persists (CONN_MAX_AGE), and there are never more of either
+than the pool's bound.
+"""
+
+import asyncio
+import atexit
+import contextvars
+import logging
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import _restore_context as restore_context
+from django.core.exceptions import RequestAborted
+from django.db import close_old_connections, connections, reset_queries
+
+logger = logging.getLogger(__name__)
+
+# Threads share one interpreter lock: more of them make code that computes no faster. These few let it
+# compute while some of them wait for a database.
+CORE = 3
+STALL = 0.02  # seconds without a call taken, after which all threads must be waiting for something
+IDLE = 30.0  # seconds without a call, after which a thread ends
+
+
+class Pool:
+    """Threads that take calls from one queue.
+
+    A call is made at once while fewer than `CORE` threads are at work. After that it waits for one
+    of them, since they seldom take long; but when none has taken a call for `STALL` seconds, all of
+    them wait for something, and their number doubles, up to `bound`.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self._lock = Lock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._idle: list[PoolThread] = []  # the latest comes last
+        self._size = 0
+        self._taken = monotonic()  # when a thread last asked for a call
+        self._watched = False
+        self._warned = float("-inf")
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a thread."""
+        return len(self._calls)
+
+    @property
+    def busy(self) -> int:
+        """Threads that make a call, or are kept for a request."""
+        return self._size - len(self._idle)
+
+    @property
+    def idle(self) -> int:
+        """Threads that wait for a call."""
+        return len(self._idle)
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Has a thread make a call, which must raise nothing. To be called on an event loop."""
+        with self._lock:
+            if self._idle:
+                # The latest, for it is warm, and the others may end.
+                self._idle.pop().mailbox.put(call)
+                return
+            self._calls.append(call)
+            if self._size < min(CORE, self.bound):
+                self._grow(1)
+                return
+            watched, self._watched = self._watched, True
+        if not watched:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Looks after the queue, on the event loop, for as long as there is one."""
+        with self._lock:
+            waiting = len(self._calls)
+            self._watched = waiting > 0
+            stalled = monotonic() - self._taken
+            if stalled >= STALL:
+                self._grow(min(waiting, self._size, self.bound - self._size))
+        if not waiting:
+            return
+        if stalled >= 1.0 and monotonic() - self._warned >= 60.0:
+            self._warned = monotonic()
+            logger.warning(
+                "all %d threads (SERVING_THREADS) have been at work for %.1f s; %d calls wait",
+                self._size,
+                stalled,
+                waiting,
+            )
+        asyncio.get_running_loop().call_later(STALL / 2, self._watch)
+
+    def _grow(self, number: int) -> None:
+        for _ in range(number):
+            try:
+                PoolThread(self).start()
+            except RuntimeError:  # the system gives no more: a limit on processes, say
+                if not self._size:
+                    raise
+                logger.warning("the system gives no more than %d threads", self._size)
+                return
+            self._size += 1
+
+    def next_call(self, thread: "PoolThread") -> Callable[[], None] | None:
+        """Waits for the next call of a thread; None if it is to end."""
+        with self._lock:
+            self._taken = monotonic()
+            if self._calls:
+                return self._calls.popleft()
+            self._idle.append(thread)
+        with suppress(Empty):
+            return thread.mailbox.get(timeout=IDLE)
+        with self._lock:
+            if thread in self._idle:
+                self._idle.remove(thread)
+                return None
+        return thread.mailbox.get()  # it was given a call at the last moment
+
+    def ended(self) -> None:
+        """Counts a thread out."""
+        with self._lock:
+            self._size -= 1
+
+    def close(self) -> None:
+        """Ends the threads that have nothing to do, and waits until their connections are closed."""
+        with self._lock:
+            ending, self._idle = self._idle, []
+        for thread in ending:
+            thread.mailbox.put(None)
+        for thread in ending:
+            thread.join(0.5)
+
+
+class PoolThread(Thread):
+    """A thread of the pool. It is a daemon, since a view that hangs must not keep the process alive."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(name="serving", daemon=True)
+        self.pool = pool
+        self.mailbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self) -> None:
+        """Makes calls until the pool has none for it."""
+        try:
+            while call := self.pool.next_call(self):
+                call()
+                del call  # or a thread that waits would keep a request in memory
+        finally:
+            self.pool.ended()
+            connections.close_all()
+
+
+class Call:
+    """A function on its way through a thread, with a copy of the caller's context variables.
+
+    `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
+    """
+
+    __slots__ = ("_context", "_error", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "delivered")  # fmt: skip
+
+    def __init__(self, function: Callable[["Call"], None]) -> None:
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self._over = False
+        self.delivered: asyncio.Future[Any] = self._loop.create_future()
+        self.aborted = False
+
+    def run(self) -> None:
+        """In the thread: makes the call."""
+        try:
+            if self.aborted:  # before it was begun
+                raise RequestAborted
+            be_a_thread_of(self._loop, self._tasks)
+            self._context.run(self._run)
+        except BaseException as error:
+            self._error = RequestAborted() if self.aborted else error
+            self._tell(self._fail, self._error)
+        self._over = True
+        if self._waiter is not None:
+            self._tell(self._waiter.set_result, None)
+
+    def _run(self) -> None:
+        restore_context(self._context)
+        self._function(self)
+
+    def deliver(self, value: object) -> None:
+        """In the thread: gives the event loop a value, and goes on."""
+        self._tell(self._resolve, value)
+
+    def abort(self) -> None:
+        """On the event loop: has the call end as soon as it can, and with it what it awaits there."""
+        self.aborted = True
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def ended(self) -> None:
+        """On the event loop: waits until the function has returned. Raises what it raised."""
+        # The thread says that it is over and then looks for a waiter; here it is the other way round.
+        self._waiter = self._loop.create_future()
+        if not self._over:
+            await self._waiter
+        if self._error is not None:
+            raise self._error
+
+    def take_context(self) -> None:
+        """On the event loop: takes over the context variables as the function has set them."""
+        restore_context(self._context)
+
+    def _tell(self, callback: Callable[[Any], object], value: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, value)
+
+    def _resolve(self, value: object) -> None:
+        if not self.delivered.done():
+            self.delivered.set_result(value)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.delivered.done():
+            self.delivered.set_exception(error)
+
+
+class Lease(Executor):
+    """One thread of the pool, from the first call that a request makes until `release`.
+
+    An executor for asgiref's ThreadSensitiveContext, which promises that all sync code of a request
+    runs on one thread.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self.taken = False
+
+    def submit[**P, T](
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Has the thread make a call after those that it was given before."""
+        future: Future[T] = Future()
+        self._calls.put((future, partial(function, *args, **kwargs)))
+        if not self.taken:
+            self.taken = True
+            self._pool.submit(self._serve)
+        return future
+
+    def release(self) -> None:
+        """Gives the thread back when it has made its calls."""
+        if self.taken:
+            self._calls.put(None)
+
+    def _serve(self) -> None:
+        # What Django does at a request's start and end, for the connections of this thread.
+        try:
+            reset_queries()
+            close_old_connections()
+        except Exception:
+            logger.exception("a database connection could not be closed")
+        while item := self._calls.get():
+            future, call = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
+            del item, future, call
+        try:
+            close_old_connections()
+        except Exception:
+            logger.exception("a database connection could not be closed")
+
+
+def be_a_thread_of(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
+    """Tells asgiref that this thread works for an event loop, so that `async_to_sync` runs there.
+
+    `tasks` will hold the tasks that this thread waits for. The loop and the tasks are asgiref's own
+    (`SyncToAsync.thread_handler` sets the same three), and so is `restore_context`: its public
+    `sync_to_async` does all this at five times the cost. tests/test_request_path.py fails when
+    they change.
+    """
+    local = SyncToAsync.threadlocal
+    local.main_event_loop = loop
+    local.main_event_loop_pid = os.getpid()
+    local.task_context = tasks
+
+
+pool = Pool(bound=64)
+atexit.register(pool.close)
+
+
+@asynccontextmanager
+async def one_thread() -> AsyncIterator[Lease]:
+    """Runs the sync code in its body on one thread, which is given back at its end.
+
+    For async code that lives long, like a stream: without it the thread, and its database
+    connection, are kept until the stream ends.
+
+        async with one_thread():
+            price = await Price.objects.alatest()
+    """
+    lease = Lease(pool)
+    try:
+        async with ThreadSensitiveContext(executor=lease):
+            yield lease
+    finally:
+        lease.release()

@@ -1,0 +1,141 @@
+"""The request path: views of both kinds by the project's own handler, and what it relies on.
+
+Some of that is not documented by Django or asgiref: a test here fails when a new version changes it.
+Then `PlainHandler` serves in the meantime; README.md says how.
+"""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from asgiref.local import Local
+from asgiref.sync import async_to_sync
+from django.core.signals import request_finished, request_started
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
+from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
+
+from serving.handler import DjangoHandler
+from serving.middleware import DOES_IO, closes_nothing, inline, only_tidies
+from serving.routes import leads_to_async_view
+from serving.threads import Call, pool
+
+
+def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:
+    return HttpResponse(f"{threading.current_thread().name} {request.body.decode()}")
+
+
+async def async_view(request: HttpRequest, number: int = 0) -> HttpResponse:
+    return HttpResponse(f"{threading.current_thread().name} {request.body.decode()}")
+
+
+urlpatterns = [
+    path("sync/", csrf_exempt(sync_view)),
+    path("below/", include([path("<int:number>/async/", csrf_exempt(async_view))])),
+]
+
+
+def ask(handler: Any, address: str) -> bytes:
+    """Posts b"tea" to an address, as an ASGI server does; gives the body of the answer."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"tea", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": address,
+        "headers": [(b"host", b"testserver")],
+        "query_string": b"",
+    }
+    asyncio.run(handler(scope, receive, send))
+    assert sent[0]["status"] == 200, sent
+    body: bytes = sent[1]["body"]
+    return body
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sync_view_runs_in_a_thread_and_an_async_one_on_the_loop() -> None:
+    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"]):
+        handler = DjangoHandler()
+        assert ask(handler, "/sync/") == b"serving tea"
+        assert ask(handler, "/below/1/async/") == b"MainThread tea"
+    pool.close()
+
+
+def test_async_views_are_known_by_their_path() -> None:
+    with override_settings(ROOT_URLCONF=__name__):
+        assert leads_to_async_view("/below/12/async/")
+        assert not leads_to_async_view("/below/twelve/async/")
+        assert not leads_to_async_view("/sync/")
+        assert not leads_to_async_view("/nowhere/")
+
+
+def test_djangos_own_middleware_computes_on_the_loop() -> None:
+    made: list[str] = []
+
+    class Handler(DjangoHandler):
+        def adapt_method_mode(self, is_async: bool, method: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_async and inline(method):
+                wrapped = getattr(method, "__wrapped__", None)
+                made.append(type(wrapped).__name__ if wrapped else method.__name__)
+            return super().adapt_method_mode(is_async, method, *args, **kwargs)
+
+    with override_settings(MIDDLEWARE=list(DOES_IO)):
+        Handler()
+
+    classes = [name.rpartition(".")[2] for name in DOES_IO]
+    assert sorted(made) == sorted([*classes, "process_view"])
+
+
+def test_only_djangos_own_receivers_are_taken_for_tidying() -> None:
+    assert only_tidies(request_started, DjangoHandler)
+    assert only_tidies(request_finished, DjangoHandler)
+
+    def mine(**_: object) -> None: ...
+
+    request_finished.connect(mine)
+    assert not only_tidies(request_finished, DjangoHandler)
+    request_finished.disconnect(mine)
+
+    response = HttpResponse()
+    assert closes_nothing(response)
+    response._resource_closers.append(print)  # type: ignore[attr-defined]
+    assert not closes_nothing(response)
+
+
+def test_asgiref_finds_the_event_loop_from_a_thread_of_the_pool() -> None:
+    local = Local()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        local.leaf = "green"
+        seen: dict[str, Any] = {}
+
+        async def inner() -> asyncio.AbstractEventLoop:
+            seen["task"] = asyncio.current_task()
+            seen["tasks"] = list(call._tasks)
+            return asyncio.get_running_loop()
+
+        def function(call: Call) -> None:
+            seen["leaf"] = local.leaf
+            local.leaf = "black"
+            call.deliver(async_to_sync(inner)())
+
+        call = Call(function)
+        pool.submit(call.run)
+        assert await call.delivered is loop
+        assert seen["tasks"] == [seen["task"]]  # so `abort` can cancel it
+        assert seen["leaf"] == "green"
+        call.take_context()
+        assert local.leaf == "black"
+        await call.ended()
+
+    asyncio.run(main())
+    pool.close()
