@@ -1,5 +1,6 @@
 """The lifespan under every fault, each against real Granian: what the apps do, what must happen."""
 
+import os
 import re
 import signal
 import socket
@@ -519,6 +520,27 @@ def test_sighup_under_load(install: Install, serve: Serve, workers: int) -> None
     assert states[0] not in states[count:], "the old one is gone"
     assert server.stop() == 0
     assert enters_and_leaves(server, "one").count("one leaves") == 2 * workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c(install: Install, serve: Serve, workers: int, loop: str, presses: int) -> None:
+    """A terminal signals the workers as well, and then the main process does, once more."""
+    flags = {"GRANIAN_WORKERS": str(workers), "GRANIAN_LOOP": loop, "DRAIN_TIMEOUT": "1"}
+    server = faulty(serve, install(one=app()), **flags).ready(workers)
+    with httpx.stream("GET", server.address + "/endless", timeout=PATIENCE) as answer:
+        parts = answer.iter_bytes()
+        for _ in range(presses):
+            for _ in range(3):
+                next(parts)
+            os.killpg(server.process.pid, signal.SIGINT)
+        assert b"tick" in b"".join(parts)
+
+    assert server.wait() == 0
+    assert not server.killed_a_worker
+    assert enters_and_leaves(server, "one").count("one leaves") == workers
+    assert "Traceback" not in server.log
 
 
 def test_the_state_changed_by_one_request_is_unchanged_for_another(

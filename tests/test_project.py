@@ -71,6 +71,45 @@ def test_the_readme_names_every_make_target(default_project: Path) -> None:
             assert target == "help" or f"make {target}" in readme, target
 
 
+def test_make_prints_a_secret_alone_where_it_fetches_uv_first(bake: Bake, tmp_path: Path) -> None:
+    """So `SECRET_KEY=$(make secret)` holds no more than that, on a fresh machine too."""
+    project = bake()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    scripts = {
+        "python3": 'mkdir -p "$3/bin" && cp "$0" "$3/bin/uv" && cp "$0" "$3/bin/pip"',
+        "uv": "echo the-secret",
+        "pip": "touch .tools/bin/uv",
+    }
+    lines = [f"{name}) {script} ;;" for name, script in scripts.items()]
+    (programs / "python3").write_text(
+        "\n".join(["#!/bin/sh", 'case "$(basename "$0")" in', *lines, "esac\n"])
+    )
+    (programs / "python3").chmod(0o755)
+    variables = clean_environment() | {"PATH": f"{programs}:/usr/bin:/bin"}
+    make = ["make", "-C", project, "--no-print-directory", "UV=.tools/bin/uv", "secret"]
+    done = subprocess.run(make, env=variables, check=True, capture_output=True, text=True)
+
+    assert done.stdout == "the-secret\n"
+    assert "uv" in done.stderr, "it says what it waits for"
+
+
+def test_targets_run_one_after_the_other_under_make_jobs_too(bake: Bake, tmp_path: Path) -> None:
+    """Or `make -j setup run` serves a database that is being migrated."""
+    project = bake()
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\nmkdir busy && echo "$@" >>asked && sleep 0.1 && rmdir busy\n')
+    uv.chmod(0o755)
+    (project / ".env").touch()
+    make = ["make", "-C", project, "-j4", f"UV={uv}", "migrate", "lint"]
+    done = subprocess.run(
+        make, env=clean_environment(), check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, f"two at once: {done.stderr}"
+    assert len((project / "asked").read_text().splitlines()) == 4
+
+
 def test_the_answers_arrive_where_they_act(bake: Bake) -> None:
     project = bake(
         project_name='Say "Tea" \\ & {{ "<b>" }}',

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+# Of the event loop, a millisecond apart: more than a server needs from startup to serving, or to
+# handle a signal. Time alone won't do: in an iteration that was held up, timers come before signals.
+ITERATIONS = 10
+
 
 class Stopping:
     """Whether this process was told to stop, by SIGTERM or SIGINT.
@@ -35,6 +39,7 @@ class Stopping:
     def __init__(self) -> None:
         self._told = False
         self._repeats = False
+        self._serving = False  # the loop runs for good, and drops no signal
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
         self._callbacks: list[Callable[[], object]] = []
@@ -76,11 +81,27 @@ class Stopping:
 
     def listen(self) -> None:
         """Starts to listen, for the running event loop; what the server does on a signal stays."""
-        self._told = False
+        self._told = self._serving = False
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._previous = self._previous.new_child()
         self._handle_signals()
+
+    def started(self) -> None:
+        """To be called when the startup is complete and the server goes on to serve."""
+        self._later(self._serve)
+
+    def _serve(self) -> None:
+        self._serving = True
+
+    def _later(self, callback: Callable[[], object], iterations: int = ITERATIONS) -> None:
+        """Calls a function after some iterations of the loop; not at all if it listens no more."""
+        if self._loop is None:
+            return
+        if iterations:
+            self._loop.call_later(0.001, self._later, callback, iterations - 1)
+        else:
+            callback()
 
     def _handle_signals(self) -> None:
         """Python calls signal handlers in the main thread alone, so elsewhere nothing is learnt."""
@@ -102,7 +123,8 @@ class Stopping:
             return
         self._told = True
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, number)
+            heard = self._serving and loop_runs()
+            self._loop.call_soon_threadsafe(self._tell, None if heard else number)
         # A server that uses its loop's signal handling (Granian, hypercorn) is woken by the loop, and
         # what it left here does nothing; another (uvicorn) is called here.
         previous = self._previous[number]
@@ -114,23 +136,37 @@ class Stopping:
         if self._loop is None and not loop_runs():
             raise SystemExit(0)
 
-    def _tell(self, number: int) -> None:
-        """Tells the server again, once the loop runs, and then those who asked to be called.
+    def _tell(self, missed: int | None) -> None:
+        """Tells the server again of a signal that it may have missed, and those who asked to know.
 
         uvloop and rloop drop a signal that comes while they do not run, as between startup and
-        serving under Granian; and whether they ran when it came can't be known here, for Python calls
-        a handler some time after the signal. Servers take the second for the first.
+        serving under Granian; and whether they ran when it came can't be known at first, for Python
+        calls a handler some time after the signal. Servers take the second for the first.
         """
-        self._repeats = True
-        try:
-            signal.raise_signal(number)
-        finally:
-            self._repeats = False
         if self._event.is_set():  # a second signal says nothing new
             return
+        if missed is not None:
+            self._repeats = True
+            try:
+                signal.raise_signal(missed)
+            finally:
+                self._repeats = False
+        self._later(self._mute)
         self._event.set()
         for callback in list(self._callbacks):
             callback()
+
+    def _mute(self) -> None:
+        """Keeps further signals from a server that uses its loop's signal handling.
+
+        A worker of Granian that is told three times hangs: each is sent to a thread that takes one,
+        through a queue that holds one. Ctrl-C tells it twice already, since a terminal signals every
+        process, and the main one then each worker.
+        """
+        if self._loop is not None and current_thread() is main_thread():
+            for number in SIGNALS:
+                self._loop.add_signal_handler(number, lambda: None)
+                signal.signal(number, self._hear)
 
 
 def loop_runs() -> bool:
@@ -167,6 +203,7 @@ class Drain:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not stopping.listening:  # in a server that ran no lifespan
             stopping.listen()
+            stopping.started()
         response = Response(scope, send)
         self._open.add(response)
         try:

@@ -102,6 +102,7 @@ class Lifespan:
                 return
             state.update(resources.items, **{ORIGIN: self})
             await send({"type": "lifespan.startup.complete"})
+            stopping.started()
 
             failures = await self._served(resources, receive, state)
             outcome = "failed" if failures else "complete"
