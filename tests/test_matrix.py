@@ -29,10 +29,9 @@ from tests.answers import (
     name_of,
     quick_combinations,
 )
-from tests.conftest import BUILD, ROOT, Bake, Run, clean_environment, questions
+from tests.command import UV, interpreter
+from tests.conftest import BUILD, Bake, Run, clean_environment, questions
 from tests.test_generation import DEFAULT_TREE
-
-UV = ROOT / ".venv" / "bin" / "uv"
 
 # What the project's own tests and Django's checks do not read: a test below takes it away.
 UNREAD = frozenset({".gitattributes", ".gitignore", ".python-version", "LICENSE", "README.md", "config/granian.env"})  # fmt: skip
@@ -217,15 +216,11 @@ def defaults() -> Answers:
 )
 def test_the_suite_passes_on_every_interpreter_on_offer(bake: Bake, version: str) -> None:
     """The other checks share one environment; here each of the other interpreters has its own."""
-    found = subprocess.run(
-        [UV, "python", "find", version], env=clean_environment(), capture_output=True, check=False
-    )
-    if found.returncode:
-        pytest.skip(f"no Python {version} on this machine")
+    python = interpreter(version)
     venv = BUILD / f"environment-{version}"
     project = bake(python_version=version)
     env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
-    subprocess.run([UV, "sync", "--quiet"], cwd=project, env=env, check=True)
+    subprocess.run([UV, "sync", "--quiet", "--python", python], cwd=project, env=env, check=True)
     done = subprocess.run(
         [venv / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider"],
         cwd=project, env=clean_environment(), capture_output=True, text=True, check=False,

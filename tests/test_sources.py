@@ -11,7 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from tests.answers import files
-from tests.command import generate, git, home, template_repository
+from tests.command import UV, generate, git, home, interpreter, template_repository
 from tests.conftest import ROOT, Run
 from tests.server import free_port, wait_for
 from tests.test_matrix import assert_finished
@@ -240,6 +240,29 @@ def test_a_mistyped_key_is_warned_of_once_and_changes_nothing(
         "warning: 'event_lop' is no question and changes nothing; did you mean 'event_loop'?"
     )
     assert len(run.stderr.splitlines()) == 2
+    assert contents(tmp_path / "my-project") == contents(default_project)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.14"])
+def test_cookiecutter_may_run_on_every_python_that_it_supports(
+    tmp_path: Path, default_project: Path, version: str
+) -> None:
+    python, cookiecutter = interpreter(version), tmp_path / "venv" / "bin" / "cookiecutter"
+    env = home(tmp_path) | {"VIRTUAL_ENV": str(tmp_path / "venv")}
+    for command in (
+        ["venv", "--python", python, "venv"],
+        ["pip", "install", "cookiecutter>=2.7.1"],
+    ):
+        subprocess.run([UV, *command, "--quiet"], cwd=tmp_path, env=env, check=True)
+
+    for answer, value in (("project_slug", "a" * 10_000), ("domain_name", "bücher.example")):
+        refused = generate(tmp_path, f"{answer}={value}", program=cookiecutter)
+        (line,) = (refused.stdout + refused.stderr).splitlines()
+        assert line.startswith(f"{answer}: "), line
+
+    run = generate(tmp_path, program=cookiecutter)
+    assert run.returncode == 0, run.stderr
     assert contents(tmp_path / "my-project") == contents(default_project)
 
 
