@@ -144,6 +144,23 @@ def test_a_users_config_file_is_checked_too(tmp_path: Path, line: str, words: st
     assert not (tmp_path / "my-project").exists()
 
 
+def test_a_choice_that_is_none_in_a_config_file_is_warned_of_by_cookiecutter(
+    tmp_path: Path,
+) -> None:
+    """It takes its default, and drops the keys below it, as docs/answers.md says."""
+    (tmp_path / ".cookiecutterrc").write_text(
+        "default_context:\n  workers: 4\n  event_loop: trio\n  license: BSD-3-Clause\n"
+    )
+
+    run = generate(tmp_path)
+
+    assert run.returncode == 0, run.stdout
+    assert "trio provided for choice variable event_loop" in run.stderr
+    flags = dotenv_values(tmp_path / "my-project" / "config" / "granian.env")
+    assert (flags["GRANIAN_WORKERS"], flags["GRANIAN_LOOP"]) == ("4", "uvloop")
+    assert "MIT License" in (tmp_path / "my-project" / "LICENSE").read_text()
+
+
 def test_a_replay_gives_the_same_project(tmp_path: Path) -> None:
     assert generate(tmp_path, "project_name=Café {1}", "workers=3").returncode == 0
     first = contents(tmp_path / "cafe-1")
@@ -209,6 +226,7 @@ def test_without_hooks_the_project_is_coherent_and_bad_answers_are_refused(
     assert_finished(project)
     run(project, "ruff", "check", "--no-cache")
     run(project, "python", "manage.py", "check", DEBUG="true")
+    run(project, "pytest", "-p", "no:cacheprovider")
 
 
 @pytest.mark.parametrize(
