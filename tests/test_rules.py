@@ -129,6 +129,10 @@ def test_an_old_cookiecutter_is_refused() -> None:
 def test_every_free_text_question_has_a_rule_checked_right_behind_it() -> None:
     free_text = {key for key, default in questions().items() if isinstance(default, str)}
     assert free_text == rules.RULES.keys() == GOOD.keys() == BAD.keys()
+    keys = list(json.loads((ROOT / "cookiecutter.json").read_bytes()))
+    for question in free_text:
+        assert keys[keys.index(question) + 1] == f"__check_{question}"
+    assert keys.index("__check_combination") > max(map(keys.index, questions()))
 
 
 def test_a_suggested_slug_is_valid() -> None:
