@@ -25,6 +25,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
 from itertools import count
+from os.path import lexists  # of a name that the file system does not take it says no
 from pathlib import Path
 from typing import Any
 
@@ -370,9 +371,9 @@ def folder_exists(answers: Mapping[str, object], command: Mapping[str, object]) 
     """The problem with a folder that is there already, where the command does not overwrite (-f)."""
     slug = str(answers.get("project_slug", ""))
     folder = str(command.get("output_dir") or ".")
-    if command and slug and not command.get("overwrite_if_exists") and Path(folder, slug).exists():
+    if command and slug and not command.get("overwrite_if_exists") and lexists(Path(folder, slug)):
         others = (f"{slug[: SLUG_MAX - 4].rstrip('-')}-{number}" for number in count(2))
-        free = next(other for other in others if not Path(folder, other).exists())
+        free = next(other for other in others if not lexists(Path(folder, other)))
         mend = f"try {free!r}, or -f to write into it"
         yield f"project_slug: {slug!r} is there already, in the folder {folder!r}; {mend}"
 
@@ -401,8 +402,7 @@ def check(answers: Mapping[str, object]) -> str:
     Raises FailedHookException otherwise: cookiecutter prints its text as one line, creates nothing
     and exits with status 1.
     """
-    # No file system is asked for a folder of a name that it may not even take.
-    found = [*problems(answers)] or [*folder_exists(answers, command_line())]
+    found = [*problems(answers), *folder_exists(answers, command_line())]
     if found:
         raise FailedHookException(found[0])
     return ""
