@@ -12,7 +12,11 @@ from tests.answers import files
 from tests.command import PROGRAMS, generate, git, home, template_repository
 from tests.conftest import ROOT, Run
 
-ANSWERS = {"project_name": "Café {1}", "workers": "3"}
+ANSWERS = {
+    "project_name": "Café {1}",
+    "description": "\"double\" 'single' \\n $(id) `id` {x} }} %} #} & <b> 👩‍💻",
+    "workers": "3",
+}
 FOLDER = "{{cookiecutter.project_slug}}"
 
 
