@@ -248,6 +248,26 @@ def test_a_choice_that_is_none_is_refused_by_cookiecutter(
     assert not (tmp_path / "my-project").exists()
 
 
+def test_answers_that_cannot_stand_together_are_refused_by_the_command(tmp_path: Path) -> None:
+    """With a made-up pair, in a template of the test's own."""
+    template = tmp_path / "template"
+    template.mkdir()
+    template_repository(template)
+    with (template / "template_rules.py").open("a") as rules:
+        rules.write(
+            "\nREFUSED_COMBINATIONS += "
+            '((("event_loop", "rloop"), ("access_log", False), "do not mix; try event_loop=uvloop"),)\n'
+        )
+
+    run = generate(tmp_path, "event_loop=rloop", "access_log=no", template=template)
+
+    assert run.returncode == 1
+    (line,) = (run.stdout + run.stderr).splitlines()
+    assert line == "event_loop=rloop with access_log=false: do not mix; try event_loop=uvloop"
+    assert not (tmp_path / "my-project").exists()
+    assert generate(tmp_path, "event_loop=rloop", template=template).returncode == 0
+
+
 def test_a_mistyped_key_is_warned_of_once_and_changes_nothing(
     tmp_path: Path, default_project: Path
 ) -> None:
