@@ -31,6 +31,7 @@ from tests.answers import (
 )
 from tests.command import UV, interpreter
 from tests.conftest import BUILD, Bake, Run, clean_environment, questions
+from tests.server import server_environment
 from tests.test_generation import DEFAULT_TREE
 
 # What the project's own tests and Django's checks do not read: a test below takes it away.
@@ -124,6 +125,9 @@ def prove(answers: Answers, bake: Bake, run: Run, once: Once, environment: Path)
     once(f"deploy {code}", lambda: check_deployment(project, run))
     once(f"suite {code}", lambda: run(project, "pytest", "-p", "no:cacheprovider"))
 
+    flags = (project / "config" / "granian.env").read_text()
+    once(f"flags {flags}", lambda: check_flags(project, answers, run))
+
     required = tomllib.loads((project / "pyproject.toml").read_text())
     installed = json.dumps([required["project"]["dependencies"], required["dependency-groups"]])
     once(f"wheels {version} {installed}", lambda: check_wheels(project, version, environment))
@@ -138,6 +142,28 @@ def check_types(project: Path, version: str, run: Run) -> None:
 def check_deployment(project: Path, run: Run) -> None:
     command = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     run(project, "python", *command, SECRET_KEY="0123456789abcdef" * 4)
+
+
+# Reads the server's flags as Granian's own command does, which would go on to serve.
+READ_FLAGS = """
+import json
+from granian.cli import cli
+flags = cli.make_context("granian", ["config.asgi:application"], auto_envvar_prefix="GRANIAN").params
+print(json.dumps({name: flags[name] for name in ("interface", "loop", "workers", "log_access_enabled")}
+                 | {"log_level": flags["log_level"].value}))
+"""
+
+
+def check_flags(project: Path, answers: Answers, run: Run) -> None:
+    """Granian takes every flag, and as it was answered."""
+    done = run(project, "python", "-c", READ_FLAGS, **server_environment(project))
+    assert json.loads(done.stdout) == {
+        "interface": "asginl" if answers["lifespan_mode"] == "disabled" else "asgi",
+        "loop": answers["event_loop"],
+        "workers": int(answers["workers"]),
+        "log_access_enabled": answers["access_log"],
+        "log_level": answers["log_level"],
+    }
 
 
 def check_wheels(project: Path, version: str, environment: Path) -> None:
