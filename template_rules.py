@@ -1,7 +1,7 @@
 """What a valid answer is: one pure function a rule. The only home of rules.
 
 A rule takes an answer's value and returns what is wrong with it, as a phrase that ends with a value
-that would do, or None. cookiecutter loads this module as a Jinja extension (`_extensions` in
+that would do ("is empty; try 'my-project'"), or None. cookiecutter loads this module as a Jinja extension (`_extensions` in
 cookiecutter.json); update tools render old answers through it, so the names of its filters are an
 interface:
 
@@ -24,12 +24,15 @@ import runpy
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
+from itertools import count
+from os.path import lexists  # of a name that the file system does not take it says no
 from pathlib import Path
 from typing import Any
 
 import click
 import cookiecutter
 import idna
+from cookiecutter.cli import main as cookiecutter_command
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -39,6 +42,7 @@ COOKIECUTTER_MIN = (2, 7)  # it needs Python 3.10 itself
 
 SLUG_MAX = 40  # leaves room for suffixes in a DNS label of 63 (a pod's name, a volume's)
 WORKERS_MAX = 64
+SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mistake
 
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
@@ -95,29 +99,51 @@ def too_old(version: str) -> str | None:
     return None
 
 
-def is_one_line(value: str, *, longest: int) -> str | None:
+def is_one_line(value: str, *, longest: int, example: str) -> str | None:
     """One line of visible text that is no template.
 
     Good: "Café", "O'Brien & Sons", "我的网站", "{x}", "👩‍💻". Bad: "", " ", "two\\nlines", "bell\\a",
     "{{ x }}", "{% x", a zero-width joiner alone, "a" * 10_000.
     """
+    if reason := why_no_line(value, longest):
+        nearest = nearest_line(value, longest)
+        return f"{reason}; try {(example if why_no_line(nearest, longest) else nearest)!r}"
+    return None
+
+
+def why_no_line(value: str, longest: int) -> str | None:
+    """What is wrong with a line of text, without a value that would do."""
     if not value.strip():
-        return "is empty; give it some text"
+        return "is empty"
     if len(value) > longest:
-        return f"has {len(value)} characters; {longest} are the most"
+        return f"has {len(value)} characters, {longest} are the most"
     if value != value.strip():
-        return f"starts or ends with a space; try {shortened(value.strip())}"
+        return "starts or ends with white space"
+    if len(value.splitlines()) > 1:
+        return "has more than one line"
     for character in value:
         if is_invisible(character):
-            name = unicodedata.name(character, f"U+{ord(character):04X}")
-            return f"contains {name}, which cannot be seen; leave it out"
+            name = unicodedata.name(character, f"the character U+{ord(character):04X}")
+            return f"contains {name}, which cannot be seen"
     if not any(
         unicodedata.category(character)[0] in "LNPSC" for character in value.translate(JOINERS)
     ):
-        return "has nothing that can be seen; give it some text"
+        return "has nothing that can be seen"
     if tag := TEMPLATE_TAG.search(value):
-        return f"contains {tag[0]!r}, which starts a template; leave it out or write {' '.join(tag[0])!r}"
+        return f"contains {tag[0]!r}, which starts a template"
     return None
+
+
+def nearest_line(value: str, longest: int) -> str:
+    """A text on one line, cut short, its template tags broken up; empty where nothing is left of it."""
+    visible = "".join(
+        ("" if unicodedata.category(character) == "Cf" else " ")
+        if is_invisible(character)
+        else character
+        for character in value
+    )
+    broken_up = re.sub(r"\{(?=[{%#])", "{ ", visible)
+    return " ".join(broken_up.split())[: min(longest, SUGGESTION_MAX)].strip()
 
 
 def is_invisible(character: str) -> bool:
@@ -145,13 +171,14 @@ def is_noncharacter(code: int) -> bool:
 
 def project_name(value: str) -> str | None:
     """A name for people. Good: "My Project", "我的网站". Bad: "", "a" * 61."""
-    return is_one_line(value, longest=60)
+    return is_one_line(value, longest=60, example="My Project")
 
 
 def project_slug(value: str) -> str | None:
     """A DNS label (RFC 1035, section 2.3.1) that can name a folder and a package on every system.
 
-    Good: "my-project", "shop2". Bad: "", "My_Project", "2fast", "shop-", "django", "json", "con".
+    Good: "my-project", "shop2". Bad: "", "My_Project", "2fast", "shop-", "django", "json", "con",
+    "django--stubs" (for an installer, the same name as with one hyphen).
     """
     suggestion = slug(value)
     if not value:
@@ -163,19 +190,19 @@ def project_slug(value: str) -> str | None:
             "may hold only a-z, 0-9 and '-', must start with a letter and end with a letter or"
             f" digit; try {suggestion!r}"
         )
-    if reason := RESERVED.get(value):
+    if reason := RESERVED.get(re.sub("-+", "-", value)):
         return f"{reason}; try {suggestion!r}"
     return None
 
 
 def description(value: str) -> str | None:
     """One line on what the project does. Good: "Sells tea.". Bad: "", "two\\nlines"."""
-    return is_one_line(value, longest=200)
+    return is_one_line(value, longest=200, example="Sells tea.")
 
 
 def author_name(value: str) -> str | None:
     """A person or a team. Good: "Zoë O'Brien". Bad: ""."""
-    return is_one_line(value, longest=100)
+    return is_one_line(value, longest=100, example="The tea team")
 
 
 def author_email(value: str) -> str | None:
@@ -185,17 +212,16 @@ def author_email(value: str) -> str | None:
     ".a@b.c", '"a"@b.c', "{{a}}@b.c", "zoë@b.example", "a@bücher.example".
     """
     local, at, host = value.rpartition("@")
+    if tag := TEMPLATE_TAG.search(value):
+        return f"contains {tag[0]!r}, which starts a template; try 'team@example.com'"
     if not at or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local):
         return "is not an e-mail address; try 'team@example.com'"
     if local.startswith(".") or local.endswith(".") or ".." in local:
         return "has a misplaced dot before the '@'; try 'team@example.com'"
     if domain_name(host.lower()) or "." not in host:
-        suggestion = f"{local}@{nearest_host(host)}"
-        return f"has no host name in ASCII behind the '@'; try {shortened(suggestion)}"
+        return f"has no host name in ASCII behind the '@'; try {f'{local}@{nearest_host(host)}'!r}"
     if len(value) > 254:
-        return f"has {len(value)} characters; 254 are the most"
-    if tag := TEMPLATE_TAG.search(value):
-        return f"contains {tag[0]!r}, which starts a template; try 'team@example.com'"
+        return f"has {len(value)} characters, 254 are the most; try 'team@example.com'"
     return None
 
 
@@ -206,36 +232,42 @@ def domain_name(value: str) -> str | None:
     "example.com:8000", "a..b", "-a.com", "bücher.example" (the message gives its ASCII form),
     "xn--zz--zz.example" (an ASCII form of nothing).
     """
-    if not value:
-        return "is empty; try 'example.com'"
-    if "://" in value or "/" in value:
-        return "is an address; give the host name alone, such as 'example.com'"
-    if re.search(r":\d*$", value):
-        return "has a port; give the host name alone, such as 'example.com'"
-    if not value.isascii():
-        return f"is not in ASCII; try {shortened(nearest_host(value))}"
-    if value != value.lower():
-        return f"has capitals; write {value.lower()!r}"
-    if len(value) > 253:
-        return f"has {len(value)} characters; 253 are the most"
-    labels = value.split(".")
-    if not all(HOST_LABEL.fullmatch(label) for label in labels):
-        return "is not a host name; try 'example.com'"
-    if labels[-1].isdigit():
-        return "is an IP address or ends like one; give a host name, such as 'example.com'"
-    if any(label.startswith("xn--") for label in labels) and in_ascii(value) != value:
-        return "has a label that starts with 'xn--' and encodes nothing; try 'example.com'"
+    if reason := why_no_host(value):
+        return f"{reason}; try {nearest_host(value)!r}"
     return None
 
 
-def nearest_host(host: str) -> str:
-    """The ASCII form of a host name, "example.com" where it has none that would do."""
-    ascii_form = in_ascii(host)
-    return (
-        ascii_form
-        if ascii_form and "." in ascii_form and not domain_name(ascii_form)
-        else "example.com"
-    )
+def why_no_host(value: str) -> str | None:
+    """What is wrong with a host name, without a value that would do."""
+    if not value:
+        return "is empty"
+    if "/" in value:
+        return "is an address, not a host name alone"
+    if re.search(r":\d*$", value):
+        return "has a port"
+    if not value.isascii():
+        return "is not in ASCII"
+    if value != value.lower():
+        return "has capitals"
+    if len(value) > 253:
+        return f"has {len(value)} characters, 253 are the most"
+    labels = value.split(".")
+    if not all(HOST_LABEL.fullmatch(label) for label in labels):
+        return "is not a host name"
+    if labels[-1].isdigit():
+        return "is an IP address or ends like one"
+    if any(label.startswith("xn--") for label in labels) and in_ascii(value) != value:
+        return "has a label that starts with 'xn--' and encodes nothing"
+    return None
+
+
+def nearest_host(value: str) -> str:
+    """The host name in an address, in its ASCII form; "example.com" where there is none that would do."""
+    host = re.sub(r"^\w+://", "", value)
+    found = in_ascii(re.split("[/?#:]", host)[0].rstrip("."))
+    if found and "." in found and len(found) <= SUGGESTION_MAX and not why_no_host(found):
+        return found
+    return "example.com"
 
 
 def in_ascii(host: str) -> str | None:
@@ -304,7 +336,7 @@ def yes_or_no(value: object) -> str | None:
 def text(value: object, rule: Callable[[str], str | None]) -> str | None:
     """What a rule says of text; a number in a config file is as good. Bad: None, True, ["a"]."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return "is not text; give it some text"
+        return f"is not text; {str(rule('')).rpartition('; ')[2]}"
     return rule(str(value))
 
 
@@ -339,8 +371,10 @@ def folder_exists(answers: Mapping[str, object], command: Mapping[str, object]) 
     """The problem with a folder that is there already, where the command does not overwrite (-f)."""
     slug = str(answers.get("project_slug", ""))
     folder = str(command.get("output_dir") or ".")
-    if command and slug and not command.get("overwrite_if_exists") and Path(folder, slug).exists():
-        mend = f"try {slug[: SLUG_MAX - 2].rstrip('-')}-2, or -f to write into it"
+    if command and slug and not command.get("overwrite_if_exists") and lexists(Path(folder, slug)):
+        others = (f"{slug[: SLUG_MAX - 4].rstrip('-')}-{number}" for number in count(2))
+        free = next(other for other in others if not lexists(Path(folder, other)))
+        mend = f"try {free!r}, or -f to write into it"
         yield f"project_slug: {slug!r} is there already, in the folder {folder!r}; {mend}"
 
 
@@ -354,9 +388,12 @@ def unknown_keys(given: Iterable[str]) -> Iterator[str]:
 
 
 def command_line() -> Mapping[str, Any]:
-    """The parsed command line of cookiecutter; nothing where a program or another tool runs it."""
+    """The parsed command line of cookiecutter; nothing where a program or another tool runs it.
+
+    cruft has a click context of its own: its folder is the project's, and not one to generate into.
+    """
     context = click.get_current_context(silent=True)
-    return context.params if context else {}
+    return context.params if context and context.command is cookiecutter_command else {}
 
 
 def check(answers: Mapping[str, object]) -> str:

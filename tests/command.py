@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, clean_environment, questions
 
 PROGRAMS = Path(sys.executable).parent
+UV = PROGRAMS / "uv"
 
 
 def home(folder: Path) -> dict[str, str]:
@@ -27,6 +30,7 @@ def generate(
     folder: Path,
     *arguments: str,
     template: Path | str = ROOT,
+    program: Path = PROGRAMS / "cookiecutter",
     no_input: bool = True,
     unknown: bool = False,
 ) -> subprocess.CompletedProcess[str]:
@@ -37,13 +41,28 @@ def generate(
     keys = {argument.partition("=")[0] for argument in arguments if "=" in argument}
     assert unknown or keys <= questions().keys(), f"no such question: {keys - questions().keys()}"
     return subprocess.run(
-        [PROGRAMS / "cookiecutter", template, *(["--no-input"] if no_input else []), *arguments],
+        [program, template, *(["--no-input"] if no_input else []), *arguments],
         cwd=folder,
         env=home(folder),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def interpreter(version: str) -> str:
+    """The path of a Python of this version; the test is skipped where there is none.
+
+    .python-version, which pyenv goes by, names another one.
+    """
+    found = subprocess.run(
+        [UV, "python", "find", version],
+        env=clean_environment() | {"PYENV_VERSION": version},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if found.returncode:
+        pytest.skip(f"no Python {version} on this machine")
+    return found.stdout.strip()
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from tests.answers import text_questions
 from tests.command import PROGRAMS, home
 from tests.conftest import ROOT, questions
 from tests.server import PATIENCE
@@ -126,6 +127,10 @@ def test_a_folder_that_exists_is_refused_behind_the_slug(
 
     assert status == 1
     assert "project_slug: 'my-project' is there already" in said
+
+
+def test_every_text_is_refused_in_a_conversation() -> None:
+    assert REFUSED.keys() == text_questions()
 
 
 def test_every_question_has_a_text_and_every_choice_too() -> None:

@@ -29,7 +29,7 @@ def generate(folder: Path, *answers: str, **options: Any) -> subprocess.Complete
     [
         ("project_slug=My_Shop", ["project_slug", "'My_Shop'", "try 'my-shop'"]),
         ("workers=99", ["workers", "'99'", "from 1 to 64", "try '1'"]),
-        ("domain_name=https://tea.example", ["domain_name", "'https://tea.example'", "'example.com'"]),
+        ("domain_name=https://tea.example", ["domain_name", "'https://tea.example'", "try 'tea.example'"]),
         ("project_name=", ["project_name", "''", "is empty"]),
     ],
 )  # fmt: skip

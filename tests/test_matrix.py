@@ -29,10 +29,10 @@ from tests.answers import (
     name_of,
     quick_combinations,
 )
-from tests.conftest import BUILD, ROOT, Bake, Run, clean_environment, questions
+from tests.command import UV, interpreter
+from tests.conftest import BUILD, Bake, Run, clean_environment, questions
+from tests.server import server_environment
 from tests.test_generation import DEFAULT_TREE
-
-UV = ROOT / ".venv" / "bin" / "uv"
 
 # What the project's own tests and Django's checks do not read: a test below takes it away.
 UNREAD = frozenset({".gitattributes", ".gitignore", ".python-version", "LICENSE", "README.md", "config/granian.env"})  # fmt: skip
@@ -125,6 +125,9 @@ def prove(answers: Answers, bake: Bake, run: Run, once: Once, environment: Path)
     once(f"deploy {code}", lambda: check_deployment(project, run))
     once(f"suite {code}", lambda: run(project, "pytest", "-p", "no:cacheprovider"))
 
+    flags = (project / "config" / "granian.env").read_text()
+    once(f"flags {flags}", lambda: check_flags(project, answers, run))
+
     required = tomllib.loads((project / "pyproject.toml").read_text())
     installed = json.dumps([required["project"]["dependencies"], required["dependency-groups"]])
     once(f"wheels {version} {installed}", lambda: check_wheels(project, version, environment))
@@ -139,6 +142,28 @@ def check_types(project: Path, version: str, run: Run) -> None:
 def check_deployment(project: Path, run: Run) -> None:
     command = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     run(project, "python", *command, SECRET_KEY="0123456789abcdef" * 4)
+
+
+# Reads the server's flags as Granian's own command does, which would go on to serve.
+READ_FLAGS = """
+import json
+from granian.cli import cli
+flags = cli.make_context("granian", ["config.asgi:application"], auto_envvar_prefix="GRANIAN").params
+print(json.dumps({name: flags[name] for name in ("interface", "loop", "workers", "log_access_enabled")}
+                 | {"log_level": flags["log_level"].value}))
+"""
+
+
+def check_flags(project: Path, answers: Answers, run: Run) -> None:
+    """Granian takes every flag, and as it was answered."""
+    done = run(project, "python", "-c", READ_FLAGS, **server_environment(project))
+    assert json.loads(done.stdout) == {
+        "interface": "asginl" if answers["lifespan_mode"] == "disabled" else "asgi",
+        "loop": answers["event_loop"],
+        "workers": int(answers["workers"]),
+        "log_access_enabled": answers["access_log"],
+        "log_level": answers["log_level"],
+    }
 
 
 def check_wheels(project: Path, version: str, environment: Path) -> None:
@@ -217,15 +242,11 @@ def defaults() -> Answers:
 )
 def test_the_suite_passes_on_every_interpreter_on_offer(bake: Bake, version: str) -> None:
     """The other checks share one environment; here each of the other interpreters has its own."""
-    found = subprocess.run(
-        [UV, "python", "find", version], env=clean_environment(), capture_output=True, check=False
-    )
-    if found.returncode:
-        pytest.skip(f"no Python {version} on this machine")
+    python = interpreter(version)
     venv = BUILD / f"environment-{version}"
     project = bake(python_version=version)
     env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
-    subprocess.run([UV, "sync", "--quiet"], cwd=project, env=env, check=True)
+    subprocess.run([UV, "sync", "--quiet", "--python", python], cwd=project, env=env, check=True)
     done = subprocess.run(
         [venv / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider"],
         cwd=project, env=clean_environment(), capture_output=True, text=True, check=False,

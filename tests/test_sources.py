@@ -11,7 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from tests.answers import files
-from tests.command import generate, git, home, template_repository
+from tests.command import UV, generate, git, home, interpreter, template_repository
 from tests.conftest import ROOT, Run
 from tests.server import free_port, wait_for
 from tests.test_matrix import assert_finished
@@ -144,6 +144,23 @@ def test_a_users_config_file_is_checked_too(tmp_path: Path, line: str, words: st
     assert not (tmp_path / "my-project").exists()
 
 
+def test_a_choice_that_is_none_in_a_config_file_is_warned_of_by_cookiecutter(
+    tmp_path: Path,
+) -> None:
+    """It takes its default, and drops the keys below it, as docs/answers.md says."""
+    (tmp_path / ".cookiecutterrc").write_text(
+        "default_context:\n  workers: 4\n  event_loop: trio\n  license: BSD-3-Clause\n"
+    )
+
+    run = generate(tmp_path)
+
+    assert run.returncode == 0, run.stdout
+    assert "trio provided for choice variable event_loop" in run.stderr
+    flags = dotenv_values(tmp_path / "my-project" / "config" / "granian.env")
+    assert (flags["GRANIAN_WORKERS"], flags["GRANIAN_LOOP"]) == ("4", "uvloop")
+    assert "MIT License" in (tmp_path / "my-project" / "LICENSE").read_text()
+
+
 def test_a_replay_gives_the_same_project(tmp_path: Path) -> None:
     assert generate(tmp_path, "project_name=Café {1}", "workers=3").returncode == 0
     first = contents(tmp_path / "cafe-1")
@@ -209,6 +226,7 @@ def test_without_hooks_the_project_is_coherent_and_bad_answers_are_refused(
     assert_finished(project)
     run(project, "ruff", "check", "--no-cache")
     run(project, "python", "manage.py", "check", DEBUG="true")
+    run(project, "pytest", "-p", "no:cacheprovider")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +248,26 @@ def test_a_choice_that_is_none_is_refused_by_cookiecutter(
     assert not (tmp_path / "my-project").exists()
 
 
+def test_answers_that_cannot_stand_together_are_refused_by_the_command(tmp_path: Path) -> None:
+    """With a made-up pair, in a template of the test's own."""
+    template = tmp_path / "template"
+    template.mkdir()
+    template_repository(template)
+    with (template / "template_rules.py").open("a") as rules:
+        rules.write(
+            "\nREFUSED_COMBINATIONS += "
+            '((("event_loop", "rloop"), ("access_log", False), "do not mix; try event_loop=uvloop"),)\n'
+        )
+
+    run = generate(tmp_path, "event_loop=rloop", "access_log=no", template=template)
+
+    assert run.returncode == 1
+    (line,) = (run.stdout + run.stderr).splitlines()
+    assert line == "event_loop=rloop with access_log=false: do not mix; try event_loop=uvloop"
+    assert not (tmp_path / "my-project").exists()
+    assert generate(tmp_path, "event_loop=rloop", template=template).returncode == 0
+
+
 def test_a_mistyped_key_is_warned_of_once_and_changes_nothing(
     tmp_path: Path, default_project: Path
 ) -> None:
@@ -240,6 +278,29 @@ def test_a_mistyped_key_is_warned_of_once_and_changes_nothing(
         "warning: 'event_lop' is no question and changes nothing; did you mean 'event_loop'?"
     )
     assert len(run.stderr.splitlines()) == 2
+    assert contents(tmp_path / "my-project") == contents(default_project)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.14"])
+def test_cookiecutter_may_run_on_every_python_that_it_supports(
+    tmp_path: Path, default_project: Path, version: str
+) -> None:
+    python, cookiecutter = interpreter(version), tmp_path / "venv" / "bin" / "cookiecutter"
+    env = home(tmp_path) | {"VIRTUAL_ENV": str(tmp_path / "venv")}
+    for command in (
+        ["venv", "--python", python, "venv"],
+        ["pip", "install", "cookiecutter>=2.7.1"],
+    ):
+        subprocess.run([UV, *command, "--quiet"], cwd=tmp_path, env=env, check=True)
+
+    for answer, value in (("project_slug", "a" * 10_000), ("domain_name", "bücher.example")):
+        refused = generate(tmp_path, f"{answer}={value}", program=cookiecutter)
+        (line,) = (refused.stdout + refused.stderr).splitlines()
+        assert line.startswith(f"{answer}: "), line
+
+    run = generate(tmp_path, program=cookiecutter)
+    assert run.returncode == 0, run.stderr
     assert contents(tmp_path / "my-project") == contents(default_project)
 
 

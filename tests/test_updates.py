@@ -1,6 +1,7 @@
 """Projects that exist take over what is new in the template, and keep what is their own."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,11 @@ from tests.answers import files
 from tests.command import PROGRAMS, generate, git, home, template_repository
 from tests.conftest import ROOT, Run
 
-ANSWERS = {"project_name": "Café {1}", "workers": "3"}
+ANSWERS = {
+    "project_name": "Café {1}",
+    "description": "\"double\" 'single' \\n $(id) `id` {x} }} %} #} & <b> 👩‍💻",
+    "workers": "3",
+}
 FOLDER = "{{cookiecutter.project_slug}}"
 
 
@@ -143,6 +148,18 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     assert not list(project.rglob("*.rej"))
     assert "<<<<<<<" not in "".join(path.read_text() for _, path in files(project / "config"))
     run(project, "ruff", "check", "--no-cache", "config", "serving")
+
+
+def test_lines_that_both_changed_are_left_to_the_user(template: Path, project: Path) -> None:
+    replace(project / "config" / "granian.env", "RESPAWN_INTERVAL=3", "RESPAWN_INTERVAL=9")
+    commit_all(project)
+    renew(template)
+
+    cruft(project, "update", "--skip-apply-ask")
+
+    flags = (project / "config" / "granian.env").read_text()
+    assert re.search("<<<.*RESPAWN_INTERVAL=9.*===.*RESPAWN_INTERVAL=5.*>>>", flags, re.DOTALL)
+    assert not (project / "config" / "gone.py").exists(), "the rest of the update is applied"
 
 
 def test_an_update_judges_by_the_newest_rules(template: Path, project: Path) -> None:
