@@ -199,6 +199,17 @@ def test_startup_raises(install: Install, serve: Serve, mode: str, raised: str, 
     ]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_startup_cancels_its_own_task(install: Install, serve: Serve, mode: str) -> None:
+    """It can't be told from a cancellation by the server: the server ends in either mode."""
+    cancels = "asyncio.current_task().cancel(); await asyncio.sleep(3600)"
+    server = faulty(serve, install(one=app(), two=app(cancels)), LIFESPAN=mode)
+
+    assert server.wait() == 1
+    assert "startup failed: two: its task was cancelled" in server.log
+    assert enters_and_leaves(server, "one", "two") == ["one enters", "two enters", "one leaves"]
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_startup_raises_in_every_worker(install: Install, serve: Serve, workers: str) -> None:
     server = faulty(serve, install(one=app("raise ValueError")), GRANIAN_WORKERS=workers)

@@ -99,7 +99,13 @@ class Lifespan:
         await receive()  # lifespan.startup
         stopping.listen(starting=True)
         try:
-            if not await self._started(resources):
+            try:
+                started = await self._started(resources)
+            except asyncio.CancelledError:  # Granian takes it for a success
+                logger.error("startup failed: %s: its task was cancelled", resources.at_work)
+                await send({"type": "lifespan.startup.failed", "message": ""})
+                raise
+            if not started:
                 await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
                 return
             state.update(resources.items, **{ORIGIN: self})
@@ -251,6 +257,7 @@ class Resources:
                 if late:
                     self.hung.append(app)
                 await self.leave()
+                self.at_work = app
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
                 if late:
