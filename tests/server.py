@@ -151,6 +151,10 @@ class Server:
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
+    def signal_all(self, number: int) -> None:
+        """Sends a signal to the server and its workers, as Ctrl-C in a terminal and systemd do."""
+        os.killpg(self.process.pid, number)
+
     def wait(self) -> int:
         """Waits for the end; returns the exit status."""
         return self.process.wait(PATIENCE)

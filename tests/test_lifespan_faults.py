@@ -200,10 +200,40 @@ def test_startup_raises(install: Install, serve: Serve, mode: str, raised: str, 
     ]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_startup_cancels_its_own_task(install: Install, serve: Serve, mode: str) -> None:
+    """It can't be told from a cancellation by the server: the server ends in either mode."""
+    cancels = "asyncio.current_task().cancel(); await asyncio.sleep(3600)"
+    server = faulty(serve, install(one=app(), two=app(cancels)), LIFESPAN=mode)
+
+    assert server.wait() == 1
+    assert "startup failed: two: its task was cancelled" in server.log
+    assert enters_and_leaves(server, "one", "two") == ["one enters", "two enters", "one leaves"]
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_startup_raises_in_every_worker(install: Install, serve: Serve, workers: str) -> None:
     server = faulty(serve, install(one=app("raise ValueError")), GRANIAN_WORKERS=workers)
     assert server.wait() == 1
+
+
+def test_startup_fails_in_one_worker_while_another_starts(install: Install, serve: Serve) -> None:
+    """The other one is told to stop: it leaves what it had entered, and is not killed."""
+    fails_in_one = """
+    try:
+        open("taken", "x").close()
+    except FileExistsError:
+        await asyncio.sleep(3600)
+    while open("../entered").read().count("x") < 2:
+        await asyncio.sleep(0.02)
+    raise ValueError"""
+    counted = app('print("x", file=open("../entered", "a"))')
+    server = faulty(serve, install(one=counted, two=app(fails_in_one)), GRANIAN_WORKERS="2")
+
+    assert server.wait() == 1
+    assert "startup given up: the server was told to stop" in server.log
+    assert enters_and_leaves(server, "one").count("one leaves") == 2
+    assert not server.killed_a_worker
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -321,6 +351,50 @@ def test_sigterm_during_startup(install: Install, serve: Serve, mode: str) -> No
     assert "startup given up: the server was told to stop" in server.log
     assert enters_and_leaves(server, "one", "two")[-1] == "one leaves"
     assert "not started after" not in server.log
+    assert not server.killed_a_worker
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "rloop", "asyncio"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "entering", ["await asyncio.sleep(3600)", "time.sleep(1)", "sum(range(2 * 10**7))"]
+)
+def test_workers_told_twice_during_startup(
+    install: Install, serve: Serve, entering: str, number: int, loop: str
+) -> None:
+    """By a terminal and by their parent: Granian stands still, told twice before it serves."""
+    project = install(one=app(), two=app(entering, leaving="await asyncio.sleep(0.2)"))
+    server = faulty(serve, project, GRANIAN_LOOP=loop, GRANIAN_WORKERS="2")
+    wait_for(lambda: enters_and_leaves(server, "two").count("two enters") == 2, "startup")
+
+    server.signal_all(number)
+    server.wait()
+    assert not server.killed_a_worker
+    said = enters_and_leaves(server, "one", "two")
+    assert said.count("one leaves") == 2
+    assert "two enters" not in said[said.index("one leaves") :]
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "rloop", "asyncio"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_told_again_and_again(
+    install: Install, serve: Serve, number: int, loop: str
+) -> None:
+    """As by an impatient Ctrl-C: Granian stands still, told a third time while responses are open."""
+    project = install(one=app())
+    server = faulty(serve, project, GRANIAN_LOOP=loop, DRAIN_TIMEOUT="1").ready()
+    with httpx.stream("GET", server.address + "/endless", timeout=PATIENCE) as answer:
+        parts = answer.iter_bytes()
+        next(parts)
+        server.signal_all(number)
+        server.wait_for_log("Stopping worker-")
+        for _ in range(3):
+            next(parts)
+            server.signal_all(number)
+        assert b"tick" in b"".join(parts), "ended as if it were complete"
+    assert server.wait() == 0
+    assert not server.killed_a_worker
+    assert enters_and_leaves(server, "one") == ["one enters", "one leaves"]
 
 
 @pytest.mark.parametrize("interface", ["asgi", "asginl"])

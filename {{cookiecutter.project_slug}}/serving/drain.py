@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 import signal
+import socket
 from collections import ChainMap
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -22,9 +23,11 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-# Of the event loop, a millisecond apart: more than a server needs from startup to serving, or to
-# handle a signal. Time alone won't do: in an iteration that was held up, timers come before signals.
-ITERATIONS = 10
+# Seconds, and turns of the loop behind them, in which an event loop has surely handed on a signal that
+# it has seen (rloop may leave its sockets unread for 250 us), and in which a server that stops its
+# loop between startup and serving has done so: Granian does in the third turn.
+PAUSE = 0.01
+TURNS = 10
 
 
 class Stopping:
@@ -34,12 +37,19 @@ class Stopping:
 
         while not await stopping.wait(1.0):
             yield ...
+
+    The server is told when it can bear it. Granian's handler of a signal stands still for ever, and
+    the worker with it, the second time that it is called before the server serves, and the third while
+    responses are open. A terminal's Ctrl-C and systemd tell a worker twice: by themselves and by its
+    parent.
     """
 
     def __init__(self) -> None:
         self._told = False
         self._repeats = False
-        self._serving = False  # the loop runs for good, and drops no signal
+        self._settled = False  # the loop stands still no more, so it loses no signal
+        self._bypass: Bypass | None = None  # while a startup is under way
+        self._lost: int | None = None  # a signal that the loop may have lost
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
         self._callbacks: list[Callable[[], object]] = []
@@ -79,29 +89,27 @@ class Stopping:
         """
         self._handle_signals()
 
-    def listen(self) -> None:
-        """Starts to listen, for the running event loop; what the server does on a signal stays."""
-        self._told = self._serving = False
+    def listen(self, *, starting: bool = False) -> None:
+        """Starts to listen, for the running event loop; what the server does on a signal stays.
+
+        `starting`: whether a startup is under way, which fails when the order comes before `serve`.
+        """
+        self._told = False
+        self._settled = not starting
+        self._lost = None
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._previous = self._previous.new_child()
         self._handle_signals()
+        if starting and current_thread() is main_thread():
+            self._bypass = Bypass(self._loop)
 
-    def started(self) -> None:
-        """To be called when the startup is complete and the server goes on to serve."""
-        self._later(self._serve)
-
-    def _serve(self) -> None:
-        self._serving = True
-
-    def _later(self, callback: Callable[[], object], iterations: int = ITERATIONS) -> None:
-        """Calls a function after some iterations of the loop; not at all if it listens no more."""
-        if self._loop is None:
-            return
-        if iterations:
-            self._loop.call_later(0.001, self._later, callback, iterations - 1)
-        else:
-            callback()
+    def serve(self) -> bool:
+        """Ends the startup; returns whether the server is to serve: no order has come by now."""
+        self._end_bypass()  # before it looks: so no order falls between
+        if not self._told:
+            self._later(self._settle)
+        return not self._told
 
     def _handle_signals(self) -> None:
         """Python calls signal handlers in the main thread alone, so elsewhere nothing is learnt."""
@@ -113,22 +121,31 @@ class Stopping:
 
     def stop_listening(self) -> None:
         """Gives the signals back."""
+        self._end_bypass()
         self._loop = None
         for number, previous in self._previous.maps[0].items():
             signal.signal(number, previous)
         self._previous = self._previous.parents
 
+    def _end_bypass(self) -> None:
+        if self._bypass:
+            self._bypass.close()
+            self._bypass = None
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._repeats:
             return
-        self._told = True
-        if self._loop is not None and not self._loop.is_closed():
-            heard = self._serving and loop_runs()
-            self._loop.call_soon_threadsafe(self._tell, None if heard else number)
-        # A server that uses its loop's signal handling (Granian, hypercorn) is woken by the loop, and
-        # what it left here does nothing; another (uvicorn) is called here.
+        first, self._told = not self._told, True
+        if first and self._loop is not None and not self._loop.is_closed():
+            if not self._bypass:
+                self._silence(*(other for other in SIGNALS if other != number))
+            if not self._settled:
+                self._lost = number
+            self._loop.call_soon_threadsafe(self._tell, number)
         previous = self._previous[number]
-        if callable(previous):
+        if self._through_loop(number):
+            pass  # Granian and hypercorn are woken by the loop
+        elif callable(previous):  # uvicorn is called here
             previous(number, frame)
         elif previous == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
@@ -136,37 +153,84 @@ class Stopping:
         if self._loop is None and not loop_runs():
             raise SystemExit(0)
 
-    def _tell(self, missed: int | None) -> None:
-        """Tells the server again of a signal that it may have missed, and those who asked to know.
-
-        uvloop and rloop drop a signal that comes while they do not run, as between startup and
-        serving under Granian; and whether they ran when it came can't be known at first, for Python
-        calls a handler some time after the signal. Servers take the second for the first.
-        """
-        if self._event.is_set():  # a second signal says nothing new
-            return
-        if missed is not None:
-            self._repeats = True
-            try:
-                signal.raise_signal(missed)
-            finally:
-                self._repeats = False
-        self._later(self._mute)
+    def _tell(self, number: int) -> None:
+        """Tells those who asked to be called."""
         self._event.set()
         for callback in list(self._callbacks):
             callback()
+        if self._settled:
+            self._later(self._silence, number)
 
-    def _mute(self) -> None:
-        """Keeps further signals from a server that uses its loop's signal handling.
+    def _settle(self) -> None:
+        """Tells the server again of a signal that its loop may have lost.
 
-        A worker of Granian that is told three times hangs: each is sent to a thread that takes one,
-        through a queue that holds one. Ctrl-C tells it twice already, since a terminal signals every
-        process, and the main one then each worker.
+        uvloop and rloop drop a signal that comes while they do not run, as between startup and
+        serving under Granian; and whether they ran when it came can't be known here, for Python calls
+        a handler some time after the signal.
         """
-        if self._loop is not None and current_thread() is main_thread():
-            for number in SIGNALS:
+        self._settled = True
+        if self._lost is None:
+            return
+        self._repeats = True
+        try:
+            signal.raise_signal(self._lost)
+        finally:
+            self._repeats = False
+        self._later(self._silence, self._lost)
+
+    def _silence(self, *numbers: int) -> None:
+        """Has the loop tell the server nothing more of these signals."""
+        if self._loop is None or self._loop.is_closed():
+            return
+        for number in numbers:
+            if self._through_loop(number):
                 self._loop.add_signal_handler(number, lambda: None)
-                signal.signal(number, self._hear)
+
+    def _through_loop(self, number: int) -> bool:
+        """Whether the server hears a signal by its loop, which has a handler of its own for it."""
+        return self._loop is not None and package(self._previous[number]) == package(
+            type(self._loop)
+        )
+
+    def _later(self, callback: Callable[..., object], *arguments: int) -> None:
+        """Calls a function after PAUSE and TURNS."""
+        loop = asyncio.get_running_loop()
+
+        def turn(left: int) -> None:
+            if left:
+                loop.call_soon(turn, left - 1)
+            else:
+                callback(*arguments)
+
+        loop.call_later(PAUSE, turn, TURNS)
+
+
+class Bypass:
+    """Leads signals past an event loop, which still wakes for them; Python calls their handlers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        loop.add_reader(self._woken.fileno(), self._wake)
+        self._loops_own = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+
+    def _wake(self) -> None:
+        """Python calls the signals' handlers in Python code alone: here, where the loop runs none."""
+        self._woken.recv(4096)
+
+    def close(self) -> None:
+        """Gives the signals back to the loop."""
+        signal.set_wakeup_fd(self._loops_own, warn_on_full_buffer=False)
+        self._loop.remove_reader(self._woken.fileno())
+        self._woken.close()
+        self._waker.close()
+
+
+def package(thing: object) -> str:
+    """The top-level package that a function or class comes from."""
+    return (getattr(thing, "__module__", None) or "").partition(".")[0]
 
 
 def loop_runs() -> bool:
@@ -203,7 +267,6 @@ class Drain:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not stopping.listening:  # in a server that ran no lifespan
             stopping.listen()
-            stopping.started()
         response = Response(scope, send)
         self._open.add(response)
         try:

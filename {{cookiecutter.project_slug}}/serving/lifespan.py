@@ -45,6 +45,8 @@ GENERATOR_MISTAKES = {
     "generator didn't stop after athrow()": "lifespan() yields twice; it must yield once",
 }
 
+GIVEN_UP = "startup given up: the server was told to stop"
+
 
 class LifespanError(Exception):
     """An app's lifespan failed. The message names the app; the cause is what it raised, if it did."""
@@ -95,14 +97,19 @@ class Lifespan:
             guard=ended_if_blocked,
         )
         await receive()  # lifespan.startup
-        stopping.listen()
+        stopping.listen(starting=True)
         try:
-            if not await self._started(resources):
+            try:
+                started = await self._started(resources)
+            except asyncio.CancelledError:  # Granian takes it for a success
+                logger.error("startup failed: %s: its task was cancelled", resources.at_work)
+                await send({"type": "lifespan.startup.failed", "message": ""})
+                raise
+            if not started:
                 await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
                 return
             state.update(resources.items, **{ORIGIN: self})
             await send({"type": "lifespan.startup.complete"})
-            stopping.started()
 
             failures = await self._served(resources, receive, state)
             outcome = "failed" if failures else "complete"
@@ -114,8 +121,16 @@ class Lifespan:
 
     async def _started(self, resources: "Resources") -> bool:
         """Enters the lifespans; whether the server is to go on."""
-        if not self.enabled:
+        if self.enabled and not await self._entered(resources):
+            return False
+        if stopping.serve():
             return True
+        await resources.leave()  # what was entered by code that no cancellation reached
+        logger.warning(GIVEN_UP)
+        return False
+
+    async def _entered(self, resources: "Resources") -> bool:
+        """Enters the lifespans; whether they may be served with, or without in the optional mode."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
         stopping.call(task.cancel)
@@ -126,7 +141,7 @@ class Lifespan:
                 raise
             while task.uncancel():
                 pass
-            logger.warning("startup given up: the server was told to stop")
+            logger.warning(GIVEN_UP)
             return False
         except LifespanError as error:
             self.problem = f"startup failed: {error}"
@@ -242,6 +257,7 @@ class Resources:
                 if late:
                     self.hung.append(app)
                 await self.leave()
+                self.at_work = app
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
                 if late:
