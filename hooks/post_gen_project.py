@@ -1,9 +1,22 @@
-"""Says what to do next."""
+"""Removes the files that the answers left out, and says what to do next."""
 
 import json
 import sys
+from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+# Files that stay for one of these answers alone.
+ONLY_FOR = {
+    "serving/sqlite.py": [("database", "sqlite")],
+    "serving/postgres.py": [("database", "postgres")],
+    "serving/services.py": [("database", "postgres"), ("cache", "valkey")],
+    "serving/valkey.py": [("cache", "valkey")],
+    "tests/test_sqlite.py": [("database", "sqlite")],
+    "tests/test_postgres.py": [("database", "postgres")],
+    "tests/test_services.py": [("database", "postgres"), ("cache", "valkey")],
+    "tests/test_valkey.py": [("cache", "valkey")],
+}
 
 NEXT = """
 Your project is in {project_slug}/. Next:
@@ -15,6 +28,9 @@ Your project is in {project_slug}/. Next:
 """
 
 if __name__ == "__main__":
+    for path, reasons in ONLY_FOR.items():
+        if not any(ANSWERS[answer] == value for answer, value in reasons):
+            Path(path).unlink(missing_ok=True)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a Windows console may know fewer letters
     print(NEXT.format(**ANSWERS))

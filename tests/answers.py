@@ -22,7 +22,25 @@ PURE_DEFAULTS: Mapping[str, list[Any]] = {
 
 # Files that only some answers give: {(answer, value): paths}. A file that stands here is expected
 # in no other project.
-FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {}
+FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
+    ("database", "sqlite"): frozenset({"serving/sqlite.py", "tests/test_sqlite.py"}),
+    ("database", "postgres"): frozenset(
+        {
+            "serving/postgres.py",
+            "serving/services.py",
+            "tests/test_postgres.py",
+            "tests/test_services.py",
+        }
+    ),
+    ("cache", "valkey"): frozenset(
+        {
+            "serving/services.py",
+            "serving/valkey.py",
+            "tests/test_services.py",
+            "tests/test_valkey.py",
+        }
+    ),
+}
 
 
 def choices() -> dict[str, list[Any]]:

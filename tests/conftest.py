@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from tests import in_process
 from tests.server import Server, server_environment
+from tests.services import Postgres, Valkey, running
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
@@ -65,20 +66,26 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(default_project: Path) -> Path:
+def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that asks for the most packages; tests must not write into it."""
+    return bake_into(tmp_path_factory.mktemp("widest"), database="postgres", cache="valkey")
+
+
+@pytest.fixture(scope="session")
+def environment(widest_project: Path) -> Path:
     """One virtual environment with what every generated project needs, kept between runs."""
     venv = BUILD / "environment"
     BUILD.mkdir(exist_ok=True)
     with FileLock(BUILD / "environment.lock"):
         stamp = venv / "pyproject.toml"
         own = ROOT / "pyproject.toml"
-        wanted = (default_project / "pyproject.toml").read_bytes() + own.read_bytes()
+        wanted = (widest_project / "pyproject.toml").read_bytes() + own.read_bytes()
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / "environment-project"
             project.mkdir(exist_ok=True)
             for name in ("pyproject.toml", ".python-version"):
-                shutil.copy(default_project / name, project)
+                shutil.copy(widest_project / name, project)
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
             subprocess.run(
@@ -165,3 +172,17 @@ def serve(environment: Path) -> Iterator[Serve]:
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for every test that leaves it as it was, but for databases of its own."""
+    with running(Postgres()) as service:
+        yield service
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A Valkey server of this test's own."""
+    with running(Valkey()) as service:
+        yield service

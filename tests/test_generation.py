@@ -42,6 +42,7 @@ manage.py
 pyproject.toml
 serving/__init__.py
 serving/asgi.py
+serving/database.py
 serving/drain.py
 serving/handler.py
 serving/lifespan.py
@@ -50,6 +51,7 @@ serving/middleware.py
 serving/probes.py
 serving/request.py
 serving/routes.py
+serving/sqlite.py
 serving/state.py
 serving/static.py
 serving/testing.py
@@ -64,6 +66,7 @@ tests/test_logs.py
 tests/test_probes.py
 tests/test_request_path.py
 tests/test_settings.py
+tests/test_sqlite.py
 """.split()
 
 

@@ -108,7 +108,9 @@ def fingerprint(project: Path, reads: Callable[[str], bool]) -> str:
     return state.hexdigest()
 
 
-def prove(answers: Answers, bake: Bake, run: Run, once: Once, environment: Path) -> None:
+def prove(
+    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
+) -> None:
     """Generates a combination and makes every check on it."""
     project = bake(**answers)
     assert {name for name, _ in files(project)} == expected_files(answers)
@@ -122,8 +124,7 @@ def prove(answers: Answers, bake: Bake, run: Run, once: Once, environment: Path)
     once(f"types {version} {python}", lambda: check_types(project, version, run))
 
     code = fingerprint(project, lambda name: name not in UNREAD)
-    once(f"deploy {code}", lambda: check_deployment(project, run))
-    once(f"suite {code}", lambda: run(project, "pytest", "-p", "no:cacheprovider"))
+    once(f"deploy {code}", lambda: check_deployment(project, run, **addresses(answers)))
 
     flags = (project / "config" / "granian.env").read_text()
     once(f"flags {flags}", lambda: check_flags(project, answers, run))
@@ -132,6 +133,11 @@ def prove(answers: Answers, bake: Bake, run: Run, once: Once, environment: Path)
     installed = json.dumps([required["project"]["dependencies"], required["dependency-groups"]])
     once(f"wheels {version} {installed}", lambda: check_wheels(project, version, environment))
 
+    server = {}
+    if answers["database"] == "postgres":
+        server["DATABASE_URL"] = request.getfixturevalue("postgres").url()
+    once(f"suite {code}", lambda: run(project, "pytest", "-p", "no:cacheprovider", **server))
+
 
 def check_types(project: Path, version: str, run: Run) -> None:
     """One cache for every project: mypy itself finds what has changed."""
@@ -139,9 +145,19 @@ def check_types(project: Path, version: str, run: Run) -> None:
         run(project, "mypy", "--cache-dir", str(BUILD / "mypy"), "--python-version", version, ".")
 
 
-def check_deployment(project: Path, run: Run) -> None:
+def addresses(answers: Answers) -> dict[str, str]:
+    """The variables that a server of the project can't do without, beside SECRET_KEY."""
+    wanted = {}
+    if answers["database"] == "postgres":
+        wanted["DATABASE_URL"] = "postgres://ada@db.example/shop"
+    if answers["cache"] == "valkey":
+        wanted["CACHE_URL"] = "redis://cache.example/0"
+    return wanted
+
+
+def check_deployment(project: Path, run: Run, **variables: str) -> None:
     command = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
-    run(project, "python", *command, SECRET_KEY="0123456789abcdef" * 4)
+    run(project, "python", *command, SECRET_KEY="0123456789abcdef" * 4, **variables)
 
 
 # Reads the server's flags as Granian's own command does, which would go on to serve.
@@ -181,18 +197,18 @@ def check_wheels(project: Path, version: str, environment: Path) -> None:
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("answers", quick_combinations(), ids=name_of)
 def test_a_few_combinations_with_every_value(
-    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path
+    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
 ) -> None:
-    prove(answers, bake, run, once, environment)
+    prove(answers, bake, run, once, environment, request)
 
 
 @pytest.mark.matrix
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("answers", every_combination(), ids=name_of)
 def test_every_combination(
-    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path
+    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
 ) -> None:
-    prove(answers, bake, run, once, environment)
+    prove(answers, bake, run, once, environment, request)
 
 
 def test_the_suite_reads_nothing_that_the_fingerprint_leaves_out(bake: Bake, run: Run) -> None:

@@ -24,7 +24,7 @@ def test_djangos_deployment_check_is_clean_with_production_variables(bake: Bake,
 
 
 def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
-    project = bake()
+    project = bake(database="postgres")
     make = ["make", "-C", str(project), f"UV={ROOT / '.venv/bin/uv'}", ".env"]
     variables = clean_environment() | {
         "UV_PROJECT_ENVIRONMENT": str(environment),
@@ -33,6 +33,11 @@ def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
     subprocess.run(make, env=variables, check=True, capture_output=True)
     found = re.search(r"^SECRET_KEY=(\S{50,})$", (project / ".env").read_text(), re.MULTILINE)
     assert found, "`make .env` makes a fresh secret"
+    password = re.search(
+        r"^POSTGRES_PASSWORD=(\S{50,})$", (project / ".env").read_text(), re.MULTILINE
+    )
+    assert password, "and another for the database"
+    assert password[1] != found[1]
     assert (project / ".env").stat().st_mode & 0o077 == 0, "others can read the secret"
     for name in (".env.production", "db.sqlite3", "db.sqlite3-wal"):
         (project / name).write_text(f"SECRET_KEY={found[1]}")
@@ -46,11 +51,14 @@ def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
 
     assert "+++ b/manage.py" in staged
     assert found[1] not in staged
+    assert password[1] not in staged
     assert "sqlite3-wal" not in re.sub(r"^\+\*.*$", "", staged, flags=re.MULTILINE)
 
 
-def test_every_make_target_has_help_and_the_bare_command_prints_it(default_project: Path) -> None:
-    for folder in (default_project, ROOT):
+def test_every_make_target_has_help_and_the_bare_command_prints_it(
+    default_project: Path, widest_project: Path
+) -> None:
+    for folder in (default_project, widest_project, ROOT):
         makefile = (folder / "Makefile").read_text()
         targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
         assert targets
@@ -63,8 +71,8 @@ def test_every_make_target_has_help_and_the_bare_command_prints_it(default_proje
         assert [line.split()[0] for line in shown.splitlines()] == targets[1].split()
 
 
-def test_the_readme_names_every_make_target(default_project: Path) -> None:
-    for folder in (default_project, ROOT):
+def test_the_readme_names_every_make_target(default_project: Path, widest_project: Path) -> None:
+    for folder in (default_project, widest_project, ROOT):
         readme = (folder / "README.md").read_text()
         makefile = (folder / "Makefile").read_text()
         for target in re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE):
@@ -120,6 +128,8 @@ def test_the_answers_arrive_where_they_act(bake: Bake) -> None:
         access_log="no",
         workers="3",
         event_loop="rloop",
+        database="postgres",
+        cache="valkey",
     )
 
     assert (project / ".python-version").read_text() == "3.12\n"
@@ -135,6 +145,10 @@ def test_the_answers_arrive_where_they_act(bake: Bake) -> None:
         "dependencies"
     ]
     assert "granian[rloop]>=2.8.7,<3" in dependencies
+    assert "psycopg[binary]>=3.3.9,<4" in dependencies
+    assert "redis[hiredis]>=8.1,<9" in dependencies
+    assert variables["DATABASE_URL"] == "postgres://say_tea_b:@127.0.0.1:5432/say_tea_b"
+    assert variables["CACHE_URL"] == "redis://127.0.0.1:6379/0"
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])

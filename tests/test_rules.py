@@ -320,9 +320,11 @@ def test_no_slug_shadows_what_the_project_installs() -> None:
     assert installed | loops <= rules.PACKAGES, "add these to PACKAGES"
 
 
-def test_no_slug_is_the_name_of_a_module_that_the_project_imports(default_project: Path) -> None:
+def test_no_slug_is_the_name_of_a_module_that_the_project_imports(
+    default_project: Path, widest_project: Path
+) -> None:
     imported = {path.parent.name for path in default_project.glob("*/__init__.py")}
-    for path in default_project.rglob("*.py"):
+    for path in (*default_project.rglob("*.py"), *widest_project.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}

@@ -7,6 +7,7 @@ https://docs.djangoproject.com/en/6.1/ref/settings/
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,8 @@ from typing import Any, cast
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env, EnvValidationError, ValidationError, validate
+
+from serving import {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
@@ -117,11 +120,34 @@ TEMPLATES = [
 
 # Data
 
-DATABASE: Any = env.dj_db_url("DATABASE_URL", "sqlite:///db.sqlite3")
-if DATABASE and DATABASE["NAME"] != ":memory:":
-    DATABASE["NAME"] = BASE_DIR / DATABASE["NAME"]  # the same file from every working directory
-DATABASES = {"default": DATABASE}
+{% if cookiecutter.database == "postgres" %}
+DATABASE_STATEMENT_TIMEOUT = env.float(
+    "DATABASE_STATEMENT_TIMEOUT", 30.0, validate=validate.Range(min=0)
+)
+database = partial(
+    postgres.database,
+    application="{{ cookiecutter.project_slug }}",
+    statement_timeout=DATABASE_STATEMENT_TIMEOUT or 0,
+)
+DATABASE_URL = env.str("DATABASE_URL", validate=database)
+{% else %}
+database = partial(sqlite.database, folder=BASE_DIR)
+DATABASE_URL = env.str("DATABASE_URL", "sqlite:///db.sqlite3", validate=database)
+{% endif %}
+DATABASES = {"default": database(DATABASE_URL) if DATABASE_URL else {}}
 
+{% if cookiecutter.cache == "valkey" %}
+CACHE_URL = env.str("CACHE_URL", validate=valkey.location)
+CACHES = {
+    "default": {
+        "BACKEND": "serving.valkey.ValkeyCache",
+        "LOCATION": valkey.location(CACHE_URL) if CACHE_URL else "",
+        "KEY_PREFIX": "{{ cookiecutter.project_slug }}",
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+
+{% endif %}
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -177,10 +203,11 @@ for logger in (LOGGING["root"], LOGGING["loggers"]["_granian"]):
 
 # The end: nothing starts with a value that is missing or wrong
 
-SECRETS = {"SECRET_KEY", "DATABASE_URL"}
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "CACHE_URL"}
 MENDS = {
     "SECRET_KEY": "`make secret` prints one.",
-    "DATABASE_URL": "For example sqlite:///db.sqlite3",
+    "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
+    "CACHE_URL": "For example redis://host:6379/0",
 }
 
 try:

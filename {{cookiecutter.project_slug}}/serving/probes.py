@@ -1,7 +1,8 @@
 """/livez and /readyz, answered before Django: no allowed host, no redirect, no session is involved.
 
 livez: whether the process can still serve; a restart mends a failure. It does no I/O.
-readyz: whether requests should come here now. Both say in JSON what is wrong.
+readyz: whether requests should come here now: the databases answer and have every migration. Both
+say in JSON what is wrong.
 
 https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
 """
@@ -9,20 +10,15 @@ https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-pro
 import asyncio
 import inspect
 import json
-import logging
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
-from contextlib import closing
 from threading import Thread
 from typing import Any
 
-from django.db import connections
-
 from serving.asgi import ASGIApp, Receive, Scope, Send
+from serving.database import Databases
 from serving.drain import stopping
 from serving.state import ORIGIN, Origin
-
-logger = logging.getLogger(__name__)
 
 
 class Probes:
@@ -38,6 +34,7 @@ class Probes:
         self.app = app
         self.lifespan_required = lifespan_required
         self.database_timeout = database_timeout
+        self._databases = Databases()
         self._checking: Future[str | None] | None = None
 
     @inspect.markcoroutinefunction
@@ -95,22 +92,10 @@ class Probes:
         # none of the pool's, since a pool busy with requests must not make the server unready.
         if self._checking is None or self._checking.done():
             self._checking = Future()
-            Thread(target=check_databases, args=(self._checking,), daemon=True).start()
+            Thread(target=self._check_databases, args=(self._checking,), daemon=True).start()
         answer = asyncio.wrap_future(self._checking)
         await asyncio.wait({answer}, timeout=self.database_timeout)
         return answer.result() if answer.done() else f"no answer in {self.database_timeout:g} s"
 
-
-def check_databases(answer: Future[str | None]) -> None:
-    """Asks every database for a row, and gives `answer` the first problem, or None."""
-    problem = None
-    for alias in connections:
-        try:
-            with closing(connections[alias]) as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except Exception as error:
-            # The answer is public; what the driver says may name hosts and users, so it is logged.
-            logger.warning("readyz: database %r: %s", alias, str(error).strip())
-            problem = f"{alias}: {type(error).__name__}; the log says more"
-            break
-    answer.set_result(problem)
+    def _check_databases(self, answer: Future[str | None]) -> None:
+        answer.set_result(self._databases.problem())

@@ -1,16 +1,39 @@
-"""The settings of a test run, the same on every machine: no .env is read."""
+"""The settings of a test run, the same on every machine: {{ "of .env, only the database's address is read" if cookiecutter.database == "postgres" else "no .env is read" }}."""
 
 import os
+{% if cookiecutter.database == "postgres" %}
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+if "DATABASE_URL" not in os.environ:
+    local = dotenv_values(Path(__file__).parent.parent / ".env")
+    os.environ["DATABASE_URL"] = (
+        local.get("DATABASE_URL") or "{{ cookiecutter.__database_example }}"
+    )
+{% endif %}
 
 os.environ.update(
-    DEBUG="false", LIFESPAN="required", SECRET_KEY="for-tests-only-" + "0123456789" * 5
+    DEBUG="false",
+{% if cookiecutter.cache == "valkey" %}
+    CACHE_URL="redis://127.0.0.1:6379/0",
+{% endif %}
+    LIFESPAN="required",
+    SECRET_KEY="for-tests-only-" + "0123456789" * 5,
 )
 
 from config.settings import *
 
+{% if cookiecutter.database == "sqlite" %}
 # A file and not memory: the threads of one test share it, and each can close its connection.
 DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 
+{% endif %}
+{% if cookiecutter.cache == "valkey" %}
+# No test sees what another left, nor needs a server; tests/test_valkey.py asks the real backend.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+{% endif %}
 # Tests ask over http, and without `collectstatic`.
 SECURE_SSL_REDIRECT = False
 STORAGES = {

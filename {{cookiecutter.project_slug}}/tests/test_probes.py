@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from config.asgi import application
 from serving.probes import Probes
@@ -66,17 +68,45 @@ def test_a_lifespan_that_ended_asks_for_a_restart() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("FATAL: password authentication failed, hunter2", "refuses the user or the password"),
+        ("hunter2 is no password", "ConnectionError; the log says more"),
+    ],
+)
 def test_a_database_that_fails_is_named_without_what_the_driver_says(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, said: str, answer: str
 ) -> None:
     def fail(*_: object) -> None:
-        raise ConnectionError("password hunter2 is wrong")
+        raise ConnectionError(said)
 
     monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.cursor", fail)
     app = Probes(application, lifespan_required=False)
 
-    status, answer = get(app, "/readyz", {})
+    status, found = get(app, "/readyz", {})
 
     assert status == 503
-    assert answer["problems"] == {"database": "default: ConnectionError; the log says more"}
+    assert answer in found["problems"]["database"]
+    assert "hunter2" not in found["problems"]["database"]
     assert get(app, "/livez", {})[0] == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_migration_is_not_ready_and_says_what_to_do() -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("accounts", "0001_initial")
+    try:
+        app = Probes(application, lifespan_required=False)
+        assert get(app, "/readyz", {}) == (
+            503,
+            {
+                "status": "unavailable",
+                "problems": {
+                    "database": "default: 1 migrations are missing; run `manage.py migrate`"
+                },
+            },
+        )
+    finally:
+        recorder.record_applied("accounts", "0001_initial")
+    assert get(app, "/readyz", {})[0] == 200

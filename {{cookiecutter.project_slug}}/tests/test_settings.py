@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SECRET = "0123456789abcdef" * 4
+ADDRESSES = {name: os.environ[name] for name in ("DATABASE_URL", "CACHE_URL") if name in os.environ}
 
 
 def load_settings(**variables: str) -> subprocess.CompletedProcess[str]:
@@ -15,7 +16,7 @@ def load_settings(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "import config.settings"],
         cwd=ROOT,
-        env=environment | variables,
+        env=environment | ADDRESSES | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -81,7 +82,7 @@ def test_production_passes_djangos_own_check() -> None:
     run = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "SECRET_KEY": SECRET},
+        env={"PATH": os.environ["PATH"], "SECRET_KEY": SECRET, **ADDRESSES},
         capture_output=True,
         text=True,
         check=False,

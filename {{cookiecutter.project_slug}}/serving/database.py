@@ -1,0 +1,93 @@
+"""Whether a database can be used and, where it can't, what to do about it."""
+
+import logging
+import re
+from contextlib import closing
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+
+logger = logging.getLogger(__name__)
+
+# What the drivers say, and what to do: the first that matches. Each is fit for strangers to read, as
+# the answer of /readyz is, so it names no host, user or database.
+MENDS = {
+    r"password authentication failed|no password supplied|role .* does not exist": (
+        "the server refuses the user or the password; correct them in DATABASE_URL"
+    ),
+    r"database .* does not exist": (
+        "the server has no such database; create it, or correct its name in DATABASE_URL"
+    ),
+    r"Connection refused|No such file or directory": (
+        "no server listens there; start it, or correct host and port in DATABASE_URL"
+    ),
+    r"resolve host|translate host name": (
+        "the host has no address; correct it in DATABASE_URL, or mend the name service"
+    ),
+    r"timeout expired|No route to host|Network is unreachable": (
+        "the host does not answer; look at the network, or correct host and port in DATABASE_URL"
+    ),
+    r"too many clients|connection slots|too many connections": (
+        "the server has no connection left; raise its max_connections, or lower GRANIAN_WORKERS"
+    ),
+    r"pg_hba\.conf": "the server admits no such connection; mend its pg_hba.conf or DATABASE_URL",
+    r"SSL|certificate": "TLS failed; correct sslmode and sslrootcert in DATABASE_URL",
+    r"starting up|shutting down|in recovery mode": "the server starts or stops; wait for it",
+    r"relation .* does not exist|no such table|no such column|column .* does not exist": (
+        "the database lacks a migration; run `manage.py migrate`"
+    ),
+    r"unable to open database file": (
+        "the file can't be opened; make its folder, or correct the path in DATABASE_URL"
+    ),
+    r"file is not a database|malformed": "the file is no sound database; restore a backup",
+    r"readonly database": "the file or its folder is not writable; change the owner or the mode",
+}
+
+
+def mend(error: BaseException) -> str | None:
+    """What to do about an error of a database's driver; None where that can't be told."""
+    said = str(error)
+    return next((advice for pattern, advice in MENDS.items() if re.search(pattern, said)), None)
+
+
+def described(error: BaseException, connection: BaseDatabaseWrapper) -> str:
+    """What the driver said, on one line, without the password; for the log."""
+    said = " ".join(str(error).split())
+    password = connection.settings_dict.get("PASSWORD")
+    return said.replace(password, "***") if password else said
+
+
+class Databases:
+    """Asks all databases for a row, and whether they have every migration."""
+
+    def __init__(self) -> None:
+        self._migrated: set[str] = set()  # migrations go forward: so each is asked until it has all
+
+    def problem(self) -> str | None:
+        """The first problem, with its mend, as strangers may read it; the log says more."""
+        for alias in connections:
+            connection = connections[alias]
+            try:
+                with closing(connection), connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                    missing = [] if alias in self._migrated else missing_migrations(connection)
+            except Exception as error:
+                advice = mend(error) or f"{type(error).__name__}; the log says more"
+                logger.warning(
+                    "database %r: %s (%s)", alias, mend(error), described(error, connection)
+                )
+                return f"{alias}: {advice}"
+            if missing:
+                advice = f"{len(missing)} migrations are missing; run `manage.py migrate`"
+                logger.warning("database %r: %s (%s)", alias, advice, ", ".join(missing))
+                return f"{alias}: {advice}"
+            self._migrated.add(alias)
+        return None
+
+
+def missing_migrations(connection: BaseDatabaseWrapper) -> list[str]:
+    """The migrations of this code that the database lacks, as "app.name"."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
