@@ -6,6 +6,7 @@ sets SERVICES_REQUIRED, which turns such a skip into a failure.
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -89,6 +90,10 @@ class Service:
             self.process.wait(PATIENCE)
             self.process = None
 
+    def signal(self, number: int) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
     def remove(self) -> None:
         if self.process:
             self.process.send_signal(signal.SIGCONT)
@@ -107,6 +112,12 @@ class Postgres(Service):
         self.programs = installed(["initdb"], debian).resolve().parent
         super().__init__()
         self.data = self.folder / "data"
+        self.settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "off",
+        }
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         self.give(secret)
@@ -118,14 +129,7 @@ class Postgres(Service):
         assert made == 0, "initdb failed"
 
     def command(self) -> list[str | Path]:
-        settings = {
-            "port": self.port,
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "log_connections": "on",
-        }
-        options = [f"-c{name}={value}" for name, value in settings.items()]
+        options = [f"-c{name}={value}" for name, value in self.settings.items()]
         return [self.programs / "postgres", "-D", self.data, *options]
 
     def answers(self) -> bool:
@@ -165,6 +169,18 @@ class Valkey(Service):
     def command(self) -> list[str | Path]:
         return [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
                 "--appendonly", "no", "--dir", self.folder]  # fmt: skip
+
+    def ask(self, command: str) -> str:
+        """What it answers to one command of its protocol's inline form: a line for each value."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as asker:
+            asker.sendall(f"{command}\r\nQUIT\r\n".encode())
+            with asker.makefile() as answer:
+                return answer.read()
+
+    def info(self, name: str) -> str:
+        """One value of INFO."""
+        (value,) = re.findall(rf"^{name}:(.*)$", self.ask("INFO"), re.MULTILINE)
+        return str(value).strip()
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from tests.conftest import ROOT, Run, clean_environment
+from tests.conftest import Run, clean_environment
 from tests.server import PATIENCE, server_environment
 
 PROCESSES = 4
@@ -66,7 +66,7 @@ def test_four_processes_lose_no_write_and_backups_are_of_one_moment(
             writer.stdin.write("go\n")
             writer.stdin.flush()
 
-        copies = []
+        copies: list[tuple[int, int]] = []
         while any(writer.poll() is None for writer in writers):
             copy = project / "backups" / f"{len(copies)}.sqlite3"
             run(project, "python", "-m", "serving.sqlite", "backup", str(copy), **variables)
