@@ -73,11 +73,10 @@ class Databases:
                     cursor.execute("SELECT 1")
                     missing = [] if alias in self._migrated else missing_migrations(connection)
             except Exception as error:
-                advice = mend(error) or f"{type(error).__name__}; the log says more"
-                logger.warning(
-                    "database %r: %s (%s)", alias, mend(error), described(error, connection)
-                )
-                return f"{alias}: {advice}"
+                advice = mend(error)
+                said = described(error, connection)
+                logger.warning("database %r: %s (%s)", alias, advice or type(error).__name__, said)
+                return f"{alias}: {advice or f'{type(error).__name__}; the log says more'}"
             if missing:
                 advice = f"{len(missing)} migrations are missing; run `manage.py migrate`"
                 logger.warning("database %r: %s (%s)", alias, advice, ", ".join(missing))

@@ -56,8 +56,8 @@ def answers(host: str, port: int) -> bool:
 
 
 def engine_answers() -> bool:
-    """Whether Docker Compose is here and has an engine to talk to."""
-    for command in (["docker", "compose", "version"], ["docker", "info"]):
+    """Whether Docker Compose is here, understands compose.yaml and has an engine to talk to."""
+    for command in (["docker", "compose", "config", "--quiet"], ["docker", "info"]):
         try:
             done = subprocess.run(command, capture_output=True, check=False, timeout=20)  # noqa: S603
         except (FileNotFoundError, subprocess.TimeoutExpired):
