@@ -1,0 +1,185 @@
+"""A view that reads one row from PostgreSQL: this project's handler against Django's, in one run.
+
+    .venv/bin/python -m benchmarks.postgres PROJECT ENVIRONMENT
+
+PROJECT is a project generated with database=postgres, ENVIRONMENT the folder of its virtual
+environment. Needs wrk, PostgreSQL's programs, and two cores: the worker has one, the load and the
+database the other. Prints requests a second at concurrency 32 (medians of alternating rounds), how
+many failed, how many connections were open at once and how many were opened; and the ratios to
+Django's handler. `persistent` is how projects come out; `pool` has Django's own pool instead.
+"""
+
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.conftest import clean_environment
+from tests.server import Server, server_environment, wait_for
+from tests.services import Postgres, running
+
+ROUNDS = 5
+SECONDS = 5
+CONCURRENCY = 32
+
+SETTINGS = """
+import os
+from config.settings import *
+
+ROOT_URLCONF = "bench.urls"
+if os.environ["BENCH"].startswith("pool"):
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 16, "timeout": 10}
+"""
+
+URLS = """
+from django.contrib.auth.models import Group
+from django.http import HttpResponse
+from django.urls import path
+
+def sync_row(request):
+    return HttpResponse(Group.objects.get(pk=1).name)
+
+async def async_row(request):
+    return HttpResponse((await Group.objects.aget(pk=1)).name)
+
+urlpatterns = [path("sync", sync_row), path("async", async_row)]
+"""
+
+DJANGO = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
+from django.core.asgi import get_asgi_application
+application = get_asgi_application()
+"""
+
+# Granian's application for each way to serve.
+VARIANTS = {
+    "django": "bench.django:application",
+    "persistent": "config.asgi:application",
+    "pool": "config.asgi:application",
+}
+
+
+@dataclass
+class Found:
+    """What the rounds of one way to serve have shown."""
+
+    rates: list[float] = field(default_factory=list)
+    failed: int = 0
+    answered: int = 0
+    most_open: int = 0
+    opened: int = 0
+
+
+def load(port: int, path: str) -> tuple[float, int, int]:
+    """Requests a second, answers, and answers or connections that failed; from the second core."""
+    command = f"taskset -c 1 wrk -t1 -c{CONCURRENCY} -d{SECONDS}s --timeout 30s"
+    shown = subprocess.run(
+        [*command.split(), f"http://127.0.0.1:{port}/{path}"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    rate = re.search(r"Requests/sec: +([\d.]+)", shown)
+    answered = re.search(r"(\d+) requests in", shown)
+    assert rate, shown
+    assert answered, shown
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", shown)
+    broken = re.search(
+        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", shown
+    )
+    failed = int(errors[1]) if errors else 0
+    failed += sum(map(int, broken.groups())) if broken else 0
+    return float(rate[1]), int(answered[1]), failed
+
+
+def measure(postgres: Postgres, server: Server, path: str, found: Found) -> None:
+    """One round, during which the connections at the database are counted."""
+    done = threading.Event()
+    before = sessions(postgres)
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            (count,) = postgres.query(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'my-project%'"
+            )
+            found.most_open = max(found.most_open, int(count))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        rate, answered, failed = load(server.port, path)
+    finally:
+        done.set()
+        watcher.join()
+    found.rates.append(rate)
+    found.answered += answered
+    found.failed += failed
+    found.opened += sessions(postgres) - before
+
+
+def sessions(postgres: Postgres) -> int:
+    """Sessions that were ever begun in the database."""
+    (count,) = postgres.query("SELECT sessions FROM pg_stat_database WHERE datname = 'bench'")
+    return int(count)
+
+
+def main(project: Path, environment: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder, running(Postgres()) as postgres:
+        assert postgres.process
+        pin = ["taskset", "-a", "-p", "-c", "1", str(postgres.process.pid)]
+        subprocess.run(pin, check=True, capture_output=True)  # what it starts inherits this
+        copy = shutil.copytree(project, Path(folder) / "project")
+        (copy / "bench").mkdir()
+        for name, text in {"settings": SETTINGS, "urls": URLS, "django": DJANGO}.items():
+            (copy / "bench" / f"{name}.py").write_text(text)
+        postgres.query("CREATE DATABASE bench")
+        variables = {
+            "DATABASE_URL": postgres.url("bench"),
+            "DJANGO_SETTINGS_MODULE": "bench.settings",
+            "BENCH": "persistent",
+            "LOG_LEVEL": "error",
+            "GRANIAN_LOG_LEVEL": "error",
+            "GRANIAN_LOG_ACCESS_ENABLED": "false",
+        }
+        base = clean_environment()
+        manage = [str(environment / "bin" / "python"), "manage.py"]
+        env = base | server_environment(copy) | variables
+        subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=copy, env=env, check=True)
+        postgres.query("INSERT INTO auth_group VALUES (1, 'tea')", "bench")
+        for path in ("sync", "async"):
+            results = {variant: Found() for variant in VARIANTS}
+            for number in range(ROUNDS + 1):  # the first one warms up
+                for variant, application in VARIANTS.items():
+                    server = Server(
+                        Path("/usr/bin"), copy, base, variables | {"BENCH": variant},
+                        f"taskset -c 0 {environment}/bin/granian --port {{port}} {application}",
+                    )  # fmt: skip
+                    try:
+                        wait_for(server.listens, f"{variant} to listen")
+                        measure(postgres, server, path, results[variant] if number else Found())
+                    finally:
+                        server.signal(signal.SIGTERM)
+                        server.kill()
+            report(path, results)
+
+
+def report(path: str, results: dict[str, Found]) -> None:
+    base = statistics.median(results["django"].rates)
+    for variant, found in results.items():
+        rate = statistics.median(found.rates)
+        print(
+            f"{path:6} {variant:11} {rate:8,.0f} requests/s  x{rate / base:5.1f}"
+            f"  failed {found.failed} of {found.answered}"
+            f"  open at once {found.most_open}  opened {found.opened}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
