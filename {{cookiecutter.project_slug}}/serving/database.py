@@ -78,7 +78,7 @@ class Databases:
                 logger.warning("database %r: %s (%s)", alias, advice or type(error).__name__, said)
                 return f"{alias}: {advice or f'{type(error).__name__}; the log says more'}"
             if missing:
-                advice = f"{len(missing)} migrations are missing; run `manage.py migrate`"
+                advice = f"migrations are missing ({len(missing)}); run `manage.py migrate`"
                 logger.warning("database %r: %s (%s)", alias, advice, ", ".join(missing))
                 return f"{alias}: {advice}"
             self._migrated.add(alias)

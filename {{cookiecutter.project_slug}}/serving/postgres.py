@@ -24,7 +24,7 @@ from environs import ValidationError
 CONNECTION_AGE = 600
 
 # Seconds, but for the last: a server that is gone without a word is noticed, whoever waits for it.
-NETWORK = {
+NETWORK: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -52,13 +52,11 @@ def database(url: str, *, application: str, statement_timeout: float) -> dict[st
         raise ValidationError("Not a database URL of PostgreSQL.")
     if not parsed["NAME"]:
         raise ValidationError("It names no database.")
-    milliseconds = round(statement_timeout * 1000)
-    parsed["OPTIONS"] = {
-        **NETWORK,
-        "application_name": f"{application}-{os.getpid()}",
-        "options": f"-c statement_timeout={milliseconds}"
-        f" -c idle_in_transaction_session_timeout={milliseconds}",
-    } | parsed.get("OPTIONS", {})
+    options = {**NETWORK, "application_name": f"{application}-{os.getpid()}"}
+    if milliseconds := round(statement_timeout * 1000):
+        limits = ("statement_timeout", "idle_in_transaction_session_timeout")
+        options["options"] = " ".join(f"-c {name}={milliseconds}" for name in limits)
+    parsed["OPTIONS"] = options | parsed.get("OPTIONS", {})
     return parsed
 
 

@@ -103,7 +103,7 @@ def test_a_missing_migration_is_not_ready_and_says_what_to_do() -> None:
             {
                 "status": "unavailable",
                 "problems": {
-                    "database": "default: 1 migrations are missing; run `manage.py migrate`"
+                    "database": "default: migrations are missing (1); run `manage.py migrate`"
                 },
             },
         )
