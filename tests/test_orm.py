@@ -93,7 +93,7 @@ def counting(
     environment = server_environment(folder) | variables
     run(folder, "python", "manage.py", "migrate", "--verbosity", "0", **environment)
     run(folder, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **environment)
-    make = "from django.contrib.auth.models import Group; Group.objects.create(pk=1, name='0')"
+    make = "from django.contrib.auth.models import Group; Group.objects.create(name='0')"
     run(folder, "python", "manage.py", "shell", "--no-imports", "-c", make, **environment)
     return folder, variables
 
