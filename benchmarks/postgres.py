@@ -138,9 +138,11 @@ def main(project: Path, environment: Path) -> None:
         (copy / "bench").mkdir()
         for name, text in {"settings": SETTINGS, "urls": URLS, "django": DJANGO}.items():
             (copy / "bench" / f"{name}.py").write_text(text)
-        postgres.query("CREATE DATABASE bench")
+        # Not the superuser, so that the one who counts connections finds some left for it.
+        postgres.query("CREATE ROLE bench LOGIN PASSWORD 'bench'")
+        postgres.query("CREATE DATABASE bench OWNER bench")
         variables = {
-            "DATABASE_URL": postgres.url("bench"),
+            "DATABASE_URL": postgres.url("bench", user="bench", password="bench"),
             "DJANGO_SETTINGS_MODULE": "bench.settings",
             "BENCH": "persistent",
             "LOG_LEVEL": "error",
