@@ -1,6 +1,7 @@
 """A project on a real PostgreSQL: what a connection carries, faults and their mends, backups."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Run, Serve, bake_into, clean_environment
+from tests.conftest import ROOT, Run, Serve, bake_into, clean_environment
 from tests.server import PATIENCE, Server, free_port, server_environment
 from tests.services import PASSWORD, Postgres, running
 
@@ -322,3 +323,32 @@ def test_dbshell_opens_the_databases_own(shop: Path, postgres: Postgres, environ
         text=True, input="SELECT 6 * 7;\n", capture_output=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
     assert "42" in done.stdout
+
+
+def test_make_says_in_one_line_what_to_set_or_uses_what_answers(
+    shop: Path, tmp_path: Path, postgres: Postgres, environment: Path
+) -> None:
+    no_engine = tmp_path / "docker"
+    no_engine.write_text("#!/bin/sh\nexit 1\n")
+    no_engine.chmod(0o755)
+    variables = clean_environment() | {
+        "UV_PROJECT_ENVIRONMENT": str(environment),
+        "UV_NO_SYNC": "1",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    make = ["make", f"UV={ROOT / '.venv/bin/uv'}", f"POSTGRES_PORT={free_port()}"]
+
+    def run_make(target: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*make, target], cwd=shop, env=variables | more,
+            capture_output=True, text=True, check=False, timeout=PATIENCE,
+        )  # fmt: skip
+
+    for target in ("run", "test", "migrate"):
+        done = run_make(target)
+        assert done.returncode == 2
+        said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+        (line,) = said
+        assert "set DATABASE_URL=postgres://user:password@host:5432/name in .env" in line
+    assert run_make("migrate", DATABASE_URL=postgres.url("shop")).returncode == 0
+    assert "passed" in run_make("test", DATABASE_URL=postgres.url("shop")).stdout
