@@ -4,9 +4,10 @@
 
 PROJECT is a project generated with database=postgres, ENVIRONMENT the folder of its virtual
 environment. Needs wrk, PostgreSQL's programs, and two cores: the worker has one, the load and the
-database the other. Prints requests a second at concurrency 32 (medians of alternating rounds), how
-many failed, how many connections were open at once and how many were opened; and the ratios to
-Django's handler. `persistent` is how projects come out; `pool` has Django's own pool instead.
+database the other. Prints requests a second at concurrency 32 (medians of alternating rounds) and
+their ratio to Django's handler, the worker's CPU time for a request (which a busy machine disturbs
+less), how many failed, how many connections were open at once and how many were opened. `persistent`
+is how projects come out; `pool` has Django's own pool instead.
 """
 
 import re
@@ -19,6 +20,8 @@ import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from tests.conftest import clean_environment
 from tests.server import Server, server_environment, wait_for
@@ -74,6 +77,7 @@ class Found:
     rates: list[float] = field(default_factory=list)
     failed: int = 0
     answered: int = 0
+    cpu: float = 0.0  # seconds
     most_open: int = 0
     opened: int = 0
 
@@ -101,7 +105,7 @@ def load(port: int, path: str) -> tuple[float, int, int]:
 def measure(postgres: Postgres, server: Server, path: str, found: Found) -> None:
     """One round, during which the connections at the database are counted."""
     done = threading.Event()
-    before = sessions(postgres)
+    before, cpu_before = sessions(postgres), cpu(server)
 
     def watch() -> None:
         while not done.wait(0.5):
@@ -117,10 +121,18 @@ def measure(postgres: Postgres, server: Server, path: str, found: Found) -> None
     finally:
         done.set()
         watcher.join()
+    found.cpu += cpu(server) - cpu_before
     found.rates.append(rate)
     found.answered += answered
     found.failed += failed
     found.opened += sessions(postgres) - before
+
+
+def cpu(server: Server) -> float:
+    """Seconds of CPU time that the server's processes have used."""
+    main = psutil.Process(server.process.pid)
+    times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
 
 
 def sessions(postgres: Postgres) -> int:
@@ -177,6 +189,7 @@ def report(path: str, results: dict[str, Found]) -> None:
         rate = statistics.median(found.rates)
         print(
             f"{path:6} {variant:11} {rate:8,.0f} requests/s  x{rate / base:5.1f}"
+            f"  {found.cpu / found.answered * 1000:6.2f} ms CPU"
             f"  failed {found.failed} of {found.answered}"
             f"  open at once {found.most_open}  opened {found.opened}",
             flush=True,
