@@ -51,10 +51,9 @@ def mend(error: BaseException) -> str | None:
     return next((advice for pattern, advice in MENDS.items() if re.search(pattern, said)), None)
 
 
-def described(error: BaseException, connection: BaseDatabaseWrapper) -> str:
+def described(error: BaseException, password: str) -> str:
     """What the driver said, on one line, without the password; for the log."""
     said = " ".join(str(error).split())
-    password = connection.settings_dict.get("PASSWORD")
     return said.replace(password, "***") if password else said
 
 
@@ -67,14 +66,13 @@ class Databases:
     def problem(self) -> str | None:
         """The first problem, with its mend, as strangers may read it; the log says more."""
         for alias in connections:
-            connection = connections[alias]
             try:
-                with closing(connection), connection.cursor() as cursor:
+                with closing(connections[alias]) as connection, connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
                     missing = [] if alias in self._migrated else missing_migrations(connection)
             except Exception as error:
                 advice = mend(error)
-                said = described(error, connection)
+                said = described(error, connections.settings[alias]["PASSWORD"])
                 logger.warning("database %r: %s (%s)", alias, advice or type(error).__name__, said)
                 return f"{alias}: {advice or f'{type(error).__name__}; the log says more'}"
             if missing:
