@@ -341,7 +341,7 @@ def test_make_says_in_one_line_what_to_set_or_uses_what_answers(
     def run_make(target: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*make, target], cwd=shop, env=variables | more,
-            capture_output=True, text=True, check=False, timeout=PATIENCE,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     for target in ("run", "test", "migrate"):
