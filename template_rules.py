@@ -58,10 +58,10 @@ PACKAGES = frozenset(
 # What the project imports, its own folders among it: from the folder above, its name would hide them.
 MODULES = frozenset(
     """
-    accounts asyncio collections concurrent config contextlib contextvars datetime dj_database_url
-    dotenv email enum functools home http importlib inspect ipaddress itertools json keyword logging
-    manage os pathlib pythonjsonlogger re serving signal socket sqlite3 subprocess sys tests
-    threading time traceback types typing urllib wsgiref
+    accounts asyncio atexit collections concurrent config contextlib contextvars datetime
+    dj_database_url dotenv email enum functools home http importlib inspect io ipaddress itertools
+    json keyword logging manage os pathlib pythonjsonlogger queue re serving signal socket sqlite3
+    subprocess sys tempfile tests threading time traceback types typing urllib wsgiref
     """.split()
 )
 

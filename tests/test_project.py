@@ -95,7 +95,7 @@ def test_make_prints_a_secret_alone_where_it_fetches_uv_first(bake: Bake, tmp_pa
     )
     (programs / "python3").chmod(0o755)
     variables = clean_environment() | {"PATH": f"{programs}:/usr/bin:/bin"}
-    make = ["make", "-C", project, "--no-print-directory", "UV=.tools/bin/uv", "secret"]
+    make = ["make", "-C", str(project), "--no-print-directory", "UV=.tools/bin/uv", "secret"]
     done = subprocess.run(make, env=variables, check=True, capture_output=True, text=True)
 
     assert done.stdout == "the-secret\n"
@@ -109,7 +109,7 @@ def test_targets_run_one_after_the_other_under_make_jobs_too(bake: Bake, tmp_pat
     uv.write_text('#!/bin/sh\nmkdir busy && echo "$@" >>asked && sleep 0.1 && rmdir busy\n')
     uv.chmod(0o755)
     (project / ".env").touch()
-    make = ["make", "-C", project, "-j4", f"UV={uv}", "migrate", "lint"]
+    make = ["make", "-C", str(project), "-j4", f"UV={uv}", "migrate", "lint"]
     done = subprocess.run(
         make, env=clean_environment(), check=False, capture_output=True, text=True
     )
