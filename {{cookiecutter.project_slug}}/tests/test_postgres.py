@@ -11,6 +11,7 @@ from serving.postgres import database
 URL = "postgres://ada:hunter2@db.example/shop"
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the database is no PostgreSQL")
 @pytest.mark.django_db
 def test_a_connection_is_named_after_its_process_and_limited() -> None:
     with connection.cursor() as cursor:
