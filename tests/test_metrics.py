@@ -51,7 +51,9 @@ def ports() -> int:
             return None
         return first
 
-    return wait_for(found, "four free ports in a row")
+    first = wait_for(found, "four free ports in a row")
+    assert first
+    return first
 
 
 def figures(port: int) -> dict[str, float]:
