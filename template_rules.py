@@ -47,21 +47,22 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio asgiref ast-serialize brotli click colorama dj-database-url django django-stubs
+    anyio asgiref ast-serialize brotli click colorama colorlog dj-database-url django django-stubs
     django-stubs-ext environs granian hiredis idna iniconfig librt marshmallow mypy mypy-extensions
-    packaging pathspec pluggy psycopg psycopg-binary pygments pytest pytest-django python-dotenv
-    python-json-logger redis rloop ruff servestatic sqlparse types-pyyaml typing-extensions tzdata
-    uvloop watchfiles
+    orjson packaging pathspec pluggy prometheus-client psycopg psycopg-binary pygments pytest
+    pytest-django python-dotenv python-json-logger redis rloop ruff servestatic sqlparse
+    types-pyyaml typing-extensions tzdata uvloop watchfiles
     """.split()
 )
 
 # What the project imports, its own folders among it: from the folder above, its name would hide them.
 MODULES = frozenset(
     """
-    accounts asyncio atexit collections concurrent config contextlib contextvars datetime
-    dj_database_url dotenv email enum functools home http importlib inspect io ipaddress itertools
-    json keyword logging manage os pathlib pythonjsonlogger queue re serving signal socket sqlite3
-    subprocess sys tempfile tests threading time traceback types typing urllib wsgiref
+    accounts asyncio atexit collections concurrent config contextlib contextvars copy datetime
+    dj_database_url dotenv email enum errno functools home http importlib inspect io ipaddress
+    itertools json keyword logging manage os pathlib prometheus_client pythonjsonlogger queue re
+    secrets serving signal socket sqlite3 subprocess sys tempfile tests threading time traceback
+    types typing urllib wsgiref
     """.split()
 )
 

@@ -47,9 +47,12 @@ serving/drain.py
 serving/handler.py
 serving/lifespan.py
 serving/logs.py
+serving/metrics.py
 serving/middleware.py
 serving/probes.py
+serving/report.py
 serving/request.py
+serving/request_id.py
 serving/routes.py
 serving/sqlite.py
 serving/state.py

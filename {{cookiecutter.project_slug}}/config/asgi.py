@@ -10,10 +10,14 @@ from serving.drain import Drain, stopping
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 try:
+    logging.captureWarnings(True)
     stopping.listen_early()
     django.setup()
 except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
     logging.getLogger(__name__).critical("%s", error)
+    raise SystemExit(1) from None
+except Exception:
+    logging.getLogger(__name__).critical("Django does not start", exc_info=True)
     raise SystemExit(1) from None
 
 from django.conf import settings
@@ -22,17 +26,27 @@ from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from serving.handler import DjangoHandler
 from serving.lifespan import Lifespan
 from serving.probes import Probes
+from serving.report import report_configuration
+from serving.request_id import RequestId
 from serving.static import static_files
 
+report_configuration()
+if settings.METRICS_ENABLED:
+    from serving.metrics import serve_metrics
+
+    serve_metrics(settings.METRICS_ADDRESS, settings.METRICS_PORT, settings.WORKERS)
+
 application = Lifespan(
-    Probes(
-        Drain(
-            wrap_asgi_with_proxy_headers(
-                static_files(DjangoHandler()), trusted_hosts=settings.TRUSTED_PROXIES
+    RequestId(
+        Probes(
+            Drain(
+                wrap_asgi_with_proxy_headers(
+                    static_files(DjangoHandler()), trusted_hosts=settings.TRUSTED_PROXIES
+                ),
+                timeout=settings.DRAIN_TIMEOUT,
             ),
-            timeout=settings.DRAIN_TIMEOUT,
-        ),
-        lifespan_required=settings.LIFESPAN == "required",
+            lifespan_required=settings.LIFESPAN == "required",
+        )
     ),
     enabled=settings.LIFESPAN != "disabled",
     required=settings.LIFESPAN == "required",

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env, EnvValidationError, ValidationError, validate
 
-from serving import {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from serving import logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
@@ -191,15 +191,32 @@ SERVING_THREADS = env.int("SERVING_THREADS", 64, validate=validate.Range(min=1))
 
 # Logging: the file that Granian reads too, at the level that Granian has
 
-LOG_LEVEL = env.str(
-    "GRANIAN_LOG_LEVEL",
-    "info",
-    validate=validate.OneOf(["critical", "error", "warning", "info", "debug"]),
-)
+LOG_LEVEL = env.str("GRANIAN_LOG_LEVEL", "info", validate=validate.OneOf(logs.LEVELS))
 LOG_FORMAT = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["json", "console"]))
 LOGGING: dict[str, Any] = json.loads((BASE_DIR / "config" / "logging.json").read_bytes())
-for logger in (LOGGING["root"], LOGGING["loggers"]["_granian"]):
-    logger["level"] = (LOG_LEVEL or "info").upper()
+
+
+def is_levels(value: str) -> None:
+    """Raises ValidationError unless the value names loggers and levels."""
+    try:
+        logs.parse_levels(value, known=LOGGING["loggers"])
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+LOG_LEVELS = env.str("LOG_LEVELS", "", validate=is_levels)
+for logger, level in logs.parse_levels(LOG_LEVELS or "", known=LOGGING["loggers"]).items():
+    LOGGING["loggers"].setdefault(logger, {})["level"] = level
+LOGGING["filters"]["access"].update(
+    probes=env.bool("ACCESS_LOG_PROBES", False), query=env.bool("ACCESS_LOG_QUERY", True)
+)
+
+# Metrics: Granian's own at this port, each worker's at one of those behind it
+
+METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
+METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
+METRICS_PORT = env.int("GRANIAN_METRICS_PORT", 9090, validate=validate.Range(1, 65535))
+WORKERS = env.int("GRANIAN_WORKERS", 1, validate=validate.Range(min=1))
 
 # The end: nothing starts with a value that is missing or wrong
 

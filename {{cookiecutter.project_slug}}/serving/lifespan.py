@@ -148,10 +148,12 @@ class Lifespan:
             if self.required:
                 logger.error("%s", self.problem, exc_info=error.__cause__)
                 return False
+            detailed = logger.isEnabledFor(logging.DEBUG)
             logger.warning(
-                "%s; serving without the apps' state (LIFESPAN=optional)",
+                "%s; serving without the apps' state (LIFESPAN=optional)%s",
                 self.problem,
-                exc_info=error.__cause__ if logger.isEnabledFor(logging.DEBUG) else None,
+                "" if detailed else "; GRANIAN_LOG_LEVEL=debug shows the traceback",
+                exc_info=error.__cause__ if detailed else None,
             )
         finally:
             stopping.forget(task.cancel)
@@ -367,10 +369,8 @@ def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
     def end() -> None:
         stack = traceback.format_stack(sys._current_frames()[thread])
         logger.critical(
-            "%s: blocks the event loop, or ignores its cancellation; the process ends. It stands"
-            " at\n%s",
-            resources.at_work,
-            "".join(stack),
+            f"{resources.at_work}: blocks the event loop, or ignores its cancellation; the process"
+            f" ends. It stands at\n{''.join(stack)}"
         )
         logging.shutdown()
         os._exit(1)

@@ -9,6 +9,7 @@ from django.test import AsyncClient, Client
 from django.test.client import AsyncClientHandler, ClientHandler
 
 from serving.lifespan import Resources
+from serving.request_id import identify
 from serving.state import State
 
 
@@ -30,7 +31,7 @@ def state(resources: Resources) -> Any:
 
 @pytest.fixture
 def client(state: State) -> Client:
-    """Django's test client, whose requests carry the state."""
+    """Django's test client, whose requests carry the state and an id."""
     made = Client()
     made.handler = StateHandler(state, made.handler.enforce_csrf_checks)
     return made
@@ -53,6 +54,7 @@ class StateHandler(ClientHandler):
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
         request.state = self.state  # type: ignore[attr-defined]
+        request.id = identify([])  # type: ignore[attr-defined]
         return super().get_response(request)
 
 
@@ -65,4 +67,5 @@ class AsyncStateHandler(AsyncClientHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         request.state = self.state  # type: ignore[attr-defined]
+        request.id = identify([])  # type: ignore[attr-defined]
         return await super().get_response_async(request)

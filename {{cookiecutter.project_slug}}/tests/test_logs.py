@@ -1,76 +1,176 @@
-"""The JSON format: one object a line, named as the Elastic Common Schema does."""
+"""The log's formats and filters, without a server."""
 
 import json
 import logging
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from serving.logs import formatter
+from serving import logs
+from serving.request_id import identify, request_id
 
 
-def formatted(record: logging.LogRecord) -> dict[str, object]:
-    line = formatter().format(record)
-    assert "\n" not in line
-    fields: dict[str, object] = json.loads(line)
-    return fields
+def record(message: str, *args: object, name: str = "home", **more: object) -> logging.LogRecord:
+    made = logging.LogRecord(name, logging.WARNING, __file__, 1, message, args, None)
+    made.__dict__.update(more)
+    return made
 
 
-@pytest.fixture(autouse=True)
-def json_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOG_FORMAT", "json")
-
-
-def test_a_record_has_the_schemas_fields() -> None:
-    record = logging.LogRecord("home", logging.WARNING, __file__, 1, "tea is %s", ("cold",), None)
-    record.created = 0.25
-
-    fields = formatted(record)
-
-    assert fields == {
-        "@timestamp": "1970-01-01T00:00:00.250+00:00",
-        "log.level": "WARNING",
-        "log.logger": "home",
-        "message": "tea is cold",
-        "process.pid": record.process,
-    }
-
-
-def test_a_traceback_stays_on_one_line() -> None:
-    try:
-        raise ValueError("no tea")
-    except ValueError:
-        record = logging.LogRecord("home", 40, __file__, 1, "failed", (), sys.exc_info())
-
-    assert "ValueError: no tea" in str(formatted(record)["error.stack_trace"])
-
-
-def test_a_request_is_taken_apart() -> None:
+def access_record(**more: object) -> logging.LogRecord:
+    """A record as Granian makes it, whose parts are its arguments."""
     atoms = {
         "addr": "127.0.0.1",
         "time": "",
         "dt_ms": 1.5,
         "status": 200,
         "path": "/tea",
-        "query_string": "milk=1",
+        "query_string": "milk=1&token=abc",
         "method": "GET",
         "scheme": "http",
         "protocol": "HTTP/1.1",
+        **more,
     }
-    record = logging.LogRecord(
-        "granian.access", 20, __file__, 1, "%(method)s %(path)s", (atoms,), None
-    )
+    return record("%(method)s %(path)s", atoms, name="granian.access")
 
-    fields = formatted(record)
+
+def as_json(shown: logging.LogRecord) -> dict[str, object]:
+    line = logs.EcsFormatter().format(shown)
+    assert len(line.splitlines()) == 1
+    fields: dict[str, object] = json.loads(line)
+    return fields
+
+
+def failed(message: str) -> logging.LogRecord:
+    try:
+        raise ValueError(message)
+    except ValueError:
+        return record("failed", exc_info=sys.exc_info())
+
+
+@pytest.fixture
+def own_id() -> Iterator[str]:
+    """This code runs for a request with this id."""
+    token = request_id.set("order-7")
+    yield "order-7"
+    request_id.reset(token)
+
+
+def test_a_record_has_the_schemas_fields(own_id: str) -> None:
+    shown = record("tea is %s", "cold", created=0.25, msecs=250.0, cup=2, request=object())
+
+    assert as_json(shown) == {
+        "@timestamp": "1970-01-01T00:00:00.250Z",
+        "log.level": "WARNING",
+        "log.logger": "home",
+        "message": "tea is cold",
+        "process.pid": shown.process,
+        "http.request.id": own_id,
+        "cup": 2,
+    }
+
+
+def test_an_error_is_taken_apart_and_stays_on_one_line() -> None:
+    fields = as_json(failed("no tea"))
+
+    assert fields["error.type"] == "ValueError"
+    assert fields["error.message"] == "no tea"
+    assert str(fields["error.stack_trace"]).endswith("\nValueError: no tea")
+
+
+def test_a_request_is_taken_apart(own_id: str) -> None:
+    fields = as_json(access_record())
 
     assert fields["message"] == "GET /tea"
     assert fields["http.response.status_code"] == 200
-    assert fields["url.query"] == "milk=1"
+    assert fields["url.query"] == "milk=1&token=abc"
     assert fields["event.duration"] == 1_500_000
+    assert fields["duration_ms"] == 1.5
+    assert fields["http.request.id"] == own_id
 
 
-def test_console_is_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOG_FORMAT", "console")
-    record = logging.LogRecord("home", logging.INFO, __file__, 1, "hello", (), None)
+def test_whatever_ends_a_line_is_escaped_and_letters_are_not() -> None:
+    bad = "a\r\n\x85\u2028\x9b\udc80 茶"
 
-    assert formatter().format(record).endswith("INFO     home: hello")
+    assert as_json(record("%s", bad))["message"] == bad
+    assert "茶" in logs.EcsFormatter().format(record("%s", bad))
+    line = logs.ConsoleFormatter().format(record("%s", bad))
+    assert line.endswith(r"a\r\n\x85\u2028\x9b\udc80 茶")
+
+
+def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
+    first, *rest = logs.ConsoleFormatter().format(failed("no\ntea")).splitlines()
+
+    assert first.endswith(" WARNING  home                 failed [order-7]")
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert rest[-2:] == ["    ValueError: no", "    tea"]
+    text = logs.ConsoleFormatter().format(record("two\nlines"))
+    assert text.endswith("two\n    lines [order-7]")
+
+
+def test_probes_are_left_out_of_the_access_log_unless_asked_for() -> None:
+    assert not logs.AccessFilter().filter(access_record(path="/livez"))
+    assert logs.AccessFilter(probes=True).filter(access_record(path="/livez"))
+    assert logs.AccessFilter().filter(access_record())
+    assert logs.AccessFilter().filter(record("GET", {"path": "/livez"}))
+
+
+def test_a_query_string_is_shown_without_secrets_or_not_at_all() -> None:
+    shown = access_record()
+    logs.AccessFilter().filter(shown)
+    assert as_json(shown)["url.query"] == "milk=1&token=********"
+
+    logs.AccessFilter(query=False).filter(shown)
+    assert "url.query" not in as_json(shown)
+
+
+def test_what_the_environment_holds_in_secret_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", 'hunter2"hunter2')
+    monkeypatch.setenv("DATABASE_URL", "postgres://ada:open%2Fsesame@db/shop")
+    monkeypatch.setenv("MAIL_PASSWORD", "short")
+    shown = record("%s and %s, %s, short", 'hunter2"hunter2', "open/sesame", "open%2Fsesame")
+
+    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+        assert "******** and ********, ********, short" in formatter.format(shown)
+
+
+@pytest.mark.parametrize(
+    ("given", "level"), [(400, "WARNING"), (403, "WARNING"), (404, "INFO"), (500, "WARNING")]
+)
+def test_a_404_is_no_warning(given: int, level: str) -> None:
+    shown = record("x", name="django.request", status_code=given)
+
+    logs.ClientErrorFilter().filter(shown)
+
+    assert shown.levelname == level
+
+
+def test_sql_is_shown_without_its_texts() -> None:
+    sql = "SELECT 1 WHERE a = 'it''s' AND b = 7 AND c = 'x'"
+    args = (0.1, sql, ("it's", 7, "x"), "default")
+    shown = record("%.1f %s; args=%s; alias=%s", *args, sql=sql, params=args[2])
+
+    logs.SqlFilter().filter(shown)
+
+    masked = "SELECT 1 WHERE a = '********' AND b = 7 AND c = '********'"
+    assert shown.getMessage() == f"0.1 {masked}; args=['********', 7, '********']; alias=default"
+    assert as_json(shown)["sql"] == masked
+
+
+def test_levels_by_logger() -> None:
+    found = logs.parse_levels(" home = debug,_granian=WARNING, ", known=("_granian",))
+
+    assert found == {"home": "DEBUG", "_granian": "WARNING"}
+    for wrong in ("home", "home=loud", "=debug", "nowhere.at.all=debug", "home=debug;home=info"):
+        with pytest.raises(ValueError, match=r"is no|is not"):
+            logs.parse_levels(wrong, known=())
+
+
+@pytest.mark.parametrize("value", [b"", b"x" * 129, b"a b", b"a\x85b", b"../a"])
+def test_an_id_is_taken_over_only_if_it_is_well_formed(value: bytes) -> None:
+    assert identify([(b"host", b"x"), (b"x-request-id", b"Az09._-")]) == "Az09._-"
+    made = identify([(b"x-request-id", value)])
+    assert len(made) == 32
+    assert made != identify([])

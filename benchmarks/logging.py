@@ -1,0 +1,100 @@
+"""What the log costs a sync view: the JSON access log on against off, and level debug against info.
+
+    .venv/bin/python -m benchmarks.logging PROJECT ENVIRONMENT
+
+PROJECT is a generated project, ENVIRONMENT the folder of its virtual environment. Needs wrk, and two
+cores: the worker has one, the load the other. Prints requests a second (medians of alternating
+rounds) and their ratios.
+"""
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.lifespan import ROUNDS, load
+from tests.server import free_port, server_environment, wait_for
+
+# A view that does nothing, behind the project's own middleware.
+URLS = """
+from django.http import HttpResponse
+from django.urls import path
+
+urlpatterns = [path("", lambda request: HttpResponse(b"Hello, world!"))]
+"""
+SETTINGS = """
+from config.settings import *
+
+ROOT_URLCONF = "urls"
+"""
+
+SERVERS = {
+    "access log off": {"GRANIAN_LOG_ACCESS_ENABLED": "false"},
+    "access log on": {"GRANIAN_LOG_ACCESS_ENABLED": "true"},
+    "level debug": {"GRANIAN_LOG_ACCESS_ENABLED": "true", "GRANIAN_LOG_LEVEL": "debug"},
+}
+
+
+def serve(
+    folder: str, project: Path, environment: Path, variables: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Starts one worker on the first core; returns it and its port once it listens."""
+    port = free_port()
+    with (Path(folder) / f"{port}.log").open("w") as log:
+        process = subprocess.Popen(
+            ["taskset", "-c", "0", environment / "bin" / "granian", "config.asgi:application"],
+            cwd=project,
+            env={
+                **os.environ,
+                **server_environment(project),
+                "DJANGO_SETTINGS_MODULE": "bench_settings",
+                "PYTHONPATH": folder,
+                "GRANIAN_PORT": str(port),
+                "GRANIAN_WORKERS": "1",
+                "GRANIAN_LOG_LEVEL": "info",
+                "LOG_FORMAT": "json",
+                **variables,
+            },
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def listens() -> bool:
+        assert process.poll() is None, f"{variables} did not start"
+        with socket.socket() as asker:
+            return asker.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(listens, f"{variables} to listen")
+    return process, port
+
+
+def main(project: Path, environment: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "urls.py").write_text(URLS)
+        (Path(folder) / "bench_settings.py").write_text(SETTINGS)
+        servers = {}
+        rates: dict[str, list[float]] = {name: [] for name in SERVERS}
+        try:
+            for name, variables in SERVERS.items():
+                servers[name] = serve(folder, project, environment, variables)
+                load(servers[name][1])  # warm
+            for _ in range(ROUNDS):
+                for name, (_, port) in servers.items():
+                    rates[name].append(load(port))
+        finally:
+            for process, _ in servers.values():
+                process.terminate()
+                process.wait()
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for name, rate in medians.items():
+        print(f"{name:15} {rate:10,.0f} requests/s")
+    off, on, debug = medians.values()
+    print(f"on / off        {on / off:10.3f}")
+    print(f"debug / info    {debug / on:10.3f}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())

@@ -1,0 +1,49 @@
+"""What a worker runs with, told at log level debug: Granian's flags and Django's settings."""
+
+import logging
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+
+def report_configuration() -> None:
+    """Logs every flag, and every setting of the project's own, with secrets hidden."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    from django.views.debug import get_default_exception_reporter_filter
+
+    hidden = get_default_exception_reporter_filter()
+    defined = vars(import_module(settings.SETTINGS_MODULE))
+    safe: Mapping[str, Any] = hidden.get_safe_settings()
+    report("settings", {name: value for name, value in safe.items() if name in defined})
+    flags = granian_flags()
+    report("flags", {name: hidden.cleanse_setting(name, flags[name]) for name in flags})
+
+
+def report(what: str, items: Mapping[str, Any]) -> None:
+    """Logs the items, one a line; as text and no values, so that the console keeps the lines apart."""
+    lines = (f"{name} = {items[name]!r}" for name in sorted(items))
+    logger.debug("\n".join([f"{what}:", *lines]))
+
+
+def granian_flags() -> Mapping[str, Any]:
+    """The flags as Granian resolves them, from its command line, variables and defaults.
+
+    Empty under another server: a worker has the command line of its main process.
+    """
+    program = Path(sys.argv[0])
+    if "granian" not in (program.stem, program.parent.name):
+        return {}
+    from granian.cli import cli
+
+    resolved = cli.make_context("granian", sys.argv[1:], auto_envvar_prefix="GRANIAN").params
+    return {
+        name: value.value if isinstance(value, Enum) else value for name, value in resolved.items()
+    }
