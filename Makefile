@@ -3,7 +3,7 @@
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 DEMO := build/demo/my-project
 
-.PHONY: help demo test test-matrix test-django fuzz bench lint format clean
+.PHONY: help demo test test-matrix test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -23,6 +23,9 @@ test-matrix: .venv/.synced  ## run them on every combination of answers, and on 
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
 	.venv/bin/python -m tests.djangos_own
+test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
+	.venv/bin/pytest -m container
+	.venv/bin/python -m benchmarks.container
 
 fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
 	FUZZ_EXAMPLES=20000 FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz

@@ -10,11 +10,13 @@ import pytest
 from tests.conftest import ROOT, Bake, Run, clean_environment, questions
 
 DEFAULT_TREE = """
+.dockerignore
 .editorconfig
 .env.example
 .gitattributes
 .gitignore
 .python-version
+Dockerfile
 LICENSE
 Makefile
 README.md
@@ -24,12 +26,17 @@ accounts/apps.py
 accounts/migrations/0001_initial.py
 accounts/migrations/__init__.py
 accounts/models.py
+compose.override.yaml
+compose.proxy.yaml
+compose.yaml
 config/__init__.py
 config/asgi.py
 config/granian.env
 config/logging.json
 config/settings.py
 config/urls.py
+deploy/Caddyfile
+deploy/replace.sh
 home/__init__.py
 home/apps.py
 home/lifespan.py
@@ -45,6 +52,7 @@ serving/asgi.py
 serving/database.py
 serving/drain.py
 serving/handler.py
+serving/healthcheck.py
 serving/lifespan.py
 serving/logs.py
 serving/metrics.py
@@ -84,7 +92,8 @@ def files(project: Path) -> dict[str, bytes]:
 
 def test_the_default_project_is_exactly_this_tree(default_project: Path) -> None:
     assert sorted(files(default_project)) == DEFAULT_TREE
-    assert os.access(default_project / "manage.py", os.X_OK)
+    for program in ("manage.py", "deploy/replace.sh"):
+        assert os.access(default_project / program, os.X_OK)
 
 
 def test_nothing_is_left_unrendered(default_project: Path) -> None:

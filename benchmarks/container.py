@@ -1,0 +1,116 @@
+"""The image's budgets, measured: its size, its memory, and how long it takes to build, start and stop.
+
+    .venv/bin/python -m benchmarks.container
+
+Needs a container engine and an otherwise idle machine. Prints each figure beside its limit, and ends
+with status 1 where one is over it. Times are the best of three rounds, for what else the machine does
+only adds to them; the README holds the limits, too.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from tests.containers import Container, build, docker, locked_project
+from tests.server import SECRET_KEY, wait_for
+
+ROUNDS = 3
+TAG = "benchmark-container"
+BASE = "python:3.13-slim-trixie"
+VOLUME = "benchmark-container"
+
+LIMITS = {
+    "added on top of the base image, MB": 90.0,
+    "rebuild after an edit of a view, s": 5.0,
+    "container start to first 200 on /readyz, s": 2.0,
+    "memory of an idle container, MB": 100.0,
+    "docker stop of an idle container, s": 1.0,
+}
+
+
+def size(image: str) -> float:
+    """An image's size in MB, as `docker images` gives it."""
+    bytes_: int = json.loads(docker("image", "inspect", image))[0]["Size"]
+    return bytes_ / 1e6
+
+
+def rebuild(project: Path) -> float:
+    """Seconds that the build takes after an edit of a view."""
+    views = project / "home" / "views.py"
+    views.write_text(views.read_text() + f"\n# {time.monotonic()}\n")
+    began = time.monotonic()
+    build(project, TAG)
+    return time.monotonic() - began
+
+
+def start_and_stop() -> tuple[float, float, float]:
+    """Seconds to the first 200 on /readyz, megabytes when idle, seconds to stop."""
+    began = time.monotonic()
+    container = Container(TAG, f"--volume={VOLUME}:/data")
+    try:
+        address = container.address
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"{address}/readyz", verify=False).status_code == 200  # noqa: S501
+            except httpx.TransportError:
+                return False
+
+        wait_for(answers, "readyz")
+        started = time.monotonic() - began
+        time.sleep(3)  # until it is idle
+        stats = json.loads(docker("stats", "--no-stream", "--format=json", container.id))
+        number, unit = (
+            stats["MemUsage"].split("/")[0].strip()[:-3],
+            stats["MemUsage"].split("/")[0].strip()[-3:],
+        )
+        assert unit == "MiB", stats
+        began = time.monotonic()
+        docker("stop", container.id)
+        return started, float(number) * 1.048576, time.monotonic() - began
+    finally:
+        container.remove()
+
+
+def best(measure: Callable[[], float]) -> float:
+    return min(measure() for _ in range(ROUNDS))
+
+
+def main() -> None:
+    """Measures all, prints a table, and ends with status 1 where a limit is passed."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        print("no container engine answers: nothing is measured", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        project = locked_project(Path(folder))
+        build(project, TAG)
+        docker(
+            "run", "--rm", f"--volume={VOLUME}:/data", f"--env=SECRET_KEY={SECRET_KEY}", TAG,
+            "python", "manage.py", "migrate", "--verbosity=0",
+        )  # fmt: skip
+        try:
+            added = size(TAG) - size(BASE)
+            rounds = [start_and_stop() for _ in range(ROUNDS)]
+            figures = [
+                added,
+                best(lambda: rebuild(project)),
+                *(min(column) for column in zip(*rounds, strict=True)),
+            ]
+        finally:
+            docker("volume", "rm", "--force", VOLUME)
+            docker("image", "rm", "--force", TAG)
+    over = False
+    for (what, limit), figure in zip(LIMITS.items(), figures, strict=True):
+        over = over or figure > limit
+        print(f"{what:45} {figure:6.2f}  at most {limit:g}{'  OVER' if figure > limit else ''}")
+    sys.exit(over)
+
+
+if __name__ == "__main__":
+    main()
