@@ -202,7 +202,7 @@ class Compose:
     def address(self, service: str = "web", port: int = 8000) -> str:
         """Host and port that a service is published on."""
         address: str = re.findall(
-            r"(?:127\.0\.0\.1|0\.0\.0\.0):\d+", self("port", service, str(port))
+            r"(?:127\.0\.0\.1|0\.0\.0\.0):\d+", self("port", service, str(port), check=False)
         )[0]
         return address
 
@@ -217,7 +217,7 @@ class Compose:
         """The status of an answer; 0 where there is none."""
         try:
             return self.get(path).status_code
-        except httpx.TransportError:
+        except (httpx.TransportError, IndexError):
             return 0
 
     def remove(self) -> None:

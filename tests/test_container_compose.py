@@ -120,7 +120,7 @@ def test_every_database_and_cache_comes_up_and_survives(
 
         # What is in the database outlives the containers.
         compose.make("down")
-        compose.make("up", LIFESPAN="disabled", LOG_LEVEL="debug")
+        compose.make("up", "LIFESPAN=disabled", "LOG_LEVEL=debug")
         environment = compose.inspect("web")["Config"]["Env"]
         assert "GRANIAN_LOG_LEVEL=debug" in environment
         assert "GRANIAN_INTERFACE=asginl" in environment
@@ -170,8 +170,7 @@ def test_migrations_that_fail_keep_the_old_version_up(echoing: Compose) -> None:
 
     said = echoing.make("build", "up", check=False)
 
-    assert "didn't complete successfully" in said
-    assert "no tea today" in echoing("logs", "migrate")
+    assert "no tea today" in said
     after = echoing.inspect("web")
     assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
     assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
