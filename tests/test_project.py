@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, Bake, Run, clean_environment
 from tests.server import server_environment
@@ -182,3 +183,30 @@ def test_the_shell_wins_over_env_and_env_over_the_flags(bake: Bake, environment:
         shown.stdout.splitlines()
     )
     shutil.rmtree(project)
+
+
+def seconds(text: str) -> float:
+    """A duration as Compose and Caddy write it: "30s" is 30, "1m" 60."""
+    return float(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
+
+
+def test_one_shutdown_budget_holds_from_the_apps_to_the_proxy(
+    default_project: Path, run: Run
+) -> None:
+    """Each layer waits longer than the one inside it, or it would cut that one's end short."""
+    show = "from config import settings as s; print(s.DRAIN_TIMEOUT, s.LIFESPAN_SHUTDOWN_TIMEOUT, s.LIFESPAN_STARTUP_TIMEOUT)"
+    shown = run(default_project, "python", "-B", "-c", show, DEBUG="true").stdout.split()
+    drain, shutdown, startup = map(float, shown)
+    kill = float(server_environment(default_project)["GRANIAN_WORKERS_KILL_TIMEOUT"])
+    services = yaml.safe_load((default_project / "compose.yaml").read_text())["services"]
+    grace = seconds(services["web"]["stop_grace_period"])
+    proxied = (default_project / "compose.proxy.yaml").read_text()
+    proxy = re.search(r"stop_grace_period: (\w+)", proxied)
+    caddy = re.search(r"grace_period (\w+)", (default_project / "deploy/Caddyfile").read_text())
+    assert proxy
+    assert caddy
+
+    assert drain + shutdown + 1 < kill < grace <= seconds(caddy[1]) < seconds(proxy[1])
+    started = re.search(r"--start-period=(\w+)", (default_project / "Dockerfile").read_text())
+    assert started
+    assert startup < seconds(started[1])
