@@ -381,7 +381,7 @@ def test_scan_finds_nothing_and_the_files_follow_the_schema(
 
 
 @pytest.mark.usefixtures("engine")
-def test_watch_copies_an_edit_into_the_container(tmp_path: Path) -> None:
+def test_watch_serves_an_edit(tmp_path: Path) -> None:
     project = locked_project(tmp_path)
     with composed(project) as compose:
         log = (tmp_path / "watch.log").open("w+")
