@@ -71,6 +71,7 @@ class Pool:
         """Has a thread make a call, which must raise nothing. To be called on an event loop."""
         with self._lock:
             if self._idle:
+                self._taken = monotonic()
                 # The latest, for it is warm, and the others may end.
                 self._idle.pop().mailbox.put(call)
                 return
