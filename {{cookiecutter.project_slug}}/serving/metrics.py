@@ -58,5 +58,5 @@ def listen(address: str, port: int, workers: int) -> None:
                 logger.info("metrics at http://%s:%d/metrics", address, own)
                 return
         if attempt == 100:
-            logger.warning("no metrics yet: %s, ports %d to %d: taken", address, ports[0], ports[-1])
+            logger.warning("no metrics yet: ports %d to %d are taken", ports[0], ports[-1])
         sleep(0.5)
