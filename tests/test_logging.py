@@ -212,6 +212,8 @@ def test_what_breaks_before_django_runs_is_a_record_too(project: Path, serve: Se
 
 
 def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
+    with (project / "config" / "settings.py").open("a") as settings_file:
+        settings_file.write('\nMIRROR = "https://ada:tea@mirror.example/x"\n')
     server = serve(project, GRANIAN_LOG_LEVEL="debug", GRANIAN_BACKLOG="2048").ready()
     assert server.stop() == 0
 
@@ -222,6 +224,7 @@ def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
     settings = one(server, "serving.report", "settings:")["message"]
     assert "\nDRAIN_TIMEOUT = 15.0\n" in settings
     assert re.search(r"\nSECRET_KEY = '\*+'\n", settings)
+    assert "\nMIRROR = 'https://********@mirror.example/x'\n" in settings
     quiet = serve(project).ready()
     assert quiet.stop() == 0
     assert quiet.messages("serving.report") == []

@@ -4,6 +4,7 @@ Granian's main process loads this without Django. JSON fields follow the Elastic
 https://www.elastic.co/docs/reference/ecs
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -15,7 +16,8 @@ from copy import copy
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any, cast
+from select import PIPE_BUF
+from typing import Any, TextIO, cast
 from urllib.parse import unquote, urlsplit
 
 import orjson
@@ -197,6 +199,45 @@ def without(secrets: list[str], line: str) -> str:
         if secret in line:
             line = line.replace(secret, HIDDEN)
     return line
+
+
+class Stdout(logging.StreamHandler[TextIO]):
+    """Writes to stdout: each record at once, those of the access log in batches, 50 ms late at most.
+
+    A write gives up the interpreter lock, and while other threads run, the event loop waits to get it
+    back: that once for every request would cost a sixth of all requests. A batch is no longer than
+    what a pipe takes in one piece, so that the lines of several workers do not mix.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self._held = 0  # characters that are not flushed
+        self._timer: asyncio.TimerHandle | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record, after those that are held back."""
+        if record.name != ACCESS:
+            super().emit(record)
+            return
+        try:
+            line = self.format(record) + self.terminator
+            if self._held + len(line) > PIPE_BUF:
+                self.flush()
+            self.stream.write(line)
+            self._held += len(line)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(0.05, self._flush_in_time)
+        except Exception:
+            self.handleError(record)
+
+    def _flush_in_time(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Hands over what is held back. At the end of a process, Python does."""
+        super().flush()
+        self._held = 0
 
 
 class AccessFilter:

@@ -10,6 +10,7 @@ https://prometheus.github.io/client_python/
 import logging
 from collections.abc import Iterator
 from errno import EADDRINUSE
+from itertools import count
 from threading import Thread
 from time import sleep
 
@@ -44,8 +45,9 @@ def serve_metrics(address: str, port: int, workers: int) -> None:
 
 def listen(address: str, port: int, workers: int) -> None:
     """Takes the first port that is free; a new worker waits until the one it replaces has left."""
-    while True:
-        for own in range(port + 1, port + workers + 1):
+    ports = range(port + 1, port + workers + 1)
+    for attempt in count():
+        for own in ports:
             try:
                 start_http_server(own, address)
             except OSError as error:
@@ -55,4 +57,6 @@ def listen(address: str, port: int, workers: int) -> None:
             else:
                 logger.info("metrics at http://%s:%d/metrics", address, own)
                 return
+        if attempt == 100:
+            logger.warning("no metrics yet: ports %d to %d are taken", ports[0], ports[-1])
         sleep(0.5)

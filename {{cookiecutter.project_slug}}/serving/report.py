@@ -1,6 +1,7 @@
 """What a worker runs with, told at log level debug: Granian's flags and Django's settings."""
 
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from enum import Enum
@@ -10,7 +11,11 @@ from typing import Any
 
 from django.conf import settings
 
+from serving.logs import HIDDEN
+
 logger = logging.getLogger(__name__)
+
+IN_URL = re.compile(r"(://)[^/\s@]*@")  # a user's name and password
 
 
 def report_configuration() -> None:
@@ -30,7 +35,7 @@ def report_configuration() -> None:
 def report(what: str, items: Mapping[str, Any]) -> None:
     """Logs the items, one a line; as text and no values, so that the console keeps the lines apart."""
     lines = (f"{name} = {items[name]!r}" for name in sorted(items))
-    logger.debug("\n".join([f"{what}:", *lines]))
+    logger.debug(IN_URL.sub(rf"\1{HIDDEN}@", "\n".join([f"{what}:", *lines])))
 
 
 def granian_flags() -> Mapping[str, Any]:
