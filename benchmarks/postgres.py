@@ -7,7 +7,7 @@ environment. Needs wrk, PostgreSQL's programs, and two cores: the worker has one
 database the other. Prints requests a second at concurrency 32 (medians of alternating rounds) and
 their ratio to Django's handler, the worker's CPU time for a request (which a busy machine disturbs
 less), how many failed, how many connections were open at once and how many were opened. `persistent`
-is how projects come out; `pool` has Django's own pool instead.
+is how projects come out; `pool` has Django's own pool instead (psycopg[pool] in ENVIRONMENT).
 """
 
 import re
