@@ -7,17 +7,17 @@ environment. Needs wrk, PostgreSQL's programs, and two cores: the worker has one
 database the other. Prints requests a second at concurrency 32 (medians of alternating rounds) and
 their ratio to Django's handler, the worker's CPU time for a request (which a busy machine disturbs
 less), how many failed, how many connections were open at once and how many were opened. `persistent`
-is how projects come out; `pool` has Django's own pool instead.
+is how projects come out; `pool` has Django's own pool instead (psycopg[pool] in ENVIRONMENT).
 """
 
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,17 +102,43 @@ def load(port: int, path: str) -> tuple[float, int, int]:
     return float(rate[1]), int(answered[1]), failed
 
 
-def measure(postgres: Postgres, server: Server, path: str, found: Found) -> None:
+class Counter:
+    """One connection of the superuser's, kept: while a server is full it would get no other."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self.process = subprocess.Popen(
+            [str(postgres.programs / "psql"), "-qAtX", postgres.url()],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def ask(self, statement: str) -> int:
+        """The number that a statement gives."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{statement};\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def open(self) -> int:
+        """The server's connections now."""
+        return self.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bench'")
+
+    def opened(self) -> int:
+        """The connections that were ever made."""
+        return self.ask("SELECT sessions FROM pg_stat_database WHERE datname = 'bench'")
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def measure(counter: Counter, server: Server, path: str, found: Found) -> None:
     """One round, during which the connections at the database are counted."""
     done = threading.Event()
-    before, cpu_before = sessions(postgres), cpu(server)
+    before, cpu_before = counter.opened(), cpu(server)
 
     def watch() -> None:
         while not done.wait(0.5):
-            (count,) = postgres.query(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'my-project%'"
-            )
-            found.most_open = max(found.most_open, int(count))
+            found.most_open = max(found.most_open, counter.open())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -125,7 +151,7 @@ def measure(postgres: Postgres, server: Server, path: str, found: Found) -> None
     found.rates.append(rate)
     found.answered += answered
     found.failed += failed
-    found.opened += sessions(postgres) - before
+    found.opened += counter.opened() - before
 
 
 def cpu(server: Server) -> float:
@@ -133,12 +159,6 @@ def cpu(server: Server) -> float:
     main = psutil.Process(server.process.pid)
     times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
     return sum(time.user + time.system for time in times)
-
-
-def sessions(postgres: Postgres) -> int:
-    """Sessions that were ever begun in the database."""
-    (count,) = postgres.query("SELECT sessions FROM pg_stat_database WHERE datname = 'bench'")
-    return int(count)
 
 
 def main(project: Path, environment: Path) -> None:
@@ -166,21 +186,22 @@ def main(project: Path, environment: Path) -> None:
         env = base | server_environment(copy) | variables
         subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=copy, env=env, check=True)
         postgres.query("INSERT INTO auth_group VALUES (1, 'tea')", "bench")
-        for path in ("sync", "async"):
-            results = {variant: Found() for variant in VARIANTS}
-            for number in range(ROUNDS + 1):  # the first one warms up
-                for variant, application in VARIANTS.items():
-                    server = Server(
-                        Path("/usr/bin"), copy, base, variables | {"BENCH": variant},
-                        f"taskset -c 0 {environment}/bin/granian --port {{port}} {application}",
-                    )  # fmt: skip
-                    try:
-                        wait_for(server.listens, f"{variant} to listen")
-                        measure(postgres, server, path, results[variant] if number else Found())
-                    finally:
-                        server.signal(signal.SIGTERM)
-                        server.kill()
-            report(path, results)
+        with closing(Counter(postgres)) as counter:
+            for path in ("sync", "async"):
+                results = {variant: Found() for variant in VARIANTS}
+                for number in range(ROUNDS + 1):  # the first one warms up
+                    for variant, application in VARIANTS.items():
+                        server = Server(
+                            Path("/usr/bin"), copy, base, variables | {"BENCH": variant},
+                            f"taskset -c 0 {environment}/bin/granian --port {{port}} {application}",
+                        )  # fmt: skip
+                        try:
+                            wait_for(server.listens, f"{variant} to listen")
+                            measure(counter, server, path, results[variant] if number else Found())
+                            server.stop()
+                        finally:
+                            server.kill()
+                report(path, results)
 
 
 def report(path: str, results: dict[str, Found]) -> None:
