@@ -68,7 +68,7 @@ def make(project: Path, *arguments: str, check: bool = True, **variables: str) -
         ["make", "--no-print-directory", f"UV={UV}", *arguments],
         cwd=project,
         env=clean_environment()
-        | {"UV_PROJECT_ENVIRONMENT": str(BUILD / "environment")}
+        | {"UV_PROJECT_ENVIRONMENT": str(project.parent / ".environment")}
         | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -201,10 +201,10 @@ class Compose:
 
     def address(self, service: str = "web", port: int = 8000) -> str:
         """Host and port that a service is published on."""
-        address: str = re.findall(
-            r"(?:127\.0\.0\.1|0\.0\.0\.0):\d+", self("port", service, str(port), check=False)
-        )[0]
-        return address
+        said = self("port", service, str(port), check=False)
+        if not (found := re.search(r"(?:127\.0\.0\.1|0\.0\.0\.0):\d+", said)):
+            raise httpx.ConnectError(f"{service} is not published: {said}")
+        return found[0]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """One request to the server."""
@@ -217,7 +217,7 @@ class Compose:
         """The status of an answer; 0 where there is none."""
         try:
             return self.get(path).status_code
-        except (httpx.TransportError, IndexError):
+        except httpx.TransportError:
             return 0
 
     def remove(self) -> None:

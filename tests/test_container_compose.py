@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -16,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, clean_environment
 from tests.containers import UV, Compose, composed, docker, locked_project, require_engine
 from tests.server import PATIENCE, wait_for
 from tests.test_serving import BROKEN_HOME
@@ -383,16 +384,16 @@ def test_scan_finds_nothing_and_the_files_follow_the_schema(
 @pytest.mark.usefixtures("engine")
 def test_watch_serves_an_edit(tmp_path: Path) -> None:
     project = locked_project(tmp_path)
+    said = tmp_path / "watch.log"
     with composed(project) as compose:
-        log = (tmp_path / "watch.log").open("w+")
-        watching = subprocess.Popen(
-            ["make", f"UV={UV}", "watch"], cwd=project, stdout=log, stderr=subprocess.STDOUT,
-            env=os.environ | compose.variables, start_new_session=True,
-        )  # fmt: skip
+        with said.open("w") as log:
+            watching = subprocess.Popen(
+                ["make", f"UV={UV}", "watch"], cwd=project, stdout=log, stderr=subprocess.STDOUT,
+                env=clean_environment() | compose.variables, start_new_session=True,
+            )  # fmt: skip
         try:
-            wait_for(lambda: compose.containers("web"), "a container")
             wait_for(lambda: compose.status("/readyz") == 200, "the server")
-            wait_for(lambda: "Watch enabled" in (tmp_path / "watch.log").read_text(), "the watch")
+            wait_for(lambda: "Watch enabled" in said.read_text(), "the watch")
             views = project / "home" / "views.py"
             views.write_text(views.read_text().replace('"uptime_seconds"', '"seconds"'))
 
@@ -404,5 +405,5 @@ def test_watch_serves_an_edit(tmp_path: Path) -> None:
 
             wait_for(edited, "the edit to be served")
         finally:
-            os.killpg(watching.pid, 15)
+            os.killpg(watching.pid, signal.SIGTERM)
             watching.wait(PATIENCE)

@@ -56,6 +56,16 @@ def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
     assert "sqlite3-wal" not in re.sub(r"^\+\*.*$", "", staged, flags=re.MULTILINE)
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_no_env_is_made_where_no_secret_can_be(bake: Bake, database: str) -> None:
+    project = bake(database=database)
+    done = subprocess.run(
+        ["make", "-C", project, "UV=false", ".env"], capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert not (project / ".env").exists()
+
+
 def test_every_make_target_has_help_and_the_bare_command_prints_it(
     default_project: Path, widest_project: Path
 ) -> None:
