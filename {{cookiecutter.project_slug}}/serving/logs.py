@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 from collections.abc import Container, Mapping
 from contextlib import suppress
@@ -16,7 +17,6 @@ from copy import copy
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.util import find_spec
-from select import PIPE_BUF
 from typing import Any, TextIO, cast
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +27,7 @@ from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from serving.request_id import request_id
 
+PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes; Windows has none, and POSIX promises these
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()  # config/logging.json takes it
 
