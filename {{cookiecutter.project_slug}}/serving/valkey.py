@@ -33,6 +33,7 @@ RETRY_AFTER = 1.0  # seconds
 
 # More keys than this are not remembered: the whole cache is emptied instead.
 DROPPED_MAX = 100_000
+ALL: list[str] = []  # what `clear` writes
 
 
 def location(url: str) -> str:
@@ -70,6 +71,7 @@ class Client(RedisCacheClient):
         self._gone_since: float | None = None
         self._ask_again = 0.0
         self._dropped: set[str] = set()
+        self._dropped_all = False
 
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
         return self._ask(super().add, (key, value, timeout), False)
@@ -105,7 +107,7 @@ class Client(RedisCacheClient):
         self._ask(super().delete_many, (keys,), None, writes=list(keys))
 
     def clear(self) -> bool:
-        return self._ask(super().clear, (), False)
+        return self._ask(super().clear, (), False, writes=ALL)
 
     def _ask[A](
         self,
@@ -116,48 +118,58 @@ class Client(RedisCacheClient):
         writes: list[str] | None = None,
     ) -> A:
         """What the server answers, or `otherwise` while it is gone."""
-        if self._gone_since is not None and not self._may_ask():
-            self._drop(writes)
+        if self._gone_since is not None and not self._may_ask(writes):
             return otherwise
         try:
             if self._gone_since is not None:
                 self._delete_dropped()
             answer = call(*arguments)
+            while self._gone_since is not None and not self._back():
+                self._delete_dropped()  # what others dropped meanwhile
         except GONE as error:
-            self._drop(writes)
-            self._gone(error)
+            self._gone(error, writes)
             return otherwise
-        if self._gone_since is not None:
-            self._back()
         return answer
 
-    def _may_ask(self) -> bool:
-        """Whether it is time to ask again; true for one thread each time."""
+    def _may_ask(self, writes: list[str] | None) -> bool:
+        """Whether it is time to ask again, true for one thread each time; else the writes are dropped."""
         with self._lock:
+            if self._gone_since is None:  # another thread has just found it back
+                return True
             now = time.monotonic()
             if now < self._ask_again:
+                self._drop(writes)
                 return False
             self._ask_again = now + RETRY_AFTER
             return True
 
     def _drop(self, keys: list[str] | None) -> None:
-        with self._lock:
-            if keys and len(self._dropped) <= DROPPED_MAX:
-                self._dropped.update(keys)
+        """With the lock held."""
+        if keys is ALL or len(self._dropped) > DROPPED_MAX:
+            self._dropped_all = True
+            self._dropped.clear()
+        elif keys:
+            self._dropped.update(keys)
 
     def _delete_dropped(self) -> None:
         with self._lock:
-            keys = list(self._dropped)
+            keys, everything = self._dropped, self._dropped_all
+            self._dropped, self._dropped_all = set(), False
         client = self.get_client(None, write=True)
-        if len(keys) > DROPPED_MAX:
-            client.flushdb()
-        elif keys:
-            client.delete(*keys)
-        with self._lock:
-            self._dropped.difference_update(keys)
+        try:
+            if everything:
+                client.flushdb()
+            elif keys:
+                client.delete(*keys)
+        except BaseException:
+            with self._lock:
+                self._dropped |= keys
+                self._dropped_all |= everything
+            raise
 
-    def _gone(self, error: Exception) -> None:
+    def _gone(self, error: Exception, writes: list[str] | None) -> None:
         with self._lock:
+            self._drop(writes)
             self._ask_again = time.monotonic() + RETRY_AFTER
             if self._gone_since is not None:
                 return
@@ -167,11 +179,15 @@ class Client(RedisCacheClient):
             " ".join(str(error).split()),
         )
 
-    def _back(self) -> None:
+    def _back(self) -> bool:
+        """Uses the server again; false while there is something to delete first."""
         with self._lock:
+            if self._dropped or self._dropped_all:
+                return False
             since, self._gone_since = self._gone_since, None
         if since is not None:
             logger.warning("the cache answers again, after %.1f s", time.monotonic() - since)
+        return True
 
 
 class ValkeyCache(RedisCache):

@@ -46,6 +46,48 @@ def test_the_log_says_so_once_and_shows_no_secret(
     assert "hunter2" not in record.getMessage()
 
 
+class Found:
+    """A server that is back, and a cache of which another thread drops a write at that moment."""
+
+    def __init__(self, cache: Client) -> None:
+        self.cache = cache
+        self.deleted: list[str] = []
+
+    def get(self, key: str) -> None:
+        if key == "first":
+            self.cache.set("late", "oolong", 60)
+
+    def delete(self, *keys: str) -> None:
+        self.deleted += sorted(keys)
+
+    def flushdb(self) -> bool:
+        self.deleted.append("everything")
+        return True
+
+
+@pytest.mark.parametrize(
+    ("drop", "deleted"), [("set", ["early", "late"]), ("clear", ["everything", "late"])]
+)
+def test_what_was_dropped_is_deleted_before_it_is_used_again(
+    gone: Client, monkeypatch: pytest.MonkeyPatch, drop: str, deleted: list[str]
+) -> None:
+    """A session that was ended while the server was gone would go on otherwise."""
+    gone.get("tea", None)
+    if drop == "set":
+        gone.set("early", "oolong", 60)
+    else:
+        gone.clear()
+    found = Found(gone)
+    monkeypatch.setattr(gone, "get_client", lambda *_, **__: found)
+    monkeypatch.setattr(gone, "_ask_again", 0.0)
+
+    gone.get("first", None)
+
+    assert found.deleted == deleted
+    gone.get("second", None)
+    assert found.deleted == deleted
+
+
 def test_urls() -> None:
     assert location("valkey://cache/0") == "redis://cache/0"
     assert location("valkeys://cache/0") == "rediss://cache/0"
