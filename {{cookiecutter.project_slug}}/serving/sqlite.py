@@ -68,6 +68,7 @@ def backup(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
+        part.touch(mode=0o600)  # it holds what the database's folder may keep from others
         copy(source, part)
         os.link(part, target)  # as a rename, but it replaces nothing
     finally:
@@ -83,6 +84,8 @@ def restore(source: Path, target: Path) -> Path | None:
         raise FileNotFoundError(f"there is no backup {source}")
     with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as opened:
         check(opened)
+        if opened.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            raise sqlite3.DatabaseError(f"{source} holds no table")  # an empty file is sound
     kept = None
     if target.exists():
         kept = source.parent / f"before-restore-{now()}.sqlite3"

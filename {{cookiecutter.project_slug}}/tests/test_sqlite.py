@@ -1,5 +1,6 @@
 """SQLite as it is set up, and its backups."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +42,8 @@ def test_a_backup_comes_back_and_what_was_there_is_kept(tmp_path: Path) -> None:
     database = make(tmp_path / "db.sqlite3", "oolong")
     saved = tmp_path / "backups" / "saved.sqlite3"
     backup(database, saved)
+    if os.name == "posix":
+        assert saved.stat().st_mode & 0o777 == 0o600, "it holds what others may not read"
     with closing(sqlite3.connect(database)) as changed, changed:
         changed.execute("UPDATE tea SET name = 'coffee'")
 
@@ -59,10 +62,13 @@ def test_bad_input_loses_nothing(tmp_path: Path) -> None:
         restore(tmp_path / "missing", database)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         restore(tmp_path / "letter", database)
+    (tmp_path / "empty").touch()
+    with pytest.raises(sqlite3.DatabaseError, match="holds no table"):
+        restore(tmp_path / "empty", database)
     with pytest.raises(FileExistsError, match="is there already"):
         backup(database, tmp_path / "letter")
     with pytest.raises(FileNotFoundError, match="there is no database"):
         backup(tmp_path / "missing", tmp_path / "copy")
 
     assert tea_in(database) == "oolong"
-    assert {path.name for path in tmp_path.iterdir()} == {"db.sqlite3", "letter"}
+    assert {path.name for path in tmp_path.iterdir()} == {"db.sqlite3", "empty", "letter"}
