@@ -17,6 +17,7 @@ SERVICES = (
     ("DATABASE_URL", "db", 5432, "postgres://user:password@host:5432/name"),
     ("CACHE_URL", "cache", 6379, "redis://host:6379/0"),
 )
+ENGINE = os.environ.get("ENGINE", "docker")  # or podman, as in the Makefile
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -34,7 +35,7 @@ def main() -> None:
             continue  # another machine's, or no URL at all: the settings say so
         if not startable and not engine_answers():
             say(
-                f"nothing listens on {host}:{port}, and no Docker engine answers to start"
+                f"nothing listens on {host}:{port}, and no engine ({ENGINE}) answers to start"
                 f" Compose's {service!r}: set {variable}={example} in .env"
             )
             if service == "db":
@@ -42,7 +43,7 @@ def main() -> None:
             continue
         startable.append(service)
     if startable:
-        command = ["docker", "compose", "up", "--detach", "--wait", *startable]
+        command = [ENGINE, "compose", "up", "--detach", "--wait", *startable]
         sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 
 
@@ -56,8 +57,8 @@ def answers(host: str, port: int) -> bool:
 
 
 def engine_answers() -> bool:
-    """Whether Docker Compose is here, understands compose.yaml and has an engine to talk to."""
-    for command in (["docker", "compose", "config", "--quiet"], ["docker", "info"]):
+    """Whether Compose is here, understands compose.yaml and has an engine to talk to."""
+    for command in ([ENGINE, "compose", "config", "--quiet"], [ENGINE, "info"]):
         try:
             done = subprocess.run(command, capture_output=True, check=False, timeout=20)  # noqa: S603
         except (FileNotFoundError, subprocess.TimeoutExpired):

@@ -43,6 +43,13 @@ def test_without_an_engine_one_line_says_what_to_set(tmp_path: Path, port: int) 
     assert "hunter2" not in line
 
 
+def test_the_engine_is_the_one_that_was_named(tmp_path: Path, port: int) -> None:
+    done = services(tmp_path, DATABASE_URL=f"postgres://127.0.0.1:{port}/shop", ENGINE="podman")
+
+    assert done.returncode == 1
+    assert "no engine (podman) answers" in done.stderr
+
+
 def test_a_cache_may_be_missing(tmp_path: Path, port: int) -> None:
     done = services(tmp_path, CACHE_URL=f"redis://127.0.0.1:{port}/0")
 
