@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -168,6 +169,20 @@ def test_a_mistake_is_told_with_its_mend_and_no_secret(
         postgres.query("DROP DATABASE empty WITH (FORCE)")
 
 
+def test_a_migration_that_is_wrong_is_shown(shop: Path, postgres: Postgres, manage: Manage) -> None:
+    """Nobody is told to run `manage.py migrate` by `manage.py migrate`."""
+    (shop / "accounts" / "migrations" / "0002_wrong.py").write_text(
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
+        "    dependencies = [('accounts', '0001_initial')]\n"
+        "    operations = [migrations.RunSQL('DELETE FROM nosuch')]\n"
+    )
+    failed = manage(shop, postgres.url("shop"), "manage.py", "migrate", check=False)
+
+    assert failed.returncode == 1
+    assert "Traceback" in failed.stderr
+    assert 'relation "nosuch" does not exist' in failed.stderr
+
+
 def test_a_wrong_url_stops_the_start(shop: Path, serve: Serve) -> None:
     for url in ("", "hunter2", "mysql://ada:hunter2@db/shop", "postgres://ada:hunter2@db"):
         server = serve(shop, DATABASE_URL=url)
@@ -282,6 +297,48 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
     assert not list(shop.glob("*other.dump*")), "nothing is left behind"
     missing = manage(shop, url, *data, "backup", check=False, PATH="/nowhere")
     assert "install PostgreSQL's client programs" in missing.stderr
+    assert (shop / "saved.dump").stat().st_mode & 0o777 == 0o600, "it holds what others may not read"
+
+
+def test_a_restore_takes_back_what_is_younger_than_the_dump(
+    shop: Path, postgres: Postgres, manage: Manage
+) -> None:
+    """A migration since then has made a table that refers to one of the dump's."""
+    url = postgres.url("shop")
+    data = ("-m", "serving.postgres")
+    programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
+    manage(shop, url, *data, "backup", "saved.dump", **programs)
+    postgres.query("CREATE TABLE younger (id int REFERENCES accounts_user)", "shop")
+    postgres.query("CREATE VIEW people AS SELECT username FROM accounts_user", "shop")
+
+    restored = manage(shop, url, *data, "restore", "./saved.dump", **programs)
+
+    (line,) = restored.stdout.splitlines()
+    assert postgres.query("SELECT to_regclass('younger')", "shop") == [""]
+    assert postgres.query("SELECT count(*) FROM accounts_user", "shop") == ["0"]
+    manage(shop, url, "manage.py", "migrate", "--check")
+    kept = line.rpartition(" ")[2]
+    manage(shop, url, *data, "restore", kept, **programs)
+    assert postgres.query("SELECT to_regclass('younger')", "shop") == ["younger"]
+    refused = manage(shop, url, *data, "restore", "./no.dump", check=False, **programs)
+    assert refused.stderr == "restore: there is no backup no.dump\n"
+
+
+def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: Manage) -> None:
+    """Not into Compose's server when that is another one, and by all that libpq is told."""
+    engine = shop / "engine"
+    engine.write_text('#!/bin/sh\n[ "$2 $3" = "port db" ] && echo 127.0.0.1:1 || exit 9\n')
+    engine.chmod(0o755)
+    variables = {"PATH": f"{postgres.programs}:/usr/bin:/bin", "ENGINE": str(engine)}
+    data = ("-m", "serving.postgres", "backup")
+
+    manage(shop, postgres.url("shop"), *data, "one.dump", **variables)
+    url = f"postgres:///shop?host=127.0.0.1&port={postgres.port}&user=ada&password="
+    manage(shop, url + quote(PASSWORD, safe=""), *data, "two.dump", **variables)
+
+    engine.write_text(f"#!/bin/sh\n[ $2 = port ] && echo 0.0.0.0:{postgres.port} || exit 9\n")
+    inside = manage(shop, postgres.url("shop"), *data, "three.dump", check=False, **variables)
+    assert "status 9" in inside.stderr
 
 
 WRITER = """

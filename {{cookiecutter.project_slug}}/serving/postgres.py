@@ -12,12 +12,16 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from django.db.backends.postgresql.client import DatabaseClient
 from environs import ValidationError
+from psycopg.pq import Conninfo
+
+PROGRAMS = {"pg_dump", "pg_restore", "psql"}
+ENGINE = os.environ.get("ENGINE", "docker")  # or podman, as in the Makefile
 
 # Seconds after which a connection is opened anew, between two requests: so that servers behind a
 # balancer share the load again, and a session on the server does not grow for ever.
@@ -63,60 +67,134 @@ def database(url: str, *, application: str, statement_timeout: float) -> dict[st
 def backup(config: dict[str, Any], target: Path) -> None:
     """Dumps a database in pg_dump's own format. The target appears when it is whole.
 
-    Raises FileExistsError, OSError, subprocess.CalledProcessError.
+    Only its owner may read it: it holds what the server keeps behind a password. Raises
+    FileExistsError, OSError, subprocess.CalledProcessError.
     """
     if target.exists():
         raise FileExistsError(f"{target} is there already")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=partial(os.open, mode=0o600)) as file:
             run(config, ["pg_dump", "--format=custom"], stdout=file)
         os.link(part, target)  # as a rename, but it replaces nothing
     finally:
         part.unlink(missing_ok=True)
 
 
-def restore(config: dict[str, Any], source: Path) -> None:
+def restore(config: dict[str, Any], source: Path) -> Path:
     """Puts a dump in the database's place, as one transaction: whole, or not at all.
 
-    Raises OSError, subprocess.CalledProcessError.
+    Returns where the database that was there is kept. Raises OSError, subprocess.CalledProcessError.
     """
-    command = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction"]
-    with source.open("rb") as file:
-        run(config, [*command, f"--dbname={config['NAME']}"], stdin=file)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no backup {source}")
+    with source.open("rb") as file:  # to its end, or half a dump would be found out too late
+        run(config, READ, stdin=file, stdout=subprocess.DEVNULL)
+    kept = source.parent / f"before-restore-{now()}.dump"
+    backup(config, kept)
+    write, environment = prepared(config, WRITE)
+    with (
+        source.open("rb") as file,
+        subprocess.Popen(  # noqa: S603
+            write, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0
+        ) as writer,
+    ):
+        assert writer.stdin  # noqa: S101
+        try:
+            writer.stdin.write(b"BEGIN;" + DROP_TABLES)
+            run(config, READ, stdin=file, stdout=writer.stdin)
+            writer.stdin.write(b"COMMIT;\n")  # never reached with half a dump
+        except (BrokenPipeError, subprocess.CalledProcessError):
+            writer.stdin.close()
+            if writer.wait() == 0:
+                raise
+    if writer.returncode:
+        raise subprocess.CalledProcessError(writer.returncode, write)
+    return kept
+
+
+READ = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--file=-"]
+WRITE = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+
+# Tables that are younger than the dump, which knows nothing of them: they may refer to those that it
+# replaces, and migrations that it takes back would find them there when they are run again.
+DROP_TABLES = b"""
+DO $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT schemaname, tablename FROM pg_tables
+        WHERE schemaname = ANY (current_schemas(false)) AND tableowner = current_user
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE deptype = 'e' AND classid = 'pg_class'::regclass
+            AND objid = format('%I.%I', schemaname, tablename)::regclass
+        )
+    LOOP
+        EXECUTE format('DROP TABLE IF EXISTS %I.%I CASCADE', made.schemaname, made.tablename);
+    END LOOP;
+END $$;
+"""
 
 
 def run(config: dict[str, Any], command: list[str], **streams: Any) -> None:
-    """Runs a program of PostgreSQL: in Compose's `db`, where that is the server; else this machine's.
-
-    Its version must not be older than the server's, and in the server's own container it never is.
-    """
-    _, secrets = DatabaseClient.settings_to_cmd_args_env(config, [])  # TLS and the password
-    variables = {
-        "PGHOST": config["HOST"],
-        "PGPORT": str(config["PORT"]),
-        "PGUSER": config["USER"],
-        "PGDATABASE": config["NAME"],
-        **(secrets or {}),
-    }
-    if config["HOST"] in {"127.0.0.1", "localhost", "db"} and compose_runs("db"):
-        inside = {"PGUSER": config["USER"], "PGDATABASE": config["NAME"]}
-        options = [f"--env={name}={value}" for name, value in inside.items()]
-        terminal = [] if sys.stdin.isatty() and not streams else ["-T"]
-        command = ["docker", "compose", "exec", *terminal, *options, "db", *command]
-    environment = os.environ | {name: value for name, value in variables.items() if value}
+    """Runs a program of PostgreSQL, to its end."""
+    command, environment = prepared(config, command, terminal=not streams and sys.stdin.isatty())
     subprocess.run(command, env=environment, check=True, **streams)  # noqa: S603
 
 
-def compose_runs(service: str) -> bool:
-    """Whether Compose runs a service of this project on this machine."""
-    command = ["docker", "compose", "ps", "--quiet", "--status=running", service]
+def prepared(
+    config: dict[str, Any], command: list[str], *, terminal: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """How a program of PostgreSQL is run: in Compose's `db`, where that is the server; else here.
+
+    Its version must not be older than the server's, and in the server's own container it never is.
+    """
+    if in_compose(config):
+        inside = {"PGUSER": config["USER"], "PGDATABASE": config["NAME"]}
+        options = [f"--env={name}={value}" for name, value in inside.items()]
+        no_terminal = [] if terminal else ["-T"]
+        command = [ENGINE, "compose", "exec", *no_terminal, *options, "db", *command]
+    return command, os.environ | variables(config)
+
+
+def variables(config: dict[str, Any]) -> dict[str, str]:
+    """libpq's variables for what a configuration says, so that no list of processes shows it."""
+    parameters = {
+        "host": config["HOST"],
+        "port": config["PORT"],
+        "user": config["USER"],
+        "password": config["PASSWORD"],
+        "dbname": config["NAME"],
+        **config["OPTIONS"],
+    }
+    names = {each.keyword.decode(): each.envvar for each in Conninfo.get_defaults()}
+    # Of a person's shell, or of a dump, nobody wants the name and the time limits of a server's.
+    for name in ("application_name", "options"):
+        del names[name]
+    return {
+        variable.decode(): str(parameters[name])
+        for name, variable in names.items()
+        if variable and parameters.get(name)
+    }
+
+
+def in_compose(config: dict[str, Any]) -> bool:
+    """Whether the server is Compose's `db`, and not another that this machine has."""
+    if config["HOST"] not in {"127.0.0.1", "localhost"}:
+        return False
+    command = [ENGINE, "compose", "port", "db", "5432"]
     try:
-        done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     except FileNotFoundError:
         return False
-    return done.returncode == 0 and bool(done.stdout.strip())
+    port = done.stdout.strip().rpartition(":")[2]
+    return done.returncode == 0 and port == str(config["PORT"] or 5432)
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 
 
 def main(command: str = "", file: str = "") -> None:
@@ -126,23 +204,20 @@ def main(command: str = "", file: str = "") -> None:
     config = settings.DATABASES["default"]
     try:
         if command == "backup":
-            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-            target = Path(file or f"backups/{config['NAME']}-{now}.dump")
+            target = Path(file or f"backups/{config['NAME']}-{now()}.dump")
             backup(config, target)
             print(f"{target}: {target.stat().st_size:,} bytes")
         elif command == "restore" and file:
-            restore(config, Path(file))
-            print(f"restored {file}")
+            kept = restore(config, Path(file))
+            print(f"restored {file}; what was there is in {kept}")
         elif command == "shell":
             run(config, ["psql"])
         else:
             sys.exit("usage: python -m serving.postgres backup [FILE] | restore FILE | shell")
-    except FileNotFoundError as error:
-        missing = f"{error.filename} is missing"
-        hint = "" if error.filename == file else "; install PostgreSQL's client programs"
-        sys.exit(f"{command}: {missing}{hint}")
     except OSError as error:
-        sys.exit(f"{command}: {error}")
+        missing = isinstance(error, FileNotFoundError) and error.filename in PROGRAMS
+        hint = "; install PostgreSQL's client programs" if missing else ""
+        sys.exit(f"{command}: {error}{hint}")
     except subprocess.CalledProcessError as error:  # the program has said why
         sys.exit(f"{command}: {error.cmd[0]} ended with status {error.returncode}")
 
