@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 
-from serving.database import mend
+from serving.database import MIGRATE, mend
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -17,6 +17,8 @@ if __name__ == "__main__":
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
     except DatabaseError as error:
-        if not (advice := mend(error)):
+        advice = mend(error)
+        # A migration that stumbles over a table is mended with the traceback, and not by being run.
+        if not advice or (advice == MIGRATE and "migrate" in sys.argv[1:2]):
             raise
         sys.exit(f"manage.py: the database can't be used: {advice}")

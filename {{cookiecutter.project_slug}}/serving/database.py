@@ -4,11 +4,13 @@ import logging
 import re
 from contextlib import closing
 
-from django.db import connections
+from django.db import DataError, IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 logger = logging.getLogger(__name__)
+
+MIGRATE = "the database lacks a migration; run `manage.py migrate`"
 
 # What the drivers say, and what to do: the first that matches. Each is fit for strangers to read, as
 # the answer of /readyz is, so it names no host, user or database.
@@ -32,21 +34,26 @@ MENDS = {
         "the server has no connection left; raise its max_connections, or lower GRANIAN_WORKERS"
     ),
     r"pg_hba\.conf": "the server admits no such connection; mend its pg_hba.conf or DATABASE_URL",
-    r"SSL|certificate": "TLS failed; correct sslmode and sslrootcert in DATABASE_URL",
-    r"starting up|shutting down|in recovery mode": "the server starts or stops; wait for it",
-    r"relation .* does not exist|no such table|no such column|column .* does not exist": (
-        "the database lacks a migration; run `manage.py migrate`"
+    r"SSL error|support SSL|sslmode|(root|server) certificate|private key file": (
+        "TLS failed; correct sslmode and sslrootcert in DATABASE_URL"
     ),
+    r"starting up|shutting down|in recovery mode": "the server starts or stops; wait for it",
+    r"relation .* does not exist|no such table|no such column|column .* does not exist": MIGRATE,
     r"unable to open database file": (
         "the file can't be opened; make its folder, or correct the path in DATABASE_URL"
     ),
-    r"file is not a database|malformed": "the file is no sound database; restore a backup",
+    r"file is not a database|disk image is malformed": "the file is no sound database; restore a backup",
     r"readonly database": "the file or its folder is not writable; change the owner or the mode",
 }
 
 
 def mend(error: BaseException) -> str | None:
-    """What to do about an error of a database's driver; None where that can't be told."""
+    """What to do about an error of a database's driver; None where that can't be told.
+
+    An error that names a row or a value, and not the database's state, may hold any words.
+    """
+    if isinstance(error, (DataError, IntegrityError)):
+        return None
     said = str(error)
     return next((advice for pattern, advice in MENDS.items() if re.search(pattern, said)), None)
 

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, OperationalError, ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from config.asgi import application
+from serving.database import mend
 from serving.probes import Probes
 from serving.state import ORIGIN
 
@@ -90,6 +91,24 @@ def test_a_database_that_fails_is_named_without_what_the_driver_says(
     assert answer in found["problems"]["database"]
     assert "hunter2" not in found["problems"]["database"]
     assert get(app, "/livez", {})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OperationalError("connection failed: SSL error: certificate verify failed"), "TLS failed"),
+        (OperationalError("no such table: accounts_user"), "lacks a migration"),
+        (OperationalError("database disk image is malformed"), "restore a backup"),
+        (OperationalError("malformed JSON"), None),
+        (ProgrammingError('relation "shop_certificate" already exists'), None),
+        (IntegrityError("Key (title)=(Connection refused) already exists."), None),
+    ],
+)
+def test_advice_is_given_on_what_is_wrong_alone(error: Exception, advice: str | None) -> None:
+    found = mend(error)
+
+    assert (advice is None) == (found is None), found
+    assert (advice or "") in (found or "")
 
 
 @pytest.mark.django_db(transaction=True)
