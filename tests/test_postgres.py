@@ -297,7 +297,9 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
     assert not list(shop.glob("*other.dump*")), "nothing is left behind"
     missing = manage(shop, url, *data, "backup", check=False, PATH="/nowhere")
     assert "install PostgreSQL's client programs" in missing.stderr
-    assert (shop / "saved.dump").stat().st_mode & 0o777 == 0o600, "it holds what others may not read"
+    assert (shop / "saved.dump").stat().st_mode & 0o777 == 0o600, (
+        "it holds what others may not read"
+    )
 
 
 def test_a_restore_takes_back_what_is_younger_than_the_dump(
