@@ -50,6 +50,21 @@ async def called(pool: Pool, function: Callable[[Call], None]) -> Any:
     return value
 
 
+def test_a_thread_counts_until_its_connections_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, sizes = Pool(bound=1), []
+    monkeypatch.setattr(threads, "IDLE", 0.01)
+    monkeypatch.setattr(connections, "close_all", lambda: sizes.append(small.busy))
+
+    async def main() -> None:
+        await called(small, lambda call: call.deliver(None))
+        await until(lambda: bool(sizes))
+
+    run(main)
+    assert sizes == [1]
+
+
 def test_the_pool_grows_when_all_threads_wait_and_no_further_than_its_bound() -> None:
     small = Pool(bound=8)
     together = threading.Barrier(9, timeout=40)

@@ -159,8 +159,10 @@ class PoolThread(Thread):
                 call()
                 del call  # or a thread that waits would keep a request in memory
         finally:
-            self.pool.ended()
-            connections.close_all()
+            try:
+                connections.close_all()
+            finally:
+                self.pool.ended()  # not before, or the next thread's connection were one too many
 
 
 class Call:
