@@ -37,6 +37,7 @@ MENDS = {
     r"SSL error|support SSL|sslmode|(root|server) certificate|private key file": (
         "TLS failed; correct sslmode and sslrootcert in DATABASE_URL"
     ),
+    r"invalid connection option": "the query of DATABASE_URL names no parameter of libpq; correct it",
     r"starting up|shutting down|in recovery mode": "the server starts or stops; wait for it",
     r"relation .* does not exist|no such table|no such column|column .* does not exist": MIGRATE,
     r"unable to open database file": (

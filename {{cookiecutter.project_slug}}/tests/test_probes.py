@@ -100,6 +100,7 @@ def test_a_database_that_fails_is_named_without_what_the_driver_says(
         (OperationalError("no such table: accounts_user"), "lacks a migration"),
         (OperationalError("database disk image is malformed"), "restore a backup"),
         (OperationalError("malformed JSON"), None),
+        (ProgrammingError('invalid connection option "ssl"'), "no parameter of libpq"),
         (ProgrammingError('relation "shop_certificate" already exists'), None),
         (IntegrityError("Key (title)=(Connection refused) already exists."), None),
     ],
