@@ -118,7 +118,7 @@ TEMPLATES = [
     },
 ]
 
-# Data
+# Data: an address may hold a password, which as a setting of its own Django's debug page would show
 
 {% if cookiecutter.database == "postgres" %}
 DATABASE_STATEMENT_TIMEOUT = env.float(
@@ -129,12 +129,12 @@ database = partial(
     application="{{ cookiecutter.project_slug }}",
     statement_timeout=DATABASE_STATEMENT_TIMEOUT or 0,
 )
-DATABASE_URL = env.str("DATABASE_URL", validate=database)
+database_url = env.str("DATABASE_URL", validate=database)
 {% else %}
 database = partial(sqlite.database, folder=BASE_DIR)
-DATABASE_URL = env.str("DATABASE_URL", "sqlite:///db.sqlite3", validate=database)
+database_url = env.str("DATABASE_URL", "sqlite:///db.sqlite3", validate=database)
 {% endif %}
-DATABASES = {"default": database(DATABASE_URL) if DATABASE_URL else {}}
+DATABASES = {"default": database(database_url) if database_url else {}}
 
 {% if cookiecutter.cache == "valkey" %}
 CACHE_URL = env.str("CACHE_URL", validate=valkey.location)

@@ -3,7 +3,9 @@
 import os
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.views.debug import SafeExceptionReporterFilter
 from environs import ValidationError
 
 from serving.postgres import database
@@ -33,6 +35,13 @@ def test_the_url_wins_and_takes_what_libpq_takes() -> None:
     assert config["OPTIONS"]["sslrootcert"] == "/ca.pem"
     assert config["OPTIONS"]["connect_timeout"] == 9
     assert "statement_timeout=1500" in config["OPTIONS"]["options"]
+
+
+def test_djangos_debug_page_does_not_show_the_password() -> None:
+    shown = SafeExceptionReporterFilter().get_safe_settings()
+    secret = settings.DATABASES["default"]["PASSWORD"] or "no password"
+    assert not [name for name, value in shown.items() if f":{secret}@" in str(value)]
+    assert "DATABASE_URL" not in shown
 
 
 @pytest.mark.parametrize(
