@@ -465,6 +465,18 @@ def test_the_access_log_is_on_or_off_by_answer_and_by_variable(
     assert bool(server.messages("granian.access")) == access_log
 
 
+def test_what_is_held_back_is_written_at_the_end(project: Path, serve: Serve) -> None:
+    server = serve(project, GRANIAN_LOG_LEVEL="critical").answering()
+    with httpx.Client(base_url=server.address, timeout=60) as client:
+        for number in range(20):
+            client.get(f"/missing/{number}")
+    assert server.stop() == 0
+
+    # All but the last, whose record Granian may not get to write when it is told to stop.
+    shown = [r["url.path"] for r in server.records if r["log.logger"] == ACCESS]
+    assert shown[:19] == [f"/missing/{number}" for number in range(19)]
+
+
 def test_probes_and_query_strings_are_shown_as_asked(project: Path, serve: Serve) -> None:
     server = serve(project).ready()
     for path in ("/livez", "/readyz", "/missing?milk=1&token=planted"):
