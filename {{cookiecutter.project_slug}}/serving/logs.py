@@ -15,9 +15,10 @@ import time
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from importlib.util import find_spec
+from math import isfinite
 from typing import Any, TextIO, cast
 from urllib.parse import unquote, urlsplit
 
@@ -72,12 +73,18 @@ class EcsFormatter(JsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, with whatever other programs take for the end of one escaped."""
+        try:
+            return self._formatted(record)
+        except Exception as error:
+            return self._formatted(unformattable(record, error))
+
+    def _formatted(self, record: logging.LogRecord) -> str:
         if record.name == ACCESS and isinstance(record.args, dict):
             # Ten times as fast as the encoder below, which takes whatever an app may log.
             line = orjson.dumps(access_fields(record, record.args)).decode()
         else:
             line = super().format(record)
-        if not line.isascii():
+        if not line.isascii() or "\x7f" in line:
             line = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
         return without(self._secrets, line)
 
@@ -87,14 +94,14 @@ class EcsFormatter(JsonFormatter):
         """Adds when it was, for which request, and what kind of error."""
         log_data["@timestamp"] = timestamp(record)
         super().add_fields(log_data, record, message_dict)
-        for name in log_data:
-            if SENSITIVE.search(name):
-                log_data[name] = HIDDEN
+        for name in list(log_data):
+            log_data[str(name)] = encodable(str(name), log_data.pop(name))
         if own := request_id.get():
             log_data["http.request.id"] = own
         if record.exc_info and record.exc_info[0]:
             log_data["error.type"] = record.exc_info[0].__qualname__
-            log_data["error.message"] = str(record.exc_info[1])
+            with suppress(Exception):  # where its text fails, the traceback says so
+                log_data["error.message"] = str(record.exc_info[1])
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """The library would make a new encoder for every record."""
@@ -121,6 +128,17 @@ def access_fields(record: logging.LogRecord, request: Mapping[str, Any]) -> dict
     if own := request_id.get():
         fields["http.request.id"] = own
     return fields
+
+
+def encodable(name: str, value: Any) -> Any:
+    """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
+    if SENSITIVE.search(name):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {str(key): encodable(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable("", inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def timestamp(record: logging.LogRecord) -> str:
@@ -151,6 +169,12 @@ class ConsoleFormatter(ColoredFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and more of them for a traceback."""
+        try:
+            return self._formatted(record)
+        except Exception as error:
+            return self._formatted(unformattable(record, error))
+
+    def _formatted(self, record: logging.LogRecord) -> str:
         shown = copy(record)
         shown.args = on_one_line(record.args)
         shown.msg, shown.args = printable(shown.getMessage()), None
@@ -162,6 +186,20 @@ class ConsoleFormatter(ColoredFormatter):
     def formatException(self, ei: Any) -> str:
         """Without colours, which could not be told from what an exception's text commands."""
         return printable(logging.Formatter.formatException(self, ei))
+
+
+def unformattable(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    """What stands in for a record that can't be formatted: Python would print it, secrets and all."""
+    return logging.LogRecord(
+        record.name,
+        record.levelno,
+        record.pathname,
+        record.lineno,
+        f"{record.msg!r:.200} at {record.pathname}:{record.lineno} is not a record that can be"
+        f" shown: {type(error).__name__}",
+        None,
+        None,
+    )
 
 
 def printable(text: str) -> str:
@@ -329,7 +367,10 @@ class SqlFilter:
         if hasattr(record, "sql"):
             duration, sql, params, alias = cast("tuple[Any, ...]", record.args)
             sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
-            params = [HIDDEN if isinstance(value, str | bytes) else value for value in params or ()]
+            params = [
+                value if isinstance(value, int | float | date | None) else HIDDEN
+                for value in params or ()
+            ]
             record.args = (duration, sql, params, alias)
             record.sql, record.params = sql, params
         return True

@@ -90,12 +90,66 @@ def test_a_request_is_taken_apart(own_id: str) -> None:
 
 
 def test_whatever_ends_a_line_is_escaped_and_letters_are_not() -> None:
-    bad = "a\r\n\x85\u2028\x9b\udc80 茶"
+    bad = "a\x7f\r\n\x85\u2028\x9b\udc80 茶"
 
     assert as_json(record("%s", bad))["message"] == bad
+    assert "\x7f" not in logs.EcsFormatter().format(record("\x7f"))
     assert "茶" in logs.EcsFormatter().format(record("%s", bad))
     line = logs.ConsoleFormatter().format(record("%s", bad))
-    assert line.endswith(r"a\r\n\x85\u2028\x9b\udc80 茶")
+    assert line.endswith(r"a\x7f\r\n\x85\u2028\x9b\udc80 茶")
+
+
+class Mute:
+    """What can't be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+class MuteError(Mute, Exception):
+    """An error whose text is one."""
+
+
+def test_fields_are_json_whatever_an_app_adds() -> None:
+    nested = {"password": "abc", 7: [{"api_key": "abc"}, float("nan")], ("a", 1): b"x"}
+
+    fields = as_json(record("paid", order=nested, rate=float("inf")))
+    assert fields["order"] == {
+        "password": "********",
+        "7": [{"api_key": "********"}, None],
+        "('a', 1)": "eA==",
+    }
+    assert fields["rate"] is None
+    shown = record("")
+    shown.msg = {7: "x", "password": "abc"}  # type: ignore[assignment]
+    fields = as_json(shown)
+    assert fields["7"] == "x"
+    assert fields["password"] == "********"
+
+
+def test_an_error_without_a_text_is_shown() -> None:
+    try:
+        raise MuteError
+    except MuteError:
+        shown = record("failed", exc_info=sys.exc_info())
+
+    fields = as_json(shown)
+    assert fields["error.type"] == "MuteError"
+    assert "MuteError: <exception str() failed>" in str(fields["error.stack_trace"])
+    assert "error.message" not in fields
+
+
+def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
+    circle: dict[str, object] = {}
+    circle["self"] = circle
+
+    assert " %d cups' at " in str(as_json(record("%s: %d cups", "tea", "two"))["message"])
+    assert "RecursionError" in str(as_json(record("paid", order=circle))["message"])
+    line = logs.ConsoleFormatter().format(record("made\n%s", Mute()))
+    assert r" 'made\n%s' at " in line
+    assert line.endswith(" RuntimeError")
 
 
 def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
@@ -157,6 +211,12 @@ def test_sql_is_shown_without_its_texts() -> None:
     masked = "SELECT 1 WHERE a = '********' AND b = 7 AND c = '********'"
     assert shown.getMessage() == f"0.1 {masked}; args=['********', 7, '********']; alias=default"
     assert as_json(shown)["sql"] == masked
+
+    many = record(
+        "%.1f %s; args=%s; alias=%s", 0.1, "2 times", [("x", 1), ("y", 2)], "default", sql="2 times"
+    )
+    logs.SqlFilter().filter(many)
+    assert many.getMessage() == "0.1 2 times; args=['********', '********']; alias=default"
 
 
 def test_levels_by_logger() -> None:
