@@ -196,7 +196,7 @@ class Call:
             self._tell(self._fail, self._error)
         self._over = True
         if self._waiter is not None:
-            self._tell(self._waiter.set_result, None)
+            self._tell(self._wake, self._waiter)
 
     def _run(self) -> None:
         restore_context(self._context)
@@ -232,6 +232,10 @@ class Call:
     def _resolve(self, value: object) -> None:
         if not self.delivered.done():
             self.delivered.set_result(value)
+
+    def _wake(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():  # cancelled, that is
+            waiter.set_result(None)
 
     def _fail(self, error: BaseException) -> None:
         if not self.delivered.done():

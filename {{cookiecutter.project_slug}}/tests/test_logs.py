@@ -123,7 +123,7 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     }
     assert fields["rate"] is None
     shown = record("")
-    shown.msg = {7: "x", "password": "abc"}  # type: ignore[assignment]
+    shown.msg = {7: "x", "password": "abc"}
     fields = as_json(shown)
     assert fields["7"] == "x"
     assert fields["password"] == "********"
