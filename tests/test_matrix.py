@@ -92,7 +92,7 @@ def assert_finished(project: Path) -> None:
         elif path.suffix == ".json":
             json.loads(text)
         elif path.suffix in {".yaml", ".yml"}:
-            list(yaml.safe_load_all(text))
+            list(yaml.compose_all(text, Loader=yaml.SafeLoader))  # Compose has tags of its own
         elif path.suffix == ".py":
             compile(text, name, "exec")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from cookiecutter.exceptions import FailedHookException
 from markdown_it import MarkdownIt
 
@@ -72,6 +73,11 @@ READERS: Mapping[tuple[str, str], Callable[[str], object]] = {
     ("author_email", "pyproject.toml"): lambda text: tomllib.loads(text)["project"]["authors"][0]["email"],
     ("domain_name", "config/settings.py"): lambda text: assigned(text, "DOMAIN_NAMES"),
     ("domain_name", "README.md"): lambda text: re.findall(r"default to `(.*)`\.$", text, re.MULTILINE),
+    ("project_slug", "Dockerfile"): lambda text: re.findall(r'image\.title="(.*?)"', text),
+    ("project_slug", "README.md"): lambda text: re.findall(r"job_name: (.*)$", text, re.MULTILINE),
+    ("project_slug", "compose.yaml"): lambda text: yaml.safe_load(text)["name"],
+    ("domain_name", "Dockerfile"): lambda text: re.findall(r'image\.url="https://(.*?)/"', text),
+    ("domain_name", "compose.proxy.yaml"): lambda text: re.findall(r"SITE_ADDRESS=(.*)$", text, re.MULTILINE),
     ("workers", "config/granian.env"): lambda text: re.findall("^GRANIAN_WORKERS=(.*)$", text, re.MULTILINE),
 }  # fmt: skip
 
