@@ -4,7 +4,7 @@
 
 PROJECT is a generated project, ENVIRONMENT the folder of its virtual environment. Needs wrk, and two
 cores: the worker has one, the load the other. Prints requests a second (medians of alternating
-rounds) and their ratios.
+rounds, over several starts) and their ratios, those of each start too.
 """
 
 import os
@@ -91,9 +91,17 @@ def main(project: Path, environment: Path) -> None:
     medians = {name: statistics.median(found) for name, found in rates.items()}
     for name, rate in medians.items():
         print(f"{name:15} {rate:10,.0f} requests/s")
-    off, on, debug = medians.values()
-    print(f"on / off        {on / off:10.3f}")
-    print(f"debug / info    {debug / on:10.3f}")
+    for title, part, whole in (
+        ("on / off", "access log on", "access log off"),
+        ("debug / info", "level debug", "access log on"),
+    ):
+        each = sorted(
+            statistics.median(rates[part][start : start + ROUNDS])
+            / statistics.median(rates[whole][start : start + ROUNDS])
+            for start in range(0, STARTS * ROUNDS, ROUNDS)
+        )
+        spread = ", ".join(f"{ratio:.3f}" for ratio in each)
+        print(f"{title:15} {medians[part] / medians[whole]:10.3f} (of each start: {spread})")
 
 
 if __name__ == "__main__":
