@@ -251,15 +251,16 @@ class AccessLogger(logging.Logger):
         """Nobody; `logging.Logger.findCaller` walks the stack."""
         return "", 0, "", None
 
-    def makeRecord(self, name: str, level: int, *others: Any, **more: Any) -> logging.LogRecord:
+    def makeRecord(
+        self, name: str, level: int, fn: str, lno: int, msg: object, args: Any, *_: Any, **__: Any
+    ) -> logging.LogRecord:
         """A record with the attributes of any other, but those that take long left blank."""
-        _, _, msg, args, *_ = others
         now = time.time()
         record = logging.LogRecord.__new__(logging.LogRecord)
         record.__dict__.update(BLANK)
         record.name, record.levelno, record.levelname = name, level, logging.getLevelName(level)
         record.msg, record.args = msg, args[0] if len(args) == 1 else args
-        record.created, record.msecs, record.process = now, now % 1 * 1000, os.getpid()
+        record.created, record.msecs = now, now % 1 * 1000
         return record
 
 
@@ -277,6 +278,7 @@ class Stdout(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
+        BLANK["process"] = os.getpid()  # every process is configured, so it makes one of these
         self._held = 0  # characters that are not flushed
         self._timer: asyncio.TimerHandle | None = None
 
