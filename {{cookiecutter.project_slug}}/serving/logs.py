@@ -272,8 +272,8 @@ class Stdout(logging.StreamHandler[TextIO]):
     """Writes to stdout: each record at once, those of the access log in batches, 50 ms late at most.
 
     A write gives up the interpreter lock, and while other threads run, the event loop waits to get it
-    back: once for every request, that costs 4 % of them (benchmarks of the template). A batch is no
-    longer than what a pipe takes in one piece, so that the lines of several workers do not mix.
+    back; so not once for every request. A batch is no longer than what a pipe takes in one piece, so
+    that the lines of several workers do not mix.
     """
 
     def __init__(self) -> None:
