@@ -11,11 +11,20 @@ import sys
 for name in ("django.core.cache", "django.core.checks", "django.utils.csp", "environs"):
     importlib.import_module(name)  # once for all forks
 
+# What a project cannot start without, where it holds the file.
+ADDRESSES = (
+    ("serving/postgres.py", "DATABASE_URL", "postgres://ada:secret@db.example/shop"),
+    ("serving/valkey.py", "CACHE_URL", "redis://cache.example"),
+)
+
 
 def report(folder: str) -> None:
     """Writes what a project's settings hold, or why they cannot be imported."""
     os.chdir(folder)
     sys.path.insert(0, folder)
+    for path, variable, address in ADDRESSES:
+        if os.path.exists(path):
+            os.environ[variable] = address
     try:
         settings = importlib.import_module("config.settings")
         found = {
