@@ -20,7 +20,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from math import isfinite
 from typing import Any, TextIO, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import orjson
 from colorlog import ColoredFormatter
@@ -43,6 +43,9 @@ SENSITIVE = re.compile(
     re.IGNORECASE,
 )
 HIDDEN = "********"
+
+# An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs.
+IN_QUERY = re.compile(r"""(?<=[?&])([^\s?&=#"'\\]+)=[^\s&#"'\\]*""")
 
 # What ends a line or commands a terminal (C0, C1, Unicode's line ends), and what UTF-8 can't hold.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -220,15 +223,17 @@ def secret_values() -> list[str]:
     """What the environment holds in secret: no line shows it, whatever it came from.
 
     The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the passwords in URLs.
+    A key of several lines is hidden line by line, for some formats indent them.
     """
     found = set()
     for name, value in os.environ.items():
-        if re.search(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD)$", name):
-            found.add(value)
-        elif name.endswith("_URL"):
+        if re.search(r"(^|_)(KEY|TOKEN|SECRET)$|PASSWORD$", name):
+            found |= set(value.splitlines())
+        elif name.endswith(("_URL", "_URI", "_DSN")):
             with suppress(ValueError):
                 password = urlsplit(value).password or ""
                 found |= {password, unquote(password)}
+    found |= {repr(value)[1:-1] for value in found} | {quote(value, safe="") for value in found}
     found |= {json.dumps(value, ensure_ascii=False)[1:-1] for value in found}
     return sorted((value for value in found if len(value) >= 8), key=len, reverse=True)
 
@@ -238,7 +243,12 @@ def without(secrets: list[str], line: str) -> str:
     for secret in secrets:
         if secret in line:
             line = line.replace(secret, HIDDEN)
-    return line
+    return IN_QUERY.sub(in_query_hidden, line) if "?" in line else line
+
+
+def in_query_hidden(found: re.Match[str]) -> str:
+    """An item of a query string, its value hidden if it is named like a secret."""
+    return f"{found[1]}={HIDDEN}" if SENSITIVE.search(unquote(found[1])) else found[0]
 
 
 class AccessLogger(logging.Logger):
@@ -336,7 +346,7 @@ def censored(query: str) -> str:
     """A query string without the values of what is named like a secret."""
     items = (item.partition("=") for item in query.split("&"))
     return "&".join(
-        f"{name}={HIDDEN}" if SENSITIVE.search(name) else f"{name}{equals}{value}"
+        f"{name}={HIDDEN}" if SENSITIVE.search(unquote(name)) else f"{name}{equals}{value}"
         for name, equals, value in items
     )
 
@@ -407,7 +417,8 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
             raise ValueError(f"{item!r} is not logger=level, as home=debug is.")
         if level.lower() not in LEVELS:
             raise ValueError(f"{level!r} in {item!r} is no level; use {', '.join(LEVELS)}.")
-        if name not in known and not find_spec(name.partition(".")[0]):
+        top = name.partition(".")[0]
+        if name not in known and top not in known and not find_spec(top):
             raise ValueError(
                 f"{name!r} in {item!r} is no logger: no module has that name, and"
                 " config/logging.json does not."

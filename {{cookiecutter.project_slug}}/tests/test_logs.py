@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 
@@ -190,6 +191,26 @@ def test_what_the_environment_holds_in_secret_is_shown_nowhere(
         assert "******** and ********, ********, short" in formatter.format(shown)
 
 
+def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_PRIVATE_KEY", "-- begin --\nit's+a\\line\n-- the end --")
+    monkeypatch.setenv("PGPASSWORD", "open sesame")
+    monkeypatch.setenv("SENTRY_DSN", "https://ada:sesame-again@errors.example/1")
+    key = os.environ["JWT_PRIVATE_KEY"]
+    shown = record(f"{key} {key!r} %s open sesame open%20sesame sesame-again", key)
+
+    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+        line = formatter.format(shown)
+        assert not [word for word in ("begin", "it's", "end", "sesame") if word in line]
+
+
+def test_query_strings_in_a_text_are_shown_without_secrets() -> None:
+    shown = record("GET %s", "https://tea.example/?milk=1&api_key=abc&%70assword=abc#top")
+
+    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+        line = formatter.format(shown)
+        assert "/?milk=1&api_key=********&%70assword=********#top" in line
+
+
 @pytest.mark.parametrize(
     ("given", "level"), [(400, "WARNING"), (403, "WARNING"), (404, "INFO"), (500, "WARNING")]
 )
@@ -220,9 +241,11 @@ def test_sql_is_shown_without_its_texts() -> None:
 
 
 def test_levels_by_logger() -> None:
-    found = logs.parse_levels(" home = debug,_granian=WARNING, ", known=("_granian",))
+    found = logs.parse_levels(
+        " home = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
+    )
 
-    assert found == {"home": "DEBUG", "_granian": "WARNING"}
+    assert found == {"home": "DEBUG", "_granian": "WARNING", "_granian.serve": "ERROR"}
     for wrong in ("home", "home=loud", "=debug", "nowhere.at.all=debug", "home=debug;home=info"):
         with pytest.raises(ValueError, match=r"is no|is not"):
             logs.parse_levels(wrong, known=())
