@@ -147,6 +147,109 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
     assert "all 1 threads (SERVING_THREADS)" in caplog.text
 
 
+def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
+    small = Pool(bound=8)
+    together = threading.Barrier(threads.CORE, timeout=40)
+    grown: list[int] = []
+    go_on.clear()
+
+    async def main() -> None:
+        await asyncio.gather(
+            *(called(small, lambda call: call.deliver(together.wait())) for _ in range(threads.CORE))
+        )
+        await until(lambda: small.idle == threads.CORE)
+        small._taken -= 100  # a rest of that many seconds
+        monkeypatch.setattr(small, "_grow", grown.append)
+        waiting = [
+            asyncio.create_task(called(small, lambda call: call.deliver(go_on.wait(40))))
+            for _ in range(threads.CORE + 1)
+        ]
+        await asyncio.sleep(0)
+        assert not any(grown)
+        go_on.set()
+        await asyncio.gather(*waiting)
+
+    logger = logging.getLogger("serving.threads")
+    logger.addHandler(caplog.handler)
+    try:
+        run(main)
+    finally:
+        logger.removeHandler(caplog.handler)
+        small.close()
+    assert not caplog.text
+
+
+def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
+    small = Pool(bound=threads.CORE + 1)
+    busy = threading.Semaphore(0)
+    go_on.clear()
+
+    def wait(call: Call) -> None:
+        busy.release()
+        call.deliver(go_on.wait(40))
+
+    async def other() -> None:  # its call waits, and so it watches, until it ends
+        small.submit(Call(wait).run)
+
+    async def main() -> None:
+        waiting = [asyncio.create_task(called(small, wait)) for _ in range(threads.CORE)]
+        await until(lambda: busy._value == threads.CORE)
+        small._taken = time.monotonic() + 0.1  # the pool has not stalled yet
+        await asyncio.to_thread(asyncio.run, other())
+        waiting.append(asyncio.create_task(called(small, wait)))
+        await until(lambda: busy._value == threads.CORE + 1)
+        go_on.set()
+        await asyncio.gather(*waiting)
+
+    run(main)
+    small.close()
+
+
+def test_a_thread_counts_until_its_connections_are_closed(monkeypatch) -> None:
+    small = Pool(bound=1)
+    sizes: list[int] = []
+    close_all = connections.close_all
+    monkeypatch.setattr(
+        connections, "close_all", lambda: (sizes.append(small.busy + small.idle), close_all())
+    )
+
+    async def main() -> None:
+        await called(small, lambda call: call.deliver(None))
+        await until(lambda: small.idle == 1)
+
+    run(main)
+    small.close()
+    assert sizes == [1]
+
+
+def test_nobody_may_wait_any_more_for_a_call_to_end() -> None:
+    small = Pool(bound=1)
+    complaints: list[Any] = []
+    go_on.clear()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+
+        def function(call: Call) -> None:
+            call.deliver(None)
+            go_on.wait(40)
+
+        call = Call(function)
+        small.submit(call.run)
+        await call.delivered
+        ending = asyncio.create_task(call.ended())
+        await asyncio.sleep(0)
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+        go_on.set()
+        await until(lambda: small.idle == 1)
+        await asyncio.sleep(0)
+
+    run(main)
+    small.close()
+    assert not complaints
+
+
 def test_the_system_may_give_no_more_threads(monkeypatch) -> None:
     small = Pool(bound=8)
 
@@ -223,6 +326,7 @@ def test_one_thread_for_some_lines() -> None:
 
 state = contextvars.ContextVar("state", default="unset")
 happened: list[str] = []
+begun: list[asyncio.Task[None]] = []
 go_on = threading.Event()
 
 
@@ -288,6 +392,22 @@ def endless_of_async(request: HttpRequest) -> StreamingHttpResponse:
     return async_to_sync(aendless)(request)
 
 
+def late_stream(request: HttpRequest) -> StreamingHttpResponse:
+    outlasts(request)
+    return endless_of_async(request)
+
+
+async def starts_a_task(request: HttpRequest) -> HttpResponse:
+    async def later() -> None:
+        await asyncio.sleep(0.05)
+        happened.append(threading.current_thread().name)
+        happened.append(await sync_to_async(lambda: threading.current_thread().name)())
+
+    begun.append(asyncio.create_task(later()))
+    await sync_to_async(list)()
+    return HttpResponse("begun")
+
+
 def identity(request: HttpRequest) -> HttpResponse:
     connection.ensure_connection()
     return HttpResponse(str(id(connection.connection)))
@@ -300,7 +420,7 @@ async def aidentity(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (sets, asets, outlasts, aoutlasts, awaits, endless, aendless, aendless_of_sync,
-                 endless_of_async, identity, aidentity)
+                 endless_of_async, late_stream, starts_a_task, identity, aidentity)
 ]  # fmt: skip
 
 
@@ -389,6 +509,7 @@ def test_what_a_view_awaits_is_cancelled_when_its_client_leaves(
         await exchange.task
         assert happened == ["begun", "cancelled"]
         assert not exchange.sent
+        assert len(finished) == 1
 
     run(main)
 
@@ -434,6 +555,33 @@ def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
 
     run(main)
     pool.bound = 64
+
+
+def test_a_stream_that_comes_after_its_client_left_is_not_begun(finished: list[int]) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), "/late_stream/")
+        await until(lambda: happened == ["begun"])
+        exchange.gone.set()
+        await asyncio.sleep(0.05)
+        go_on.set()
+        await exchange.task
+        assert happened == ["begun", "ended"]
+        assert not exchange.sent
+        assert len(finished) == 1
+
+    run(main)
+
+
+def test_a_task_may_outlive_its_request(finished: list[int]) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), "/starts_a_task/")
+        await exchange.task
+        assert exchange.body == b"begun"
+        await begun.pop()
+        assert happened == ["MainThread", "serving"]
+        await until(lambda: pool.busy == 0)
+
+    run(main)
 
 
 @pytest.mark.parametrize("view", ["identity", "aidentity"])

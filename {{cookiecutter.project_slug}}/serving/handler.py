@@ -107,8 +107,8 @@ class DjangoHandler(PlainHandler):
         call = Call(lambda call: self._respond(call, scope, body, sending))
 
         def leave() -> None:
-            call.abort()
             sending.abort()
+            call.abort()
 
         pool.submit(call.run)
         try:
@@ -125,7 +125,7 @@ class DjangoHandler(PlainHandler):
             leave()
             raise
         if isinstance(outcome, StreamingHttpResponse):
-            await self._stream(outcome, receive, send)
+            await self._stream(outcome, receive, send, wanted=not call.aborted)
 
     def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: "ThreadSend") -> None:
         """In a thread: all of Django. It hands over what is to be sent, and tidies up then."""
@@ -134,11 +134,15 @@ class DjangoHandler(PlainHandler):
         response: Any
         request, response = self.create_request(scope, body)
         if request is not None:
-            response = self._adopt(self._sync.get_response(request))
+            try:
+                response = self._adopt(self._sync.get_response(request))
+            except BaseException:  # it was cancelled, say, and no response will send the signal
+                signals.request_finished.send(sender=type(self))
+                raise
         if not response.streaming:
             call.deliver(messages(response))
             response.close()
-        elif response.is_async:
+        elif response.is_async and not call.aborted:
             close_old_connections()
             call.deliver(response)
         else:
@@ -199,12 +203,19 @@ class DjangoHandler(PlainHandler):
             response.block_size = self.chunk_size
         return response
 
-    async def _stream(self, response: StreamingHttpResponse, receive: Receive, send: Send) -> None:
-        """Sends a stream: a thread that the view took is not kept for it, for it may take hours."""
+    async def _stream(
+        self, response: StreamingHttpResponse, receive: Receive, send: Send, *, wanted: bool = True
+    ) -> None:
+        """Sends a stream, or only closes it if it is not `wanted` any more.
+
+        A thread that the view took is not kept for it, for it may take hours.
+        """
         async with one_thread() as lease:
             try:
                 async with Leaving(receive) as leaving:
-                    if response.is_async:
+                    if not wanted:
+                        pass
+                    elif response.is_async:
                         await self.send_response(response, send)
                     else:
                         sending = ThreadSend(send)
@@ -298,6 +309,8 @@ class ThreadSend:
             self._pending.cancel()
 
     def __call__(self, message: Message) -> None:
+        if self._aborted:
+            raise RequestAborted
         # Either this sees that the stream is aborted, or `abort` sees what is being sent.
         self._pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
         if self._aborted:

@@ -48,8 +48,8 @@ class Pool:
         self._calls: deque[Callable[[], None]] = deque()
         self._idle: list[PoolThread] = []  # the latest comes last
         self._size = 0
-        self._taken = monotonic()  # when a thread last asked for a call
-        self._watched = False
+        self._taken = monotonic()  # when a thread last asked for a call, or was given one
+        self._watching: set[asyncio.AbstractEventLoop] = set()
         self._warned = float("-inf")
 
     @property
@@ -77,22 +77,26 @@ class Pool:
                 return
             self._calls.append(call)
             if self._size < min(CORE, self.bound):
+                self._taken = monotonic()
                 self._grow(1)
                 return
-            watched, self._watched = self._watched, True
-        if not watched:
-            self._watch()
+            # Each loop whose calls wait, for another one may end while they do.
+            loop = asyncio.get_running_loop()
+            watching = loop in self._watching
+            self._watching.add(loop)
+        if not watching:
+            self._watch(loop)
 
-    def _watch(self) -> None:
-        """Looks after the queue, on the event loop, for as long as there is one."""
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Looks after the queue, on an event loop, for as long as there is one."""
         with self._lock:
             waiting = len(self._calls)
-            self._watched = waiting > 0
+            if not waiting:
+                self._watching.discard(loop)
+                return
             stalled = monotonic() - self._taken
             if stalled >= STALL:
                 self._grow(min(waiting, self._size, self.bound - self._size))
-        if not waiting:
-            return
         if stalled >= 1.0 and monotonic() - self._warned >= 60.0:
             self._warned = monotonic()
             logger.warning(
@@ -101,7 +105,7 @@ class Pool:
                 stalled,
                 waiting,
             )
-        asyncio.get_running_loop().call_later(STALL / 2, self._watch)
+        loop.call_later(STALL / 2, self._watch, loop)
 
     def _grow(self, number: int) -> None:
         for _ in range(number):
@@ -253,11 +257,18 @@ class Lease(Executor):
         self._pool = pool
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self.taken = False
+        self._released = False
 
     def submit[**P, T](
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
         """Has the thread make a call after those that it was given before."""
+        if self._released:  # a task outlives its request: it gets a thread for each call
+            own = Lease(self._pool)
+            try:
+                return own.submit(function, *args, **kwargs)
+            finally:
+                own.release()
         future: Future[T] = Future()
         self._calls.put((future, partial(function, *args, **kwargs)))
         if not self.taken:
@@ -267,6 +278,7 @@ class Lease(Executor):
 
     def release(self) -> None:
         """Gives the thread back when it has made its calls."""
+        self._released = True
         if self.taken:
             self._calls.put(None)
 
@@ -320,8 +332,13 @@ async def one_thread() -> AsyncIterator[Lease]:
             price = await Price.objects.alatest()
     """
     lease = Lease(pool)
+    context = ThreadSensitiveContext(executor=lease)
     try:
-        async with ThreadSensitiveContext(executor=lease):
+        async with context:
             yield lease
     finally:
         lease.release()
+        # asgiref refuses sync code to a task that outlives the context, where with Django's handler it
+        # runs. Both attributes are asgiref's own; tests/test_request_path.py fails when they change.
+        context._exited = False
+        SyncToAsync.context_to_thread_executor[context] = lease

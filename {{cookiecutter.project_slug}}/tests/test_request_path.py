@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.local import Local
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from serving.handler import DjangoHandler
 from serving.middleware import DOES_IO, closes_nothing, inline, only_tidies
 from serving.routes import leads_to_async_view
-from serving.threads import Call, pool
+from serving.threads import Call, one_thread, pool
 
 
 def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:
@@ -136,6 +136,24 @@ def test_asgiref_finds_the_event_loop_from_a_thread_of_the_pool() -> None:
         call.take_context()
         assert local.leaf == "black"
         await call.ended()
+
+    asyncio.run(main())
+    pool.close()
+
+
+def test_a_task_that_outlives_its_request_still_gets_a_thread() -> None:
+    async def later() -> str:
+        await over.wait()
+        return await sync_to_async(lambda: threading.current_thread().name)()
+
+    over = asyncio.Event()
+
+    async def main() -> None:
+        async with one_thread():
+            task = asyncio.create_task(later())
+            await sync_to_async(list)()
+        over.set()
+        assert await task == "serving"
 
     asyncio.run(main())
     pool.close()
