@@ -155,7 +155,10 @@ def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
 
     async def main() -> None:
         await asyncio.gather(
-            *(called(small, lambda call: call.deliver(together.wait())) for _ in range(threads.CORE))
+            *(
+                called(small, lambda call: call.deliver(together.wait()))
+                for _ in range(threads.CORE)
+            )
         )
         await until(lambda: small.idle == threads.CORE)
         small._taken -= 100  # a rest of that many seconds
@@ -203,23 +206,6 @@ def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
 
     run(main)
     small.close()
-
-
-def test_a_thread_counts_until_its_connections_are_closed(monkeypatch) -> None:
-    small = Pool(bound=1)
-    sizes: list[int] = []
-    close_all = connections.close_all
-    monkeypatch.setattr(
-        connections, "close_all", lambda: (sizes.append(small.busy + small.idle), close_all())
-    )
-
-    async def main() -> None:
-        await called(small, lambda call: call.deliver(None))
-        await until(lambda: small.idle == 1)
-
-    run(main)
-    small.close()
-    assert sizes == [1]
 
 
 def test_nobody_may_wait_any_more_for_a_call_to_end() -> None:
