@@ -79,6 +79,8 @@ def deny(request):
 
 def extra(request):
     logging.getLogger("home").info("paid", extra={"order": 7, "card_token": "planted-extra-token"})
+    # As httpx does at level debug, of what an upstream server answered.
+    logging.getLogger("httpcore.http11").debug("headers [(b'Set-Cookie', b'planted-upstream')]")
     return HttpResponse()
 
 
@@ -587,9 +589,19 @@ def test_what_clients_do_wrong_is_one_line(noisy: Path, serve: Serve) -> None:
     server.get("/missing")
     server.get("/deny/")
     server.get("/", headers={"Host": "evil.example"})
+    httpx.post(  # the CSRF check reads the form
+        server.address + "/admin/login/",
+        content="&".join(["a=1"] * 2000),
+        headers={
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Cookie": f"csrftoken={'a' * 32}",
+        },
+    )
     assert server.stop() == 0
 
     assert "Traceback" not in server.log
+    (fields,) = [line for line in server.log.splitlines() if "exceeded settings.DATA" in line]
+    assert " ERROR " in fields
     (missing,) = [line for line in server.log.splitlines() if "Not Found: /missing" in line]
     assert " INFO " in missing
     (denied,) = [line for line in server.log.splitlines() if "Permission denied" in line]

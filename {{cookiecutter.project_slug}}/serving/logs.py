@@ -354,13 +354,16 @@ def censored(query: str) -> str:
 class ClientErrorFilter:
     """What clients do wrong, as Django logs it: one line, and for a 404 at level INFO.
 
-    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG.
+    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. It belongs
+    to the handler: a logger's filter does not see what `django.security`'s many children say.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is shown."""
         status = getattr(record, "status_code", None)
-        if not isinstance(status, int) or not 400 <= status < 500:
+        if not (isinstance(status, int) and 400 <= status < 500):
+            return True
+        if not record.name.startswith("django."):
             return True
         if status == 404:
             record.levelno, record.levelname = logging.INFO, "INFO"
