@@ -74,7 +74,7 @@ def test_the_pool_grows_when_all_threads_wait_and_no_further_than_its_bound() ->
         more = [called(small, lambda call: call.deliver(None)) for _ in range(4)]
         everything = asyncio.gather(*waiting, *more)
         await until(lambda: (small.busy, small.queued) == (8, 4))
-        await asyncio.sleep(5 * threads.STALL)
+        await asyncio.sleep(5 * threads.TICK)
         assert (small.busy, small.queued) == (8, 4)  # the bound holds
         await asyncio.to_thread(together.wait)
         await everything
@@ -98,7 +98,7 @@ def test_calls_that_do_not_wait_share_a_few_threads() -> None:
                 )
             )
             assert len(set(seen)) <= threads.CORE
-            await asyncio.sleep(5 * threads.STALL)  # that nobody asked is no stall
+            await asyncio.sleep(5 * threads.TICK)  # that nobody asked is no stall
 
     run(main)
     small.close()
@@ -150,7 +150,6 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
 def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
     small = Pool(bound=8)
     together = threading.Barrier(threads.CORE, timeout=40)
-    grown: list[int] = []
     go_on.clear()
 
     async def main() -> None:
@@ -161,14 +160,16 @@ def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
             )
         )
         await until(lambda: small.idle == threads.CORE)
-        small._taken -= 100  # a rest of that many seconds
-        monkeypatch.setattr(small, "_grow", grown.append)
+        small._looked -= 100  # a rest of that many seconds
+        small._moved -= 100
+        monkeypatch.setattr(threads, "TICK", 0.1)
         waiting = [
             asyncio.create_task(called(small, lambda call: call.deliver(go_on.wait(40))))
             for _ in range(threads.CORE + 1)
         ]
         await asyncio.sleep(0)
-        assert not any(grown)
+        assert (small.busy, small.queued) == (threads.CORE, 1)
+        assert small._looked - small._moved == 0
         go_on.set()
         await asyncio.gather(*waiting)
 
@@ -180,6 +181,60 @@ def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
         logger.removeHandler(caplog.handler)
         small.close()
     assert not caplog.text
+
+
+def test_calls_that_wait_for_a_moment_get_as_many_threads_as_they_need() -> None:
+    small = Pool(bound=64)
+
+    async def client() -> None:
+        for _ in range(40):
+            await called(small, lambda call: call.deliver(time.sleep(threads.TICK / 2)))
+
+    async def main() -> None:
+        # Some thread takes a call in every tick, and yet all of them wait for most of it.
+        await asyncio.gather(*(client() for _ in range(24)))
+        assert small._size > 2 * threads.CORE
+
+    run(main)
+    small.close()
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The time, and what the process has computed, in seconds, as a pool sees them."""
+    shown = {"monotonic": 0.0, "process_time": 0.0}
+    for name in shown:
+        monkeypatch.setattr(threads, name, lambda name=name: shown[name])
+    return shown
+
+
+def look(small: Pool, clocks: dict[str, float], *, computed: float, took: int) -> int:
+    """What a tick makes of the limit, when so many threads took calls in it."""
+    clocks["monotonic"] += threads.TICK
+    clocks["process_time"] += computed * threads.TICK
+    small._took.update(range(took))  # type: ignore[arg-type]
+    small._adapt()
+    return small._limit
+
+
+def test_the_limit_follows_what_the_threads_do(
+    clocks: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Pool(bound=20)
+    monkeypatch.setattr(small, "_hand_out", lambda: None)
+    small._calls.extend([lambda: None] * 100)
+    small._look()
+    small._moved = small._looked
+    # While the process computes, more threads are of no use, however many calls wait.
+    assert [look(small, clocks, computed=1.0, took=3) for _ in range(5)] == [3] * 5
+    # They are when it does not, even though calls are taken.
+    assert [look(small, clocks, computed=0.5, took=3) for _ in range(4)] == [6, 12, 20, 20]
+    # Then it computes again, and too many threads take calls.
+    assert [look(small, clocks, computed=1.0, took=20) for _ in range(3)] == [19, 18, 17]
+    # Those that take none wait for something: to count them out would leave none to work.
+    assert look(small, clocks, computed=1.0, took=3) == 17
+    # It computes, and yet no thread takes a call: a library that frees the interpreter lock, say.
+    assert [look(small, clocks, computed=2.0, took=0) for _ in range(3)] == [17, 20, 20]
 
 
 def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
@@ -197,7 +252,6 @@ def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
     async def main() -> None:
         waiting = [asyncio.create_task(called(small, wait)) for _ in range(threads.CORE)]
         await until(lambda: busy._value == threads.CORE)
-        small._taken = time.monotonic() + 0.1  # the pool has not stalled yet
         await asyncio.to_thread(asyncio.run, other())
         waiting.append(asyncio.create_task(called(small, wait)))
         await until(lambda: busy._value == threads.CORE + 1)

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
@@ -27,19 +27,23 @@ from django.db import close_old_connections, connections, reset_queries
 
 logger = logging.getLogger(__name__)
 
-# Threads share one interpreter lock: more of them make code that computes no faster. These few let it
-# compute while some of them wait for a database.
+# Threads share one interpreter lock: more of them make code that computes no faster, and each switch
+# between them costs. These few let it compute while some of them wait for a database.
 CORE = 3
-STALL = 0.02  # seconds without a call taken, after which all threads must be waiting for something
+TICK = 0.01  # seconds between two looks at calls that wait
 IDLE = 30.0  # seconds without a call, after which a thread ends
+# Of the time between two looks, what the process must have computed for more threads to be of no use.
+COMPUTING = 0.9
 
 
 class Pool:
     """Threads that take calls from one queue.
 
-    A call is made at once while fewer than `CORE` threads are at work. After that it waits for one
-    of them, since they seldom take long; but when none has taken a call for `STALL` seconds, all of
-    them wait for something, and their number doubles, up to `bound`.
+    A call is made at once while fewer than a limit of threads are at work. After that it waits, and
+    every `TICK` seconds the pool looks why: if the process computes, more threads would only fight for
+    the interpreter lock, and if it does not, or no thread took a call for two ticks, the threads wait
+    for something, and the limit doubles, up to `bound`. It goes down again when the process computes
+    and more than `CORE` threads take calls.
     """
 
     def __init__(self, bound: int) -> None:
@@ -48,7 +52,11 @@ class Pool:
         self._calls: deque[Callable[[], None]] = deque()
         self._idle: list[PoolThread] = []  # the latest comes last
         self._size = 0
-        self._taken = monotonic()  # when a thread last asked for a call, or was given one
+        self._limit = CORE  # or `bound`, if that is less
+        self._took: set[PoolThread] = set()  # the threads that asked for a call since the last look
+        self._looked = 0.0  # when that was
+        self._computed = 0.0  # what the process had computed by then, in seconds
+        self._moved = 0.0  # when a thread was last seen to have asked for a call
         self._watching: set[asyncio.AbstractEventLoop] = set()
         self._warned = float("-inf")
 
@@ -68,61 +76,93 @@ class Pool:
         return len(self._idle)
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Has a thread make a call, which must raise nothing. To be called on an event loop."""
+        """Has a thread make a call, which must raise nothing. To be called on an event loop.
+
+        Raises RuntimeError if the system gives the pool no thread at all.
+        """
         with self._lock:
-            if self._idle:
-                self._taken = monotonic()
-                # The latest, for it is warm, and the others may end.
-                self._idle.pop().mailbox.put(call)
-                return
             self._calls.append(call)
-            if self._size < min(CORE, self.bound):
-                self._taken = monotonic()
-                self._grow(1)
+            self._hand_out()
+            if not self._calls:
                 return
             # Each loop whose calls wait, for another one may end while they do.
             loop = asyncio.get_running_loop()
-            watching = loop in self._watching
+            if loop in self._watching:
+                return
             self._watching.add(loop)
-        if not watching:
-            self._watch(loop)
+            self._look()  # what was before says nothing of calls that wait
+            self._moved = self._looked
+        loop.call_later(TICK, self._watch, loop)
+
+    def _hand_out(self) -> None:
+        """Gives calls to threads, as many as may be at work."""
+        while self._calls and self.busy < min(self._limit, self.bound):
+            call = self._calls.popleft()
+            if self._idle:
+                # The latest, for it is warm, and the others may end.
+                self._idle.pop().mailbox.put(call)
+                continue
+            thread = PoolThread(self)
+            thread.mailbox.put(call)
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more: a limit on processes, say
+                if not self._size:
+                    raise
+                self._calls.appendleft(call)
+                self._limit = self._size
+                self._warn("the system gives no more than %d threads", self._size)
+                return
+            self._size += 1
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Looks after the queue, on an event loop, for as long as there is one."""
         with self._lock:
-            waiting = len(self._calls)
-            if not waiting:
+            if not self._calls:
                 self._watching.discard(loop)
                 return
-            stalled = monotonic() - self._taken
-            if stalled >= STALL:
-                self._grow(min(waiting, self._size, self.bound - self._size))
-        if stalled >= 1.0 and monotonic() - self._warned >= 60.0:
-            self._warned = monotonic()
-            logger.warning(
+            if monotonic() - self._looked >= TICK / 2:  # or another loop has just looked
+                self._adapt()
+        loop.call_later(TICK, self._watch, loop)
+
+    def _look(self) -> tuple[int, bool]:
+        """How many threads asked for a call since the last look, and whether the process computed."""
+        now, computed, took = monotonic(), process_time(), len(self._took)
+        computing = computed - self._computed >= COMPUTING * (now - self._looked)
+        self._looked, self._computed = now, computed
+        self._took.clear()
+        return took, computing
+
+    def _adapt(self) -> None:
+        """Lets more threads be at work, or fewer."""
+        took, computing = self._look()
+        if took:
+            self._moved = self._looked
+        stalled = self._looked - self._moved
+        if not computing or stalled >= 2 * TICK:
+            self._limit = min(self.bound, self._limit + min(self._limit, len(self._calls)))
+            self._hand_out()
+        elif took > CORE:
+            self._limit = max(CORE, self._limit - 1)
+        if stalled >= 1.0 and self._calls:
+            self._warn(
                 "all %d threads (SERVING_THREADS) have been at work for %.1f s; %d calls wait",
                 self._size,
                 stalled,
-                waiting,
+                len(self._calls),
             )
-        loop.call_later(STALL / 2, self._watch, loop)
 
-    def _grow(self, number: int) -> None:
-        for _ in range(number):
-            try:
-                PoolThread(self).start()
-            except RuntimeError:  # the system gives no more: a limit on processes, say
-                if not self._size:
-                    raise
-                logger.warning("the system gives no more than %d threads", self._size)
-                return
-            self._size += 1
+    def _warn(self, message: str, *arguments: object) -> None:
+        """Logs a warning, one a minute at most."""
+        if self._looked - self._warned >= 60.0:
+            self._warned = self._looked
+            logger.warning(message, *arguments)
 
     def next_call(self, thread: "PoolThread") -> Callable[[], None] | None:
         """Waits for the next call of a thread; None if it is to end."""
         with self._lock:
-            self._taken = monotonic()
-            if self._calls:
+            self._took.add(thread)
+            if self._calls and self.busy <= self._limit:
                 return self._calls.popleft()
             self._idle.append(thread)
         with suppress(Empty):
@@ -159,9 +199,11 @@ class PoolThread(Thread):
     def run(self) -> None:
         """Makes calls until the pool has none for it."""
         try:
-            while call := self.pool.next_call(self):
+            call = self.mailbox.get()
+            while call:
                 call()
-                del call  # or a thread that waits would keep a request in memory
+                call = None  # or a thread that waits would keep a request in memory
+                call = self.pool.next_call(self)
         finally:
             try:
                 connections.close_all()
@@ -218,10 +260,11 @@ class Call:
 
     async def ended(self) -> None:
         """On the event loop: waits until the function has returned. Raises what it raised."""
-        # The thread says that it is over and then looks for a waiter; here it is the other way round.
-        self._waiter = self._loop.create_future()
         if not self._over:
-            await self._waiter
+            # The thread says that it is over and then looks for a waiter; here it is the other way round.
+            self._waiter = self._loop.create_future()
+            if not self._over:
+                await self._waiter
         if self._error is not None:
             raise self._error
 
