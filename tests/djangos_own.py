@@ -30,9 +30,13 @@ LABELS = (
 )
 
 LEAVING = "a client that leaves is noticed 20 ms after its request has begun, not before a fast view answers"
+UNREAD = (
+    "where no body can follow, none is waited for, nor a client that left before its request began"
+)
 ASYNC_LOG = "a first log record says how the chain was adapted, as with Django's own chain of the event loop"
 EXPECTED = {
     "asgi.tests.ASGITest.test_assert_in_listen_for_disconnect": LEAVING,
+    "asgi.tests.ASGITest.test_disconnect": UNREAD,
     "asgi.tests.ASGITest.test_disconnect_with_body": LEAVING,
     "middleware_exceptions.tests.MiddlewareNotUsedTests.test_log": ASYNC_LOG,
     "middleware_exceptions.tests.MiddlewareNotUsedTests.test_log_custom_message": ASYNC_LOG,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.server import Server, wait_for
+from tests.server import PATIENCE, Server, wait_for
 
 VIEWS = """
 import asyncio
@@ -58,10 +58,19 @@ def stream(request):
 async def astream(request):
     return StreamingHttpResponse(aparts())
 
+def late(request):
+    time.sleep(0.1)
+    return StreamingHttpResponse(aparts() if "async" in request.GET else parts())
+
+async def alate(request):
+    await asyncio.sleep(0.1)
+    return StreamingHttpResponse(aparts() if "async" in request.GET else parts())
+
 app_name = "home"
 urlpatterns = [
     path("", views.index), path("uptime/", views.uptime, name="uptime"), path("waits/", waits),
     path("thread/", thread), path("figures/", figures), path("stream/", stream), path("astream/", astream),
+    path("late/", late), path("alate/", alate),
 ]
 """
 
@@ -109,14 +118,21 @@ def test_threads_are_bounded_and_connections_persist(site: Path, serve: Serve) -
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("path", ["/stream/", "/astream/"])
+# Those that come late were watched for their client while the view ran, and are again.
+@pytest.mark.parametrize(
+    "path", ["/stream/", "/astream/", "/late/", "/late/?async", "/alate/", "/alate/?async"]
+)
 def test_a_stream_is_closed_when_its_client_leaves(site: Path, serve: Serve, path: str) -> None:
     server = serve(site).ready()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        client.settimeout(PATIENCE)
         read = b""
         while read.count(b"tick") < 3:
-            read += client.recv(1000)
+            part = client.recv(1000)
+            assert part.startswith(b"HTTP/1.1 200") or read, part
+            assert part, read
+            read += part
 
     server.wait_for_log("stream closed")
     wait_for(lambda: server.get("/figures/").text.split()[1] == "1", "the thread to be given back")
