@@ -41,6 +41,11 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "bench/rows.html", {"rows": rows})
 
 
+def wait(request: HttpRequest) -> HttpResponse:
+    time.sleep(0.01)
+    return HttpResponse("waited")
+
+
 def sleep(request: HttpRequest) -> HttpResponse:
     time.sleep(1)
     return HttpResponse("slept")
@@ -61,6 +66,7 @@ urlpatterns = [
     path("one/", one),
     path("rows/", rows),
     path("page/", page),
+    path("wait/", wait),
     path("sleep/", sleep),
     path("asleep/", asleep),
     path("opened/", connections),
