@@ -81,8 +81,9 @@ class Server:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The log's records, parsed; lines that are no JSON are left out."""
-        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        """The log's records, parsed; lines that are no JSON are left out, and one that is being written."""
+        written, _, _ = self.log.rpartition("\n")
+        return [json.loads(line) for line in written.splitlines() if line.startswith("{")]
 
     def messages(self, logger: str) -> list[str]:
         """What one logger has said so far."""
