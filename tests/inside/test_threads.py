@@ -115,14 +115,14 @@ def test_threads_without_work_end_and_close_their_connections(monkeypatch) -> No
         call.deliver(None)
 
     async def main() -> None:
-        await called(small, ask)
-        await until(lambda: small.idle + small.busy == 0)
-        await called(small, ask)  # and one begins anew
+        for _ in range(2):  # and one begins anew
+            await called(small, ask)
+            await until(lambda: small.idle + small.busy == 0)
 
     run(main)
     assert opened[0].connection is None
     assert opened[0] is not opened[1]
-    small.close()
+    assert not small._took, "one that ended is still remembered"
 
 
 def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
@@ -137,12 +137,18 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
         await first
         await second
 
-    logger = logging.getLogger("serving.threads")
+    class Asks(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            small.submit(Call(lambda call: call.deliver(None)).run)
+
+    logger, asks = logging.getLogger("serving.threads"), Asks()  # a handler may want a thread, too
+    logger.addHandler(asks)
     logger.addHandler(caplog.handler)
     try:
         run(main)
     finally:
         logger.removeHandler(caplog.handler)
+        logger.removeHandler(asks)
         small.close()
     assert "all 1 threads (SERVING_THREADS)" in caplog.text
 
@@ -208,9 +214,11 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     return shown
 
 
-def look(small: Pool, clocks: dict[str, float], *, computed: float, took: int) -> int:
+def look(
+    small: Pool, clocks: dict[str, float], *, computed: float, took: int, ticks: int = 1
+) -> int:
     """What a tick makes of the limit, when so many threads took calls in it."""
-    clocks["monotonic"] += threads.TICK
+    clocks["monotonic"] += ticks * threads.TICK
     clocks["process_time"] += computed * threads.TICK
     small._took.update(range(took))  # type: ignore[arg-type]
     small._adapt()
@@ -227,6 +235,8 @@ def test_the_limit_follows_what_the_threads_do(
     small._moved = small._looked
     # While the process computes, more threads are of no use, however many calls wait.
     assert [look(small, clocks, computed=1.0, took=3) for _ in range(5)] == [3] * 5
+    # Nor are they when it was held up, as by a container's limit.
+    assert look(small, clocks, computed=1.0, took=3, ticks=6) == 3
     # They are when it does not, even though calls are taken.
     assert [look(small, clocks, computed=0.5, took=3) for _ in range(4)] == [6, 12, 20, 20]
     # Then it computes again, and too many threads take calls.
@@ -467,12 +477,14 @@ urlpatterns = [
 class Exchange:
     """One request: what was sent, and a way to go away."""
 
-    def __init__(self, handler: Any, path: str) -> None:
+    def __init__(self, handler: Any, path: str, http_version: str = "2") -> None:
         self.sent: list[Any] = []
+        self.received = 0
         self.gone = asyncio.Event()
         asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
         async def receive() -> Any:
+            self.received += 1
             for message in asked:
                 return message
             await self.gone.wait()
@@ -482,7 +494,7 @@ class Exchange:
             self.sent.append(message)
 
         scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"testserver")],
-                 "query_string": b"", "scheme": "http"}  # fmt: skip
+                 "query_string": b"", "scheme": "http", "http_version": http_version}  # fmt: skip
         self.task = asyncio.create_task(handler(scope, receive, send))
 
     @property
@@ -550,6 +562,20 @@ def test_what_a_view_awaits_is_cancelled_when_its_client_leaves(
         assert happened == ["begun", "cancelled"]
         assert not exchange.sent
         assert len(finished) == 1
+
+    run(main)
+
+
+def test_a_body_that_is_not_waited_for_does_not_hide_that_a_client_leaves(
+    finished: list[int],
+) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), "/aoutlasts/", http_version="1.1")
+        await until(lambda: happened == ["begun"])
+        assert exchange.received == 0
+        exchange.gone.set()
+        await exchange.task
+        assert happened == ["begun", "cancelled"]
 
     run(main)
 

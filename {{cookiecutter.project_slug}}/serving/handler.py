@@ -257,9 +257,11 @@ class Watch:
         self._listener = self._loop.create_task(self._listen())
 
     async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass  # a body that is empty and was not read
-        self._leave()
+        message = await self._receive()
+        if message["type"] == "http.request":  # an empty body that was not read
+            message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._leave()
 
 
 class Leaving:

@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 CORE = 3
 TICK = 0.01  # seconds between two looks at calls that wait
 IDLE = 30.0  # seconds without a call, after which a thread ends
-# Of the time between two looks, what the process must have computed for more threads to be of no use.
-COMPUTING = 0.9
+# Seconds that the process must have computed between two looks for more threads to be of no use. A look
+# comes late where the processor was given to others (a container's limit, say), and no less is asked then.
+COMPUTING = 0.9 * TICK
 
 
 class Pool:
@@ -59,6 +60,7 @@ class Pool:
         self._moved = 0.0  # when a thread was last seen to have asked for a call
         self._watching: set[asyncio.AbstractEventLoop] = set()
         self._warned = float("-inf")
+        self._warning: tuple[Any, ...] | None = None
 
     @property
     def queued(self) -> int:
@@ -118,17 +120,21 @@ class Pool:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Looks after the queue, on an event loop, for as long as there is one."""
         with self._lock:
-            if not self._calls:
-                self._watching.discard(loop)
-                return
-            if monotonic() - self._looked >= TICK / 2:  # or another loop has just looked
+            if self._calls and monotonic() - self._looked >= TICK / 2:  # or another loop just looked
                 self._adapt()
-        loop.call_later(TICK, self._watch, loop)
+            waiting = bool(self._calls)
+            if not waiting:
+                self._watching.discard(loop)
+            warning, self._warning = self._warning, None
+        if warning:
+            logger.warning(*warning)
+        if waiting:
+            loop.call_later(TICK, self._watch, loop)
 
     def _look(self) -> tuple[int, bool]:
         """How many threads asked for a call since the last look, and whether the process computed."""
         now, computed, took = monotonic(), process_time(), len(self._took)
-        computing = computed - self._computed >= COMPUTING * (now - self._looked)
+        computing = computed - self._computed >= COMPUTING
         self._looked, self._computed = now, computed
         self._took.clear()
         return took, computing
@@ -153,10 +159,10 @@ class Pool:
             )
 
     def _warn(self, message: str, *arguments: object) -> None:
-        """Logs a warning, one a minute at most."""
+        """Has the next tick log a warning, without the lock: one a minute at most."""
         if self._looked - self._warned >= 60.0:
             self._warned = self._looked
-            logger.warning(message, *arguments)
+            self._warning = (message, *arguments)
 
     def next_call(self, thread: "PoolThread") -> Callable[[], None] | None:
         """Waits for the next call of a thread; None if it is to end."""
@@ -173,10 +179,11 @@ class Pool:
                 return None
         return thread.mailbox.get()  # it was given a call at the last moment
 
-    def ended(self) -> None:
+    def ended(self, thread: "PoolThread") -> None:
         """Counts a thread out."""
         with self._lock:
             self._size -= 1
+            self._took.discard(thread)
 
     def close(self) -> None:
         """Ends the threads that have nothing to do, and waits until their connections are closed."""
@@ -208,7 +215,7 @@ class PoolThread(Thread):
             try:
                 connections.close_all()
             finally:
-                self.pool.ended()  # not before, or the next thread's connection were one too many
+                self.pool.ended(self)  # not before, or the next thread's connection were one too many
 
 
 class Call:
