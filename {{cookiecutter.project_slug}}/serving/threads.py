@@ -120,7 +120,8 @@ class Pool:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Looks after the queue, on an event loop, for as long as there is one."""
         with self._lock:
-            if self._calls and monotonic() - self._looked >= TICK / 2:  # or another loop just looked
+            # Unless another loop has just looked.
+            if self._calls and monotonic() - self._looked >= TICK / 2:
                 self._adapt()
             waiting = bool(self._calls)
             if not waiting:
@@ -215,7 +216,8 @@ class PoolThread(Thread):
             try:
                 connections.close_all()
             finally:
-                self.pool.ended(self)  # not before, or the next thread's connection were one too many
+                # Not before, or the next thread's connection were one too many.
+                self.pool.ended(self)
 
 
 class Call:
