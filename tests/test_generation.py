@@ -48,6 +48,7 @@ home/views.py
 manage.py
 pyproject.toml
 serving/__init__.py
+serving/access_log.py
 serving/asgi.py
 serving/database.py
 serving/drain.py

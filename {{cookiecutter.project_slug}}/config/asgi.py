@@ -23,6 +23,7 @@ except Exception:
 from django.conf import settings
 from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
+from serving.access_log import hold_requests
 from serving.handler import DjangoHandler
 from serving.lifespan import Lifespan
 from serving.probes import Probes
@@ -30,6 +31,7 @@ from serving.report import report_configuration
 from serving.request_id import RequestId
 from serving.static import static_files
 
+hold_requests()
 report_configuration()
 if settings.METRICS_ENABLED:
     from serving.metrics import serve_metrics

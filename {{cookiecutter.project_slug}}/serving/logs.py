@@ -4,14 +4,11 @@ Granian's main process loads this without Django. JSON fields follow the Elastic
 https://www.elastic.co/docs/reference/ecs
 """
 
-import asyncio
 import json
 import logging
 import os
 import re
-import select
 import sys
-import time
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from copy import copy
@@ -19,22 +16,17 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from math import isfinite
-from typing import Any, TextIO, cast
+from typing import Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
-import orjson
 from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from serving.request_id import request_id
 
-PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes; Windows has none, and POSIX promises these
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()  # config/logging.json takes it
-
-ACCESS = "granian.access"
-PROBES = frozenset({"/livez", "/readyz"})
 
 # Names whose values are secret, of fields and of what stands in a query string.
 SENSITIVE = re.compile(
@@ -57,7 +49,7 @@ def formatter() -> logging.Formatter:
 
 
 class EcsFormatter(JsonFormatter):
-    """One JSON object a line; records of Granian's access log are taken apart into fields."""
+    """One JSON object a line."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -82,11 +74,10 @@ class EcsFormatter(JsonFormatter):
             return self._formatted(unformattable(record, error))
 
     def _formatted(self, record: logging.LogRecord) -> str:
-        if record.name == ACCESS and isinstance(record.args, dict):
-            # Ten times as fast as the encoder below, which takes whatever an app may log.
-            line = orjson.dumps(access_fields(record, record.args)).decode()
-        else:
-            line = super().format(record)
+        return self.finished(super().format(record))
+
+    def finished(self, line: str) -> str:
+        """A JSON object as a line that may be shown."""
         if not line.isascii() or "\x7f" in line:
             line = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
         return without(self._secrets, line)
@@ -95,7 +86,7 @@ class EcsFormatter(JsonFormatter):
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         """Adds when it was, for which request, and what kind of error."""
-        log_data["@timestamp"] = timestamp(record)
+        log_data["@timestamp"] = timestamp(record.created)
         super().add_fields(log_data, record, message_dict)
         for name in list(log_data):
             log_data[str(name)] = encodable(str(name), log_data.pop(name))
@@ -111,28 +102,6 @@ class EcsFormatter(JsonFormatter):
         return self._encode(log_data)
 
 
-def access_fields(record: logging.LogRecord, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a record of the access log, made at once: every request pays for them."""
-    fields = {
-        "@timestamp": timestamp(record),
-        "log.level": record.levelname,
-        "log.logger": record.name,
-        "message": record.getMessage(),
-        "process.pid": record.process,
-        "http.request.method": request["method"],
-        "url.path": request["path"],
-        "http.response.status_code": request["status"],
-        "event.duration": round(request["dt_ms"] * 1_000_000),  # ECS: nanoseconds
-        "duration_ms": round(request["dt_ms"], 3),
-        "client.address": request["addr"],
-    }
-    if request["query_string"]:
-        fields["url.query"] = request["query_string"]
-    if own := request_id.get():
-        fields["http.request.id"] = own
-    return fields
-
-
 def encodable(name: str, value: Any) -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
     if SENSITIVE.search(name):
@@ -144,14 +113,15 @@ def encodable(name: str, value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def timestamp(record: logging.LogRecord) -> str:
-    """When it was, in UTC with milliseconds."""
-    return f"{second(int(record.created))}.{int(record.msecs):03d}Z"
+def timestamp(when: float) -> str:
+    """Seconds since 1970 in UTC with milliseconds, as RFC 3339 has them."""
+    whole = int(when)
+    return f"{second(whole)}.{int((when - whole) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=1)
 def second(when: int) -> str:
-    """A second since 1970 as RFC 3339 has it; most records are of the same second as the last one."""
+    """The part that most records share with the last one."""
     return datetime.fromtimestamp(when, UTC).isoformat().removesuffix("+00:00")
 
 
@@ -249,106 +219,6 @@ def without(secrets: list[str], line: str) -> str:
 def in_query_hidden(found: re.Match[str]) -> str:
     """An item of a query string, its value hidden if it is named like a secret."""
     return f"{found[1]}={HIDDEN}" if SENSITIVE.search(unquote(found[1])) else found[0]
-
-
-class AccessLogger(logging.Logger):
-    """Granian's access logger, which does not find out who called it, and in which thread and task.
-
-    It is always Granian, on the event loop; and finding out is a third of what a record costs.
-    """
-
-    def findCaller(self, *_: Any, **__: Any) -> tuple[str, int, str, None]:
-        """Nobody; `logging.Logger.findCaller` walks the stack."""
-        return "", 0, "", None
-
-    def makeRecord(
-        self, name: str, level: int, fn: str, lno: int, msg: object, args: Any, *_: Any, **__: Any
-    ) -> logging.LogRecord:
-        """A record with the attributes of any other, but those that take long left blank."""
-        now = time.time()
-        record = logging.LogRecord.__new__(logging.LogRecord)
-        record.__dict__.update(BLANK)
-        record.name, record.levelno, record.levelname = name, level, logging.getLevelName(level)
-        record.msg, record.args = msg, args[0] if len(args) == 1 else args
-        record.created, record.msecs = now, now % 1 * 1000
-        return record
-
-
-BLANK = vars(logging.LogRecord("", 0, "", 0, "", (), None))
-logging.getLogger(ACCESS).__class__ = AccessLogger
-
-
-class Stdout(logging.StreamHandler[TextIO]):
-    """Writes to stdout: each record at once, those of the access log in batches, 50 ms late at most.
-
-    A write gives up the interpreter lock, and while other threads run, the event loop waits to get it
-    back; so not once for every request. A batch is no longer than what a pipe takes in one piece, so
-    that the lines of several workers do not mix.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(sys.stdout)
-        BLANK["process"] = os.getpid()  # every process is configured, so it makes one of these
-        self._held = 0  # characters that are not flushed
-        self._timer: asyncio.TimerHandle | None = None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record, after those that are held back."""
-        if record.name != ACCESS:
-            super().emit(record)
-            return
-        try:
-            line = self.format(record) + self.terminator
-            if self._held + len(line) > PIPE_BUF:
-                self.flush()
-            self.stream.write(line)
-            self._held += len(line)
-            if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(0.05, self._flush_in_time)
-        except RuntimeError:  # no event loop runs
-            self.flush()
-        except Exception:
-            self.handleError(record)
-
-    def _flush_in_time(self) -> None:
-        self._timer = None
-        self.flush()
-
-    def flush(self) -> None:
-        """Hands over what is held back. At the end of a process, Python does."""
-        super().flush()
-        self._held = 0
-
-
-class AccessFilter:
-    """Lets Granian's access records pass: those of probes, and query strings, only if asked to.
-
-    In a query string, what is named like a secret is hidden.
-    """
-
-    def __init__(self, *, probes: bool = False, query: bool = True) -> None:
-        self.probes = probes
-        self.query = query
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
-        request = record.args
-        if record.name != ACCESS or not isinstance(request, dict):
-            return True
-        if request["path"] in PROBES and not self.probes:
-            return False
-        if request["query_string"]:
-            request["query_string"] = censored(request["query_string"]) if self.query else ""
-        return True
-
-
-def censored(query: str) -> str:
-    """A query string without the values of what is named like a secret."""
-    items = (item.partition("=") for item in query.split("&"))
-    return "&".join(
-        f"{name}={HIDDEN}" if SENSITIVE.search(unquote(name)) else f"{name}{equals}{value}"
-        for name, equals, value in items
-    )
 
 
 class ClientErrorFilter:

@@ -1,14 +1,19 @@
 """The log's formats and filters, without a server."""
 
+import asyncio
 import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
+from io import StringIO
+from typing import Any
 
 import pytest
+from granian import asgi as granian_asgi
 
-from serving import logs
+from serving import access_log, logs
 from serving.request_id import identify, request_id
 
 
@@ -80,11 +85,13 @@ def test_an_error_is_taken_apart_and_stays_on_one_line() -> None:
 
 
 def test_a_request_is_taken_apart(own_id: str) -> None:
-    fields = as_json(access_record())
+    shown = access_record()
+    assert access_log.AccessFilter().filter(shown)
+    fields = as_json(shown)
 
     assert fields["message"] == "GET /tea"
     assert fields["http.response.status_code"] == 200
-    assert fields["url.query"] == "milk=1&token=abc"
+    assert fields["url.query"] == "milk=1&token=********"
     assert fields["event.duration"] == 1_500_000
     assert fields["duration_ms"] == 1.5
     assert fields["http.request.id"] == own_id
@@ -164,19 +171,166 @@ def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
 
 
 def test_probes_are_left_out_of_the_access_log_unless_asked_for() -> None:
-    assert not logs.AccessFilter().filter(access_record(path="/livez"))
-    assert logs.AccessFilter(probes=True).filter(access_record(path="/livez"))
-    assert logs.AccessFilter().filter(access_record())
-    assert logs.AccessFilter().filter(record("GET", {"path": "/livez"}))
+    assert not access_log.AccessFilter().filter(access_record(path="/livez"))
+    assert access_log.AccessFilter(probes=True).filter(access_record(path="/livez"))
+    assert access_log.AccessFilter().filter(access_record())
+    assert access_log.AccessFilter().filter(record("GET", {"path": "/livez"}))
 
 
 def test_a_query_string_is_shown_without_secrets_or_not_at_all() -> None:
     shown = access_record()
-    logs.AccessFilter().filter(shown)
+    access_log.AccessFilter().filter(shown)
     assert as_json(shown)["url.query"] == "milk=1&token=********"
 
-    logs.AccessFilter(query=False).filter(shown)
+    shown = access_record()
+    access_log.AccessFilter(query=False).filter(shown)
     assert "url.query" not in as_json(shown)
+
+
+MESSAGE = "%(method)s %(path)s %(status)d"
+
+
+def held(**more: Any) -> access_log.Access:
+    """A request as stdout holds it."""
+    request = access_log.Access(
+        0.25, 0.0015, "GET", "/tea", "milk=1&token=abc", 200, "127.0.0.1", "order-7", MESSAGE
+    )
+    return request._replace(**more)
+
+
+@pytest.fixture
+def stdout(monkeypatch: pytest.MonkeyPatch) -> access_log.Stdout:
+    """The handler of config/logging.json, in the format json; its stream is a text in memory."""
+    monkeypatch.setattr(sys, "stdout", StringIO())
+    handler = access_log.Stdout()
+    handler.setFormatter(logs.EcsFormatter())
+    handler.addFilter(access_log.AccessFilter())
+    handler.addFilter(logs.ClientErrorFilter())
+    return handler
+
+
+def written(handler: access_log.Stdout) -> list[dict[str, Any]]:
+    assert isinstance(handler.stream, StringIO)
+    return [json.loads(line) for line in handler.stream.getvalue().splitlines()]
+
+
+def test_a_request_that_is_held_has_the_fields_of_its_record(
+    stdout: access_log.Stdout, own_id: str
+) -> None:
+    stdout.held.append(held())
+    stdout.held.append(held(path="/livez"))
+    stdout.flush()
+
+    shown = access_record()
+    shown.created, shown.levelname, shown.msg = 0.25, "INFO", MESSAGE
+    access_log.AccessFilter().filter(shown)
+    assert written(stdout) == [as_json(shown)]
+
+
+def test_what_is_held_comes_before_the_next_record_and_bad_requests_lose_nothing(
+    stdout: access_log.Stdout,
+) -> None:
+    stdout.held.extend([held(), held(path=b"bytes"), held(path="/end")])
+    stdout.handle(record("afterwards"))
+
+    messages = [line["message"] for line in written(stdout)]
+    assert messages[0] == "GET /tea 200"
+    assert messages[1].endswith("is not a record that can be shown: TypeError")
+    assert messages[2:] == ["GET /end 200", "afterwards"]
+
+
+def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
+    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[str] = []
+    monkeypatch.setattr(stdout.stream, "write", pieces.append)
+    stdout.held.extend(held(path="/茶" * 100) for _ in range(50))
+    stdout.release()
+
+    assert 4 < len(pieces) < 50
+    assert max(len(piece.encode()) for piece in pieces) <= access_log.PIPE_BUF
+    assert sum(piece.count("\n") for piece in pieces) == 50
+
+
+def test_a_stream_that_breaks_breaks_no_request(
+    stdout: access_log.Stdout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdout.stream.close()
+    stdout.held.append(held())
+    stdout.release()
+    assert "I/O operation on closed file" in capsys.readouterr().err
+
+
+def only(stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the root logger no other handler; for a test's body, for pytest adds its own before it."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [stdout])
+    logging.getLogger(access_log.ACCESS).setLevel(logging.INFO)
+
+
+def test_requests_are_held_only_where_nothing_else_could_want_their_records(
+    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(stdout, monkeypatch)
+    root = logging.getLogger()
+    own = logging.getLogger(access_log.ACCESS)
+    assert access_log.only_stdout() is stdout
+
+    for change in (
+        lambda m: m.setattr(root, "handlers", [stdout, logging.NullHandler()]),
+        lambda m: m.setattr(own, "handlers", [logging.NullHandler()]),
+        lambda m: m.setattr(own, "filters", [logging.Filter()]),
+        lambda m: m.setattr(own, "propagate", False),
+        lambda m: m.setattr(own, "parent", logging.getLogger("home")),
+        lambda m: m.setattr(stdout, "filters", [*stdout.filters, logging.Filter()]),
+        lambda m: m.setattr(stdout, "formatter", logs.ConsoleFormatter()),
+        lambda m: m.setattr(stdout, "level", logging.WARNING),
+    ):
+        with monkeypatch.context() as changed:
+            change(changed)
+            assert access_log.only_stdout() is None
+    assert access_log.only_stdout() is stdout
+
+
+SCOPE = {
+    "type": "http",
+    "method": "GET",
+    "path": "/tea",
+    "query_string": b"milk=1",
+    "client": ("127.0.0.1", 1),
+    "scheme": "http",
+    "http_version": "1.1",
+}
+
+
+@pytest.mark.parametrize(
+    ("format_", "message"),
+    [
+        (MESSAGE, "GET /tea 200"),
+        ("%(method)s %(path)s by %(protocol)s", "GET /tea by HTTP/1.1"),
+    ],
+    ids=["held", "more than is held"],
+)
+def test_granian_logs_through_it_whatever_the_format(
+    stdout: access_log.Stdout,
+    monkeypatch: pytest.MonkeyPatch,
+    format_: str,
+    message: str,
+) -> None:
+    only(stdout, monkeypatch)
+    # Where Granian has it no more, hold_requests() does nothing, and can be deleted.
+    monkeypatch.setattr(granian_asgi, "_build_access_logger", granian_asgi._build_access_logger)
+    access_log.hold_requests()
+
+    async def two_requests() -> None:
+        log = granian_asgi._build_access_logger(format_)
+        log(0.25, time.perf_counter(), SCOPE, 200)
+        log(0.25, time.perf_counter(), SCOPE, 200)
+        assert len(stdout.held) == (2 if format_ == MESSAGE else 0)
+        await asyncio.sleep(2 * access_log.HELD_SECONDS)  # the loop keeps the order of what is due
+
+    asyncio.run(two_requests())
+    assert [line["message"] for line in written(stdout)] == [message] * 2
+    assert {line["url.path"] for line in written(stdout)} == {"/tea"}
 
 
 def test_what_the_environment_holds_in_secret_is_shown_nowhere(
