@@ -182,7 +182,8 @@ class Stdout(logging.StreamHandler[TextIO]):
     def _line(self, access: Access) -> str:
         """A request as a line of JSON; none if it is not shown."""
         # As only_stdout() has seen them.
-        formatter, shown = cast("EcsFormatter", self.formatter), cast("AccessFilter", self.filters[0])
+        formatter = cast("EcsFormatter", self.formatter)
+        shown = cast("AccessFilter", self.filters[0])
         if not shown.shows(access.path):
             return ""
         if access.query:
@@ -231,12 +232,12 @@ def hold_requests() -> None:
     """
     from granian import asgi
 
-    granians: Callable[[str | None], LogRequest] | None
-    if not (granians := getattr(asgi, "_build_access_logger", None)):
+    granians = getattr(asgi, "_build_access_logger", None)
+    if granians is None:
         return
 
     def build(format_: str | None) -> LogRequest:
-        by_record = granians(format_)
+        by_record: LogRequest = granians(format_)
         try:
             _ = Access(0, 0, "", "", "", 0, "", None, format_ or "").message
         except (KeyError, TypeError, ValueError):

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
@@ -275,7 +275,7 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
     own = logging.getLogger(access_log.ACCESS)
     assert access_log.only_stdout() is stdout
 
-    for change in (
+    changes: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
         lambda m: m.setattr(root, "handlers", [stdout, logging.NullHandler()]),
         lambda m: m.setattr(own, "handlers", [logging.NullHandler()]),
         lambda m: m.setattr(own, "filters", [logging.Filter()]),
@@ -284,7 +284,8 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
         lambda m: m.setattr(stdout, "filters", [*stdout.filters, logging.Filter()]),
         lambda m: m.setattr(stdout, "formatter", logs.ConsoleFormatter()),
         lambda m: m.setattr(stdout, "level", logging.WARNING),
-    ):
+    )
+    for change in changes:
         with monkeypatch.context() as changed:
             change(changed)
             assert access_log.only_stdout() is None
@@ -318,11 +319,12 @@ def test_granian_logs_through_it_whatever_the_format(
 ) -> None:
     only(stdout, monkeypatch)
     # Where Granian has it no more, hold_requests() does nothing, and can be deleted.
-    monkeypatch.setattr(granian_asgi, "_build_access_logger", granian_asgi._build_access_logger)
+    asgi: Any = granian_asgi
+    monkeypatch.setattr(asgi, "_build_access_logger", asgi._build_access_logger)
     access_log.hold_requests()
 
     async def two_requests() -> None:
-        log = granian_asgi._build_access_logger(format_)
+        log = asgi._build_access_logger(format_)
         log(0.25, time.perf_counter(), SCOPE, 200)
         log(0.25, time.perf_counter(), SCOPE, 200)
         assert len(stdout.held) == (2 if format_ == MESSAGE else 0)
