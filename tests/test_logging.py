@@ -98,12 +98,22 @@ async def forget(request):
     return HttpResponse()
 
 
+def spawn(request):
+    def fail_apart():
+        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}")
+
+    thread = threading.Thread(target=fail_apart, name="apart")
+    thread.start()
+    thread.join()
+    return HttpResponse()
+
+
 app_name = "home"
 urlpatterns = [
     path("", views.index),
     path("uptime/", views.uptime, name="uptime"),
     *(path(f"{view.__name__}/", view) for view in
-      (talk, identity, identity_async, echo, fail, deny, extra, slow, forget)),
+      (talk, identity, identity_async, echo, fail, deny, extra, slow, forget, spawn)),
 ]
 """
 
@@ -579,6 +589,19 @@ def test_no_secret_reaches_the_log(noisy: Path, serve: Serve, level: str, format
     for value in cookies:
         assert value not in server.log
     assert ("cannot reach" in server.log) == (level != "critical"), "secrets were about to be shown"
+
+
+def test_what_a_thread_of_an_app_raises_is_a_record_without_secrets(
+    noisy: Path, serve: Serve
+) -> None:
+    server = serve(noisy, **PLANTED).ready()
+    server.get("/spawn/")
+    assert server.stop() == 0
+
+    record = one(server, "serving.logs", "Exception in thread apart")
+    assert record["error.message"].startswith("cannot reach")
+    assert_every_line_is_a_record(server)
+    assert "planted" not in server.log
 
 
 # Django's own noise

@@ -2,15 +2,18 @@
 
 import logging
 import os
+import threading
 
 import django
 from django.core.exceptions import ImproperlyConfigured
 
 from serving.drain import Drain, stopping
+from serving.logs import thread_failed
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 try:
     logging.captureWarnings(True)
+    threading.excepthook = thread_failed
     stopping.listen_early()
     django.setup()
 except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it

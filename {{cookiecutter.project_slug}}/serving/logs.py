@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from copy import copy
@@ -187,6 +188,14 @@ def on_one_line(args: Any) -> Any:
     if isinstance(args, tuple):
         return tuple(on_one_line(value) for value in args)
     return args.replace("\n", "\\n") if isinstance(args, str) else args
+
+
+def thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A `threading.excepthook` that logs: Python's own writes to stderr, secrets and all."""
+    if failed.exc_value is None or isinstance(failed.exc_value, SystemExit):
+        return
+    name = failed.thread.name if failed.thread else "that is gone"
+    logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=failed.exc_value)
 
 
 def secret_values() -> list[str]:
