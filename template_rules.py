@@ -61,9 +61,9 @@ MODULES = frozenset(
     """
     accounts asyncio atexit collections concurrent config contextlib contextvars copy datetime
     dj_database_url dotenv email enum errno functools home http importlib inspect io ipaddress
-    itertools json keyword logging manage math os pathlib prometheus_client pythonjsonlogger queue re
-    secrets select serving signal socket sqlite3 subprocess sys tempfile tests threading time
-    traceback types typing urllib wsgiref
+    itertools json keyword logging manage math multiprocessing os pathlib prometheus_client
+    pythonjsonlogger queue re secrets select serving signal socket sqlite3 subprocess sys tempfile
+    tests threading time traceback types typing urllib wsgiref
     """.split()
 )
 
