@@ -136,28 +136,28 @@ class Stdout(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record, after what is held."""
-        self.release()
+        self.write_held()
         super().emit(record)
 
     def flush(self) -> None:
         """Writes what is held; Python asks for it at the end of a process."""
-        self.release()
+        self.write_held()
         super().flush()
 
     def hold(self, access: Access) -> None:
         """Writes a request, soon. For the thread of the event loop."""
         self.held.append(access)
         if len(self.held) >= HELD:
-            self.release()
+            self.write_held()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(HELD_SECONDS, self._release_in_time)
+            self._timer = loop.call_later(HELD_SECONDS, self._write_in_time)
 
-    def _release_in_time(self) -> None:
+    def _write_in_time(self) -> None:
         self._timer = None
-        self.release()
+        self.write_held()
 
-    def release(self) -> None:
+    def write_held(self) -> None:
         """Writes the requests that are held.
 
         Lines are made together since the first takes twice as long as those after it. A write gives up

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from typing import Any
 
@@ -245,11 +246,19 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
     pieces: list[str] = []
     monkeypatch.setattr(stdout.stream, "write", pieces.append)
     stdout.held.extend(held(path="/茶" * 100) for _ in range(50))
-    stdout.release()
+    stdout.write_held()
 
     assert 4 < len(pieces) < 50
     assert max(len(piece.encode()) for piece in pieces) <= access_log.PIPE_BUF
     assert sum(piece.count("\n") for piece in pieces) == 50
+
+
+def test_other_threads_get_the_lock_back(stdout: access_log.Stdout) -> None:
+    # As logging.shutdown() does, and before Python 3.13 every record.
+    stdout.acquire()
+    stdout.release()
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(lambda: stdout.lock and stdout.lock.acquire(blocking=False)).result()
 
 
 def test_a_stream_that_breaks_breaks_no_request(
@@ -257,7 +266,7 @@ def test_a_stream_that_breaks_breaks_no_request(
 ) -> None:
     stdout.stream.close()
     stdout.held.append(held())
-    stdout.release()
+    stdout.write_held()
     assert "I/O operation on closed file" in capsys.readouterr().err
 
 
