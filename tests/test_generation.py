@@ -56,6 +56,7 @@ serving/handler.py
 serving/healthcheck.py
 serving/lifespan.py
 serving/logs.py
+serving/main_process.py
 serving/metrics.py
 serving/middleware.py
 serving/probes.py

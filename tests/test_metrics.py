@@ -126,6 +126,23 @@ def test_each_worker_has_its_port_and_hands_it_on(project: Path, serve: Serve, p
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_worker_is_forked_beside_the_threads_that_count(
+    project: Path, serve: Serve, ports: int, enabled: bool
+) -> None:
+    """A worker that was forked while one of them held a lock never answered: one of 70 starts."""
+    variables = {
+        "GRANIAN_METRICS_ENABLED": str(enabled).lower(),
+        "GRANIAN_METRICS_PORT": str(ports),
+    }
+    server = serve(project, **variables).ready()
+    started = next(r for r in server.records if r["message"] == "Started worker-1")
+    command = Path(f"/proc/{started['process.pid']}/cmdline").read_text()
+    assert ("spawn_main" in command) == enabled
+    assert server.get("/").status_code == 200
+    assert server.stop() == 0
+
+
 def test_metrics_are_off_unless_asked_for(project: Path, serve: Serve, ports: int) -> None:
     server = serve(project, GRANIAN_METRICS_PORT=str(ports)).ready()
     assert not listens(ports)

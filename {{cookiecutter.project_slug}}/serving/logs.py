@@ -270,23 +270,6 @@ class SqlFilter:
         return True
 
 
-class GranianLevelFilter:
-    """Holds LOG_LEVELS for Granian's own logger in its main process, which has no settings.
-
-    Granian sets that logger's level itself, after it has read the configuration.
-    """
-
-    def __init__(self) -> None:
-        self.level = 0
-        with suppress(ValueError):  # the worker's settings say what is wrong
-            levels = parse_levels(os.environ.get("LOG_LEVELS", ""), known=("_granian",))
-            self.level = logging.getLevelNamesMapping()[levels.get("_granian", "NOTSET")]
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
-        return record.levelno >= self.level
-
-
 def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
     """LOG_LEVELS as levels by logger: "home=debug" gives {"home": "DEBUG"}.
 

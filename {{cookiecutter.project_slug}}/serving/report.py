@@ -2,16 +2,14 @@
 
 import logging
 import re
-import sys
 from collections.abc import Mapping
-from enum import Enum
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from serving.logs import HIDDEN
+from serving.main_process import granian_flags
 
 logger = logging.getLogger(__name__)
 
@@ -36,19 +34,3 @@ def report(what: str, items: Mapping[str, Any]) -> None:
     """Logs the items, one a line; as text and no values, so that the console keeps the lines apart."""
     lines = (f"{name} = {items[name]!r}" for name in sorted(items))
     logger.debug(IN_URL.sub(rf"\1{HIDDEN}@", "\n".join([f"{what}:", *lines])))
-
-
-def granian_flags() -> Mapping[str, Any]:
-    """The flags as Granian resolves them, from its command line, variables and defaults.
-
-    Empty under another server: a worker has the command line of its main process.
-    """
-    program = Path(sys.argv[0])
-    if "granian" not in (program.stem, program.parent.name):
-        return {}
-    from granian.cli import cli
-
-    resolved = cli.make_context("granian", sys.argv[1:], auto_envvar_prefix="GRANIAN").params
-    return {
-        name: value.value if isinstance(value, Enum) else value for name, value in resolved.items()
-    }
