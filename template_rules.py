@@ -59,11 +59,12 @@ PACKAGES = frozenset(
 # What the project imports, its own folders among it: from the folder above, its name would hide them.
 MODULES = frozenset(
     """
-    accounts asyncio atexit collections concurrent config contextlib contextvars copy datetime
-    dj_database_url dotenv email enum errno functools home http importlib inspect io ipaddress
-    itertools json keyword logging manage math multiprocessing os pathlib prometheus_client
-    pythonjsonlogger queue re secrets select serving signal socket sqlite3 subprocess sys tempfile
-    tests threading time traceback types typing urllib wsgiref
+    accounts asyncio atexit collections concurrent config contextlib contextvars copy dataclasses
+    datetime dj_database_url dotenv email enum errno functools home http importlib inspect io
+    ipaddress itertools json keyword logging manage math multiprocessing os pathlib
+    prometheus_client pythonjsonlogger queue re reprlib secrets select serving signal socket
+    sqlite3 subprocess sys tempfile tests threading time traceback types typing urllib weakref
+    wsgiref
     """.split()
 )
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Bake, Serve, clean_environment
-from tests.server import Server, server_environment
+from tests.server import Server, server_environment, wait_for
 from tests.test_serving import BROKEN_HOME, MODES
 
 # Views that make every kind of noise.
@@ -26,7 +27,7 @@ import warnings
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -57,6 +58,7 @@ async def identity_async(request):
     await sync_to_async(say)("in sync_to_async")
     await asyncio.to_thread(say, "in to_thread")
     await asyncio.create_task(sync_to_async(say)("in a task"))
+    await asyncio.get_running_loop().run_in_executor(None, say, "in run_in_executor")
     return JsonResponse({"id": request.id})
 
 
@@ -108,12 +110,50 @@ def spawn(request):
     return HttpResponse()
 
 
+class Careless:
+    def __del__(self):
+        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}")
+
+
+def drop(request):
+    Careless()
+    return HttpResponse()
+
+
+def divide(request):
+    held = len(logging.getLogger().handlers[0].held)
+    child = os.fork()
+    if not child:
+        logging.getLogger("home").info("in a fork")
+        logging.shutdown()
+        os._exit(0)
+    os.waitpid(child, 0)
+    return JsonResponse({"held": held})
+
+
+def break_off(request):
+    def parts():
+        yield b"one"
+        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}\\nat all")
+
+    return StreamingHttpResponse(parts())
+
+
+async def break_off_async(request):
+    async def parts():
+        yield b"one"
+        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}\\nat all")
+
+    return StreamingHttpResponse(parts())
+
+
 app_name = "home"
 urlpatterns = [
     path("", views.index),
     path("uptime/", views.uptime, name="uptime"),
     *(path(f"{view.__name__}/", view) for view in
-      (talk, identity, identity_async, echo, fail, deny, extra, slow, forget, spawn)),
+      (talk, identity, identity_async, echo, fail, deny, extra, slow, forget, spawn, drop, divide,
+       break_off, break_off_async)),
 ]
 """
 
@@ -209,15 +249,24 @@ def test_nothing_is_silenced_or_said_twice_after_an_edit(noisy: Path, serve: Ser
     assert_every_line_is_a_record(server)
 
 
-def test_what_breaks_before_django_runs_is_a_record_too(project: Path, serve: Serve) -> None:
-    (project / "home" / "models.py").write_text("import no_such_module")
-    server = serve(project)
+@pytest.mark.parametrize("file", ["home/models.py", "home/middleware.py"])
+def test_what_breaks_before_the_first_request_is_a_record_too(
+    project: Path, serve: Serve, file: str
+) -> None:
+    """In an app that Django loads, and in a middleware that the handler loads after it."""
+    (project / file).write_text("import os; raise RuntimeError(os.environ['STRIPE_API_KEY'])")
+    if file == "home/middleware.py":
+        with (project / "config" / "settings.py").open("a") as settings_file:
+            settings_file.write('\nMIDDLEWARE.append("home.middleware.Middleware")\n')
+    server = serve(project, STRIPE_API_KEY="planted-api-key")
 
     assert server.wait() == 1
     record = one(server, "config.asgi")
     assert record["log.level"] == "CRITICAL"
-    assert record["error.type"] == "ModuleNotFoundError"
+    assert record["error.type"] == "RuntimeError"
+    assert record["error.message"] == "********"
     assert_every_line_is_a_record(server)
+    assert "planted" not in server.log
 
 
 # Levels: what each shows of Granian and of Django is in tests/test_serving.py
@@ -261,6 +310,7 @@ def test_a_lifespan_that_fails_says_how_to_see_more(
 
 
 def test_one_variable_moves_single_loggers(noisy: Path, serve: Serve) -> None:
+    (noisy / "accounts" / "orders.py").touch()
     levels = "home=info, accounts.orders=error,_granian=warning,granian.access=warning,django.request=CRITICAL"
     server = serve(noisy, GRANIAN_LOG_LEVEL="warning", LOG_LEVELS=levels).answering()
     server.get("/talk/?word=tea")
@@ -304,6 +354,10 @@ def test_sql_is_shown_without_its_texts(project: Path, serve: Serve) -> None:
         (
             "djagno.db=debug",
             "'djagno.db' in 'djagno.db=debug' is no logger: no module has that name",
+        ),
+        (
+            "django.db.backend=debug",
+            "'django.db.backend' in 'django.db.backend=debug' is no logger: no module has that",
         ),
         ("home", "'home' is not logger=level, as home=debug is."),
         ("home debug=info", "'home debug=info' is not logger=level"),
@@ -354,7 +408,7 @@ def test_json_follows_the_elastic_common_schema(noisy: Path, serve: Serve) -> No
     assert re.fullmatch(r"\*+", paid["card_token"])
 
 
-LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ +\S+ +\S")
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +\S+ +\S")
 
 
 def test_console_is_aligned_and_plain_in_a_pipe(noisy: Path, serve: Serve) -> None:
@@ -367,7 +421,7 @@ def test_console_is_aligned_and_plain_in_a_pipe(noisy: Path, serve: Serve) -> No
     lines = server.log.splitlines()
     records = [line for line in lines if LINE.match(line)]
     assert all(line.startswith("    ") for line in lines if line not in records)
-    assert {re.match(r"\S+ \S+ \S+ +", line).end() for line in records} == {33}  # type: ignore[union-attr]
+    assert {re.match(r"\S+ \S+ +", line).end() for line in records} == {34}  # type: ignore[union-attr]
     assert [line for line in records if "Internal Server Error: /fail/ [order-7]" in line]
     assert [line for line in records if re.search(r"GET /fail/ 500 in .* \[order-7\]", line)]
     assert "    RuntimeError: cannot reach" in server.log
@@ -414,8 +468,11 @@ def test_every_record_of_a_request_has_its_id(noisy: Path, serve: Serve) -> None
     server.wait_for_log(ACCESS, 5)
     assert server.stop() == 0
 
-    places = ("in an async view", "in sync_to_async", "in to_thread", "in a task")
-    assert [one(server, "home", where)["http.request.id"] for where in places] == [own] * 4
+    places = (
+        *("in an async view", "in sync_to_async", "in to_thread", "in a task"),
+        "in run_in_executor",
+    )
+    assert [one(server, "home", where)["http.request.id"] for where in places] == [own] * 5
     assert one(server, "home", "in a sync view")["http.request.id"] == "mine.1_2-3"
     assert one(server, "granian.access", "/identity_async/")["http.request.id"] == own
     outside = [
@@ -456,7 +513,7 @@ def test_requests_at_once_keep_their_ids_apart(noisy: Path, serve: Serve) -> Non
     assert server.stop() == 0
     assert Counter(
         record["http.request.id"] for record in server.records if record["log.logger"] == "home"
-    ) == {f"id-{number}": 1 if number % 2 else 4 for number in range(50)}
+    ) == {f"id-{number}": 1 if number % 2 else 5 for number in range(50)}
 
 
 # The access log
@@ -487,6 +544,52 @@ def test_what_is_held_back_is_written_at_the_end(project: Path, serve: Serve) ->
     # All but the last, whose record Granian may not get to write when it is told to stop.
     shown = [r["url.path"] for r in server.records if r["log.logger"] == ACCESS]
     assert shown[:19] == [f"/missing/{number}" for number in range(19)]
+
+
+def test_requests_are_held_and_said_once_where_an_app_forks(noisy: Path, serve: Serve) -> None:
+    server = serve(noisy).ready()
+    held = 0
+    asked = 0
+    with httpx.Client(base_url=server.address, timeout=60) as client:
+
+        def some_are_held() -> bool:
+            nonlocal asked, held
+            asked += 1
+            held = client.get("/divide/").json()["held"]
+            return held > 0
+
+        wait_for(some_are_held, "a request that is held: what Granian calls has changed")
+    server.wait_for_log(ACCESS, asked)
+    assert server.stop() == 0
+    assert len(server.messages(ACCESS)) == asked
+    assert len([text for text in server.messages("home") if text == "in a fork"]) == asked
+
+
+def test_the_log_of_a_command_does_not_mix_with_its_output(
+    project: Path, environment: Path
+) -> None:
+    with (project / "home" / "models.py").open("a") as models:
+        models.write('\nimport logging\nlogging.getLogger("home").warning("said at import")\n')
+    variables = {**clean_environment(), **server_environment(project), "LOG_FORMAT": "json"}
+    done = subprocess.run(
+        [environment / "bin" / "python", "manage.py", "dumpdata", "accounts"],
+        cwd=project,
+        env=variables,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) == []
+    assert json.loads(done.stderr)["message"] == "said at import"
+
+
+def test_any_letter_is_written_whatever_the_locale(noisy: Path, serve: Serve) -> None:
+    for format_ in ("json", "console"):
+        server = serve(noisy, LOG_FORMAT=format_, PYTHONIOENCODING="ascii").ready()
+        server.get("/echo/?word=%E8%8C%B6")
+        server.wait_for_log("/echo/")
+        assert server.stop() == 0
+        assert "word 茶" in server.log
 
 
 def test_probes_and_query_strings_are_shown_as_asked(project: Path, serve: Serve) -> None:
@@ -604,6 +707,47 @@ def test_what_a_thread_of_an_app_raises_is_a_record_without_secrets(
     assert "planted" not in server.log
 
 
+def test_what_a_destructor_raises_is_a_record_without_secrets(noisy: Path, serve: Serve) -> None:
+    server = serve(noisy, **PLANTED).ready()
+    server.get("/drop/")
+    assert server.stop() == 0
+
+    record = one(server, "serving.logs", "Careless.__del__")
+    assert record["error.message"].startswith("cannot reach")
+    assert_every_line_is_a_record(server)
+    assert "planted" not in server.log
+
+
+@pytest.mark.parametrize("view", ["break_off", "break_off_async"])
+def test_what_a_stream_raises_is_taken_apart(noisy: Path, serve: Serve, view: str) -> None:
+    server = serve(noisy, **PLANTED).ready()
+    with pytest.raises(httpx.RemoteProtocolError):
+        server.get(f"/{view}/", headers={"X-Request-ID": "order-7"})
+    server.wait_for_log("Application callable raised an exception")
+    assert server.stop() == 0
+
+    record = one(server, "_granian.utils")
+    assert record["message"] == "Application callable raised an exception"
+    assert record["error.type"] == "RuntimeError"
+    assert re.fullmatch(r"cannot reach sqlite://ada:\*+@localhost/db.sqlite3\nat all", record["error.message"])
+    assert record["error.stack_trace"].startswith("Traceback (most recent call last):\n  File")
+    assert record["http.request.id"] == "order-7"
+    assert "planted" not in server.log
+
+
+def test_a_format_cannot_ask_for_a_header_that_is_secret(noisy: Path, serve: Serve) -> None:
+    format_ = "%(path)s by %(header{user-agent})s with %(header{Cookie})s %(header{authorization})s"
+    server = serve(noisy, GRANIAN_LOG_ACCESS_FMT=format_).ready()
+    server.get(
+        "/missing",
+        headers={"User-Agent": "tea", "Cookie": "a=planted", "Authorization": "Bearer planted"},
+    )
+    server.wait_for_log(ACCESS)
+    assert server.stop() == 0
+    assert one(server, ACCESS)["message"] == "/missing by tea with ******** ********"
+    assert "planted" not in server.log
+
+
 # Django's own noise
 
 
@@ -649,11 +793,12 @@ def test_what_an_event_loop_says_is_in_the_same_format(
 ) -> None:
     server = serve(noisy, GRANIAN_LOOP=loop, PYTHONASYNCIODEBUG="1").ready()
     server.get("/slow/")
-    server.get("/forget/")
+    server.get("/forget/", headers={"X-Request-ID": "order-7"})
     server.wait_for_log("Task exception was never retrieved")
     assert server.stop() == 0
 
     lost = one(server, "asyncio", "Task exception was never retrieved")
+    assert lost["http.request.id"] == "order-7"
     assert "ValueError: nobody looks" in lost["error.stack_trace"]
     if loop != "rloop":  # it does not look for slow callbacks
         assert re.search(r"took 0\.[3-9]\d* seconds", one(server, "asyncio", "took")["message"])

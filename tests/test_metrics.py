@@ -150,14 +150,16 @@ def test_metrics_are_off_unless_asked_for(project: Path, serve: Serve, ports: in
     assert server.stop() == 0
 
 
-def test_an_address_that_is_not_ours_is_an_error_that_names_it(
-    project: Path, serve: Serve, ports: int
+@pytest.mark.parametrize("port", ["99999", "65535"])
+def test_a_port_that_leaves_none_for_the_workers_is_an_error_that_names_it(
+    project: Path, serve: Serve, port: str
 ) -> None:
     server = serve(
         project,
         GRANIAN_METRICS_ENABLED="true",
         GRANIAN_METRICS_ADDRESS="127.0.0.1",
-        GRANIAN_METRICS_PORT="99999",
+        GRANIAN_METRICS_PORT=port,
     )
     assert server.wait() == 1
-    assert "GRANIAN_METRICS_PORT" in server.log
+    assert f"GRANIAN_METRICS_PORT='{port}': Must be greater than" in server.log
+    assert "less than or equal to 65534." in server.log

@@ -172,7 +172,7 @@ def test_the_console_format_and_no_access_log(project: Path, serve: Serve) -> No
 
     lines = server.log.splitlines()
     assert all(
-        re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ +\S+ +\S", line) for line in lines
+        re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +\S+ +\S", line) for line in lines
     )
     assert [line for line in lines if "granian.access" in line] == []
     assert len([line for line in lines if "Not Found: /missing" in line]) == 1

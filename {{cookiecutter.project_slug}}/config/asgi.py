@@ -2,59 +2,68 @@
 
 import logging
 import os
+import sys
 import threading
 
 import django
 from django.core.exceptions import ImproperlyConfigured
 
+from serving.asgi import ASGIApp
 from serving.drain import Drain, stopping
-from serving.logs import thread_failed
+from serving.logs import thread_failed, unraisable
+
+
+def build() -> ASGIApp:
+    """Django, and around it what serves it: a request passes from the outside to the inside."""
+    django.setup()
+
+    from django.conf import settings
+    from granian.utils.proxies import wrap_asgi_with_proxy_headers
+
+    from serving.access_log import hold_requests
+    from serving.handler import DjangoHandler
+    from serving.lifespan import Lifespan
+    from serving.probes import Probes
+    from serving.report import report_configuration
+    from serving.request_id import RequestId
+    from serving.static import static_files
+
+    hold_requests()
+    report_configuration()
+    if settings.METRICS_ENABLED:
+        from serving.metrics import serve_metrics
+
+        serve_metrics(settings.METRICS_ADDRESS, settings.METRICS_PORT, settings.WORKERS)
+    return Lifespan(
+        RequestId(
+            Probes(
+                Drain(
+                    wrap_asgi_with_proxy_headers(
+                        static_files(DjangoHandler()), trusted_hosts=settings.TRUSTED_PROXIES
+                    ),
+                    timeout=settings.DRAIN_TIMEOUT,
+                ),
+                lifespan_required=settings.LIFESPAN == "required",
+            )
+        ),
+        enabled=settings.LIFESPAN != "disabled",
+        required=settings.LIFESPAN == "required",
+        startup_timeout=settings.LIFESPAN_STARTUP_TIMEOUT,
+        shutdown_timeout=settings.LIFESPAN_SHUTDOWN_TIMEOUT,
+    )
+
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+logging.captureWarnings(True)
+# What Python itself would write to stderr.
+threading.excepthook = thread_failed
+sys.unraisablehook = unraisable
 try:
-    logging.captureWarnings(True)
-    threading.excepthook = thread_failed
     stopping.listen_early()
-    django.setup()
+    application = build()
 except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
     logging.getLogger(__name__).critical("%s", error)
     raise SystemExit(1) from None
 except Exception:
     logging.getLogger(__name__).critical("Django does not start", exc_info=True)
     raise SystemExit(1) from None
-
-from django.conf import settings
-from granian.utils.proxies import wrap_asgi_with_proxy_headers
-
-from serving.access_log import hold_requests
-from serving.handler import DjangoHandler
-from serving.lifespan import Lifespan
-from serving.probes import Probes
-from serving.report import report_configuration
-from serving.request_id import RequestId
-from serving.static import static_files
-
-hold_requests()
-report_configuration()
-if settings.METRICS_ENABLED:
-    from serving.metrics import serve_metrics
-
-    serve_metrics(settings.METRICS_ADDRESS, settings.METRICS_PORT, settings.WORKERS)
-
-application = Lifespan(
-    RequestId(
-        Probes(
-            Drain(
-                wrap_asgi_with_proxy_headers(
-                    static_files(DjangoHandler()), trusted_hosts=settings.TRUSTED_PROXIES
-                ),
-                timeout=settings.DRAIN_TIMEOUT,
-            ),
-            lifespan_required=settings.LIFESPAN == "required",
-        )
-    ),
-    enabled=settings.LIFESPAN != "disabled",
-    required=settings.LIFESPAN == "required",
-    startup_timeout=settings.LIFESPAN_STARTUP_TIMEOUT,
-    shutdown_timeout=settings.LIFESPAN_SHUTDOWN_TIMEOUT,
-)

@@ -6,6 +6,7 @@ https://docs.djangoproject.com/en/6.1/ref/settings/
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_network
@@ -210,13 +211,17 @@ for logger, level in logs.parse_levels(LOG_LEVELS or "", known=LOGGING["loggers"
 LOGGING["filters"]["access"].update(
     probes=env.bool("ACCESS_LOG_PROBES", False), query=env.bool("ACCESS_LOG_QUERY", True)
 )
+if Path(sys.argv[0]).name == "manage.py":  # what a command prints may be data: `dumpdata`
+    LOGGING["handlers"]["stdout"]["stream"] = "ext://sys.stderr"
 
 # Metrics: Granian's own at this port, each worker's at one of those behind it
 
 METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
-METRICS_PORT = env.int("GRANIAN_METRICS_PORT", 9090, validate=validate.Range(1, 65535))
 WORKERS = env.int("GRANIAN_WORKERS", 1, validate=validate.Range(min=1))
+METRICS_PORT = env.int(
+    "GRANIAN_METRICS_PORT", 9090, validate=validate.Range(1, 65535 - (WORKERS or 1))
+)
 
 # The end: nothing starts with a value that is missing or wrong
 

@@ -8,14 +8,17 @@ them lines together. It saves half of what the access log costs, 7 % of what a s
 import asyncio
 import logging
 import os
+import re
 import select
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from inspect import signature
+from io import TextIOWrapper
 from multiprocessing.util import Finalize
 from typing import Any, NamedTuple, TextIO, cast
-from urllib.parse import unquote
 
 import orjson
 
@@ -25,6 +28,7 @@ from serving.logs import (
     SENSITIVE,
     ClientErrorFilter,
     EcsFormatter,
+    is_secret,
     timestamp,
     unformattable,
 )
@@ -118,21 +122,25 @@ class AccessFilter:
 
 
 def censored(query: str) -> str:
-    """A query string without the values of what is named like a secret."""
+    """A query string without the values that are secret; see `is_secret`."""
     items = (item.partition("=") for item in query.split("&"))
     return "&".join(
-        f"{name}={HIDDEN}" if SENSITIVE.search(unquote(name)) else f"{name}{equals}{value}"
+        f"{name}={HIDDEN}" if is_secret(name, value) else f"{name}{equals}{value}"
         for name, equals, value in items
     )
 
 
 class Stdout(logging.StreamHandler[TextIO]):
-    """Writes to stdout: each record at once, requests together, 50 ms late at most."""
+    """Writes to stdout, or another stream: each record at once, requests together, 50 ms late at most."""
 
-    def __init__(self) -> None:
-        super().__init__(sys.stdout)
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream or sys.stdout)
+        if isinstance(self.stream, TextIOWrapper):
+            # Whatever the locale: a letter that it lacks would lose the record, and its neighbours.
+            self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         self.held: deque[Access] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._holder = 0  # the process that holds them
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record, after what is held."""
@@ -146,6 +154,8 @@ class Stdout(logging.StreamHandler[TextIO]):
 
     def hold(self, access: Access) -> None:
         """Writes a request, soon. For the thread of the event loop."""
+        if not self.held:
+            self._holder = os.getpid()
         self.held.append(access)
         if len(self.held) >= HELD:
             self.write_held()
@@ -156,6 +166,13 @@ class Stdout(logging.StreamHandler[TextIO]):
     def _write_in_time(self) -> None:
         self._timer = None
         self.write_held()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Says that something was lost, and why. Python would print it all, secrets too."""
+        error = sys.exception()
+        with suppress(Exception):
+            lost = f"what {record.name} logged was lost: {type(error).__name__}: {error}"
+            print(lost, file=sys.stderr)
 
     def write_held(self) -> None:
         """Writes the requests that are held.
@@ -168,6 +185,9 @@ class Stdout(logging.StreamHandler[TextIO]):
         if not self.held:
             return
         with self.lock:  # type: ignore[union-attr]  # every handler has one
+            if self._holder != os.getpid():  # an app has forked, and its parent writes them
+                self.held.clear()
+                return
             piece, size = "", 0
             while self.held:
                 line = self._line(self.held.popleft())
@@ -216,31 +236,37 @@ class Stdout(logging.StreamHandler[TextIO]):
             self.stream.write(piece)
             self.stream.flush()
         except Exception:
-            self.handleError(logging.makeLogRecord({"name": ACCESS, "msg": "requests were lost"}))
+            self.handleError(logging.makeLogRecord({"name": ACCESS}))
 
 
 # As Granian calls it: when a request began, in seconds since 1970 and of time.perf_counter(); the scope;
 # the status.
 LogRequest = Callable[[float, float, Scope, int], None]
 
+# What Granian takes for a header of the request in its format.
+HEADER = re.compile(r"%\(header\{([^}]+)\}\)s")
+
 
 def hold_requests() -> None:
     """Has Granian's workers log through `Stdout.hold`, where nobody else listens.
 
-    It replaces a private function of Granian's. Where Granian has it no more, or for a format that asks
-    for more than an Access has, Granian's own way stays: slower, and as right.
+    It replaces a private function of Granian's. Where Granian has it no more, or another, and for a
+    format that asks for more than an Access has, Granian's own way stays: slower, and as right.
     """
     from granian import asgi
 
     granians = getattr(asgi, "_build_access_logger", None)
-    if granians is None:
+    if granians is None or len(signature(granians).parameters) != 1:
         return
 
     def build(format_: str | None) -> LogRequest:
+        format_ = HEADER.sub(header_shown, format_ or "")
         by_record: LogRequest = granians(format_)
         try:
-            _ = Access(0, 0, "", "", "", 0, "", None, format_ or "").message
+            _ = Access(0, 0, "", "", "", 0, "", None, format_).message
         except (KeyError, TypeError, ValueError):
+            return by_record
+        if len(signature(by_record).parameters) != 4:
             return by_record
         stdout: Stdout | None = None
 
@@ -262,7 +288,7 @@ def hold_requests() -> None:
                     status,
                     scope["client"][0],
                     request_id.get(),
-                    format_ or "",
+                    format_,
                 )
             )
 
@@ -271,6 +297,11 @@ def hold_requests() -> None:
     asgi._build_access_logger = build
     # Granian's workers end without atexit, by which logging asks handlers to flush.
     Finalize(None, logging.shutdown, exitpriority=0)
+
+
+def header_shown(found: re.Match[str]) -> str:
+    """A header in a format, but for one that is named like a secret."""
+    return HIDDEN if SENSITIVE.search(found[1]) else found[0]
 
 
 def only_stdout() -> Stdout | None:

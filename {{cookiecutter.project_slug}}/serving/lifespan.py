@@ -34,6 +34,7 @@ from django.utils.module_loading import module_has_submodule
 
 from serving.asgi import ASGIApp, Receive, Scope, Send
 from serving.drain import stopping
+from serving.request_id import carry_context
 from serving.state import ORIGIN, State
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class Lifespan:
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The protocol, in the one task that the server gives it."""
+        carry_context(asyncio.get_running_loop())
         state: dict[str, Any] = scope.setdefault("state", {})
         resources = Resources(
             startup_timeout=self.startup_timeout,

@@ -8,17 +8,20 @@ import json
 import logging
 import os
 import re
+import reprlib
 import sys
 import threading
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from copy import copy
+from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from math import isfinite
 from typing import Any, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
 from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -31,17 +34,34 @@ LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()  # config/loggin
 
 # Names whose values are secret, of fields and of what stands in a query string.
 SENSITIVE = re.compile(
-    r"authorization|cookie|credential|passw|secret|session|signature|token|api_?key"
-    r"|(^|[._-])(auth|key|pass|pwd)$|^code$",
+    r"authorization|cookie|credential|pass(code|phrase|w)|secret|session|signature|token|api_?key"
+    r"|(^|[._-])(auth|jwt|key|otp|pass|pin|pwd|sid|sig)$|^code$",
     re.IGNORECASE,
 )
 HIDDEN = "********"
 
 # An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs.
-IN_QUERY = re.compile(r"""(?<=[?&])([^\s?&=#"'\\]+)=[^\s&#"'\\]*""")
+IN_QUERY = re.compile(r"""(?<=[?&;#])([^\s?&;=#"'\\]+)=([^\s&#"'\\]*)""")
 
-# What ends a line or commands a terminal (C0, C1, Unicode's line ends), and what UTF-8 can't hold.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# The last error of a traceback: what is not indented, to the end.
+LAST_ERROR = re.MULTILINE | re.DOTALL
+
+# What stands before an = in the value of such an item: a URL to go on to, say.
+NAMES = re.compile(r"([^\s?&;=#]+)=")
+
+# The name of a variable of the environment whose value is secret.
+SECRET_NAME = re.compile(
+    r"(^|_)(CREDENTIALS?|KEY|PASS|PASSPHRASE|PWD|SECRET|TOKEN)(_B(ASE)?64)?$|PASSWORD$"
+)
+
+# What ends a line or commands a terminal (C0, C1, Unicode's line ends), turns the direction of what
+# follows, and what UTF-8 can't hold.
+UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+# For values whose own __repr__ may fail.
+briefly = reprlib.Repr(maxstring=200, maxother=200).repr
 
 
 def formatter() -> logging.Formatter:
@@ -64,7 +84,9 @@ class EcsFormatter(JsonFormatter):
             },
             reserved_attrs=[*RESERVED_ATTRS, "request"],  # Django adds it; it shows no value
         )
-        self._encode = JsonEncoder(ensure_ascii=False, separators=(",", ":")).encode
+        self._encode = JsonEncoder(
+            ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode
         self._secrets = secret_values()
 
     def format(self, record: logging.LogRecord) -> str:
@@ -81,16 +103,35 @@ class EcsFormatter(JsonFormatter):
         """A JSON object as a line that may be shown."""
         if not line.isascii() or "\x7f" in line:
             line = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-        return without(self._secrets, line)
+        shown = without(self._secrets, line)
+        if shown != line and not is_json(shown):  # a secret is a part of a number, say
+            line = self._encode(self._masked(json.loads(line)))
+            shown = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+        return shown
+
+    def _masked(self, value: Any) -> Any:
+        """A value of JSON, with secrets hidden in each text and number."""
+        if isinstance(value, dict):
+            return {name: self._masked(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._masked(inner) for inner in value]
+        text = value if isinstance(value, str) else json.dumps(value)
+        shown = without(self._secrets, text)
+        return value if shown == text else shown
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         """Adds when it was, for which request, and what kind of error."""
-        log_data["@timestamp"] = timestamp(record.created)
+        log_data["@timestamp"] = ""  # it comes first
         super().add_fields(log_data, record, message_dict)
         for name in list(log_data):
             log_data[str(name)] = encodable(str(name), log_data.pop(name))
+        # Whatever an app calls what it adds.
+        log_data["@timestamp"] = timestamp(record.created)
+        log_data["log.level"] = record.levelname
+        log_data["log.logger"] = record.name
+        log_data["process.pid"] = record.process
         if own := request_id.get():
             log_data["http.request.id"] = own
         if record.exc_info and record.exc_info[0]:
@@ -103,13 +144,26 @@ class EcsFormatter(JsonFormatter):
         return self._encode(log_data)
 
 
+def is_json(text: str) -> bool:
+    """Whether a text is an object of JSON."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def encodable(name: str, value: Any) -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
     if SENSITIVE.search(name):
         return HIDDEN
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, Mapping):
         return {str(key): encodable(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [encodable("", inner) for inner in value]
     return None if isinstance(value, float) and not isfinite(value) else value
 
@@ -130,7 +184,8 @@ class ConsoleFormatter(ColoredFormatter):
     """Columns for people, in colour on a terminal (NO_COLOR and FORCE_COLOR are heeded).
 
     A value that was put into a message stays on its line. A message of several lines, or a traceback,
-    is indented, so that nothing in it can pass for a record.
+    is indented, so that nothing in it can pass for a record. Times are UTC, as JSON has them: Granian's
+    main process does not know of TIME_ZONE.
     """
 
     def __init__(self) -> None:
@@ -157,6 +212,10 @@ class ConsoleFormatter(ColoredFormatter):
         shown.tail = f" [{own}]" if own else ""
         return without(self._secrets, super().format(shown).replace("\n", "\n    "))
 
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """When it was."""
+        return timestamp(record.created)
+
     def formatException(self, ei: Any) -> str:
         """Without colours, which could not be told from what an exception's text commands."""
         return printable(logging.Formatter.formatException(self, ei))
@@ -169,7 +228,7 @@ def unformattable(record: logging.LogRecord, error: Exception) -> logging.LogRec
         record.levelno,
         record.pathname,
         record.lineno,
-        f"{record.msg!r:.200} at {record.pathname}:{record.lineno} is not a record that can be"
+        f"{briefly(record.msg)} at {record.pathname}:{record.lineno} is not a record that can be"
         f" shown: {type(error).__name__}",
         None,
         None,
@@ -198,23 +257,51 @@ def thread_failed(failed: threading.ExceptHookArgs) -> None:
     logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=failed.exc_value)
 
 
+def unraisable(failed: Any) -> None:
+    """A `sys.unraisablehook` that logs what can't be raised: in a `__del__`, say.
+
+    Python's own writes to stderr, secrets and all.
+    https://docs.python.org/3/library/sys.html#sys.unraisablehook
+    """
+    logging.getLogger(__name__).error(
+        "%s: %s",
+        failed.err_msg or "Exception ignored in",
+        briefly(failed.object),
+        exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback),
+    )
+
+
 def secret_values() -> list[str]:
     """What the environment holds in secret: no line shows it, whatever it came from.
 
-    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the passwords in URLs.
+    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the secrets in URLs.
     A key of several lines is hidden line by line, for some formats indent them.
     """
-    found = set()
+    found: set[str] = set()
     for name, value in os.environ.items():
-        if re.search(r"(^|_)(KEY|TOKEN|SECRET)$|PASSWORD$", name):
-            found |= set(value.splitlines())
+        if SECRET_NAME.search(name):
+            found |= {value, *value.splitlines()}
         elif name.endswith(("_URL", "_URI", "_DSN")):
             with suppress(ValueError):
-                password = urlsplit(value).password or ""
-                found |= {password, unquote(password)}
-    found |= {repr(value)[1:-1] for value in found} | {quote(value, safe="") for value in found}
-    found |= {json.dumps(value, ensure_ascii=False)[1:-1] for value in found}
-    return sorted((value for value in found if len(value) >= 8), key=len, reverse=True)
+                found |= secrets_in_url(value)
+    spelled = {spelling for value in found for spelling in spellings(value)}
+    return sorted((value for value in spelled if len(value) >= 8), key=len, reverse=True)
+
+
+def secrets_in_url(url: str) -> set[str]:
+    """A URL's password, what its query names like a secret, and a key in place of a user's name."""
+    parts = urlsplit(url)
+    found = {value for name, value in parse_qsl(parts.query) if SENSITIVE.search(name)}
+    secret = parts.password or (parts.username if parts.scheme.startswith("http") else None)
+    return found | {secret, unquote(secret)} if secret else found
+
+
+def spellings(text: str) -> set[str]:
+    """A text as Python, JSON and URLs write it."""
+    forms = {text, repr(text)[1:-1], ascii(text)[1:-1]}
+    forms |= {quote(text), quote(text, safe=""), quote_plus(text)}
+    in_json = [json.dumps(form)[1:-1] for form in forms]
+    return forms.union(in_json, (json.dumps(form, ensure_ascii=False)[1:-1] for form in forms))
 
 
 def without(secrets: list[str], line: str) -> str:
@@ -222,12 +309,26 @@ def without(secrets: list[str], line: str) -> str:
     for secret in secrets:
         if secret in line:
             line = line.replace(secret, HIDDEN)
-    return IN_QUERY.sub(in_query_hidden, line) if "?" in line else line
+    return IN_QUERY.sub(in_query_hidden, line) if "=" in line else line
 
 
 def in_query_hidden(found: re.Match[str]) -> str:
-    """An item of a query string, its value hidden if it is named like a secret."""
-    return f"{found[1]}={HIDDEN}" if SENSITIVE.search(unquote(found[1])) else found[0]
+    """An item of a query string, its value hidden if it is secret."""
+    name, value = found[1], found[2]
+    return f"{name}={HIDDEN if is_secret(name, value) else value}"
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether an item of a query string, or of a URL in its value, is named like a secret."""
+    if SENSITIVE.search(unquote_plus(name)):
+        return True
+    for _ in range(4):
+        if any(SENSITIVE.search(unquote_plus(inner)) for inner in NAMES.findall(value)):
+            return True
+        quoted, value = value, unquote(value)
+        if value == quoted:
+            return False
+    return True  # nobody has a reason to quote so often
 
 
 class ClientErrorFilter:
@@ -253,19 +354,41 @@ class ClientErrorFilter:
         return logger.isEnabledFor(record.levelno)
 
 
+class GranianErrorFilter:
+    """Takes apart what Granian logs of an error that Django did not answer: in a stream, say.
+
+    Its message holds the traceback, as text.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown: always."""
+        heading = "Traceback (most recent call last):\n"
+        message, found, trace = record.getMessage().rstrip().partition(f"\n{heading}")
+        if found:
+            record.msg, record.args = message, None
+            record.exc_text = heading + trace
+            last = re.search(r"^([\w.]+)(?:: (.*))?\Z", trace.rpartition(heading)[2], LAST_ERROR)
+            if last:
+                record.__dict__["error.type"] = last[1]
+                record.__dict__["error.message"] = last[2] or ""
+        return True
+
+
 class SqlFilter:
-    """Hides the texts in SQL that Django logs with DEBUG on: sessions' keys and passwords' hashes."""
+    """Hides the texts in SQL that Django logs: sessions' keys and passwords' hashes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is shown: always."""
         if hasattr(record, "sql"):
-            duration, sql, params, alias = cast("tuple[Any, ...]", record.args)
+            # A query is logged with how long it took and where, and what changes a schema without.
+            *before, sql, params = cast("tuple[Any, ...]", record.args)[:3]
+            after = cast("tuple[Any, ...]", record.args)[3:]
             sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
             params = [
                 value if isinstance(value, int | float | date | None) else HIDDEN
                 for value in params or ()
             ]
-            record.args = (duration, sql, params, alias)
+            record.args = (*before, sql, params, *after)
             record.sql, record.params = sql, params
         return True
 
@@ -273,7 +396,7 @@ class SqlFilter:
 def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
     """LOG_LEVELS as levels by logger: "home=debug" gives {"home": "DEBUG"}.
 
-    A logger is known, or named after a module. Raises ValueError, which says what is wrong.
+    Raises ValueError, which says what is wrong; see `is_logger`.
     """
     found = {}
     for item in filter(None, map(str.strip, text.split(","))):
@@ -282,11 +405,29 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
             raise ValueError(f"{item!r} is not logger=level, as home=debug is.")
         if level.lower() not in LEVELS:
             raise ValueError(f"{level!r} in {item!r} is no level; use {', '.join(LEVELS)}.")
-        top = name.partition(".")[0]
-        if name not in known and top not in known and not find_spec(top):
+        if not is_logger(name, known):
             raise ValueError(
-                f"{name!r} in {item!r} is no logger: no module has that name, and"
-                " config/logging.json does not."
+                f"{name!r} in {item!r} is no logger: no module has that name. One with a name"
+                " of its own must stand in config/logging.json."
             )
         found[name] = level.upper()
     return found
+
+
+def is_logger(name: str, known: Container[str]) -> bool:
+    """Whether a logger is known, named after a module, or below one that is. Imports nothing."""
+    above, *parts = name.split(".")
+    spec = find_spec(above)
+    if name in known or not spec:
+        return name in known or above in known
+    for part in parts:
+        folders = spec.submodule_search_locations
+        if folders is None:
+            return True  # a module may have a logger for each of its classes
+        above = f"{above}.{part}"
+        if above in known:
+            return True
+        spec = PathFinder.find_spec(above, folders)
+        if not spec:
+            return False
+    return True

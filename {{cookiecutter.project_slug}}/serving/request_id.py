@@ -1,11 +1,15 @@
 """One id for each request: in every record of it, in the response's header, and as `request.id`."""
 
+import asyncio
 import inspect
+import logging
 import re
 import secrets
-from collections.abc import Awaitable, Coroutine
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import Any
+from weakref import WeakSet
 
 from serving.asgi import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,9 +20,13 @@ HEADER = b"x-request-id"
 # What a client or a proxy may send: nothing that a log, a shell or a file name could trip over.
 well_formed = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
-# The id of the request that this code runs for. It flows into tasks, `sync_to_async` and
-# `asyncio.to_thread`; a thread that an app starts itself must be given a `copy_context()`.
+# The id of the request that this code runs for. It flows into tasks, `sync_to_async`, `asyncio.to_thread`
+# and `loop.run_in_executor`; a thread that an app starts itself must be given a `copy_context()`.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+asyncio_logger = logging.getLogger("asyncio")
+carrying: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 class RequestId:
@@ -26,6 +34,7 @@ class RequestId:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the last request
 
     @inspect.markcoroutinefunction
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
@@ -34,6 +43,10 @@ class RequestId:
         return self.app(scope, receive, send)
 
     async def _identified(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            carry_context(loop)
         own = identify(scope["headers"])
         scope[SCOPE_KEY] = own
         # Never taken back: each request is a task with a context of its own, and at the end of it
@@ -48,6 +61,46 @@ class RequestId:
             return send(message)
 
         await self.app(scope, receive, send_with_id)
+
+
+class ContextExecutor(ThreadPoolExecutor):
+    """Threads in which a call has the context variables of its caller, as with `asyncio.to_thread`."""
+
+    def submit[**P, T](
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Has a thread make a call."""
+        context = copy_context()
+        return super().submit(lambda: context.run(function, *args, **kwargs))
+
+
+def carry_context(loop: asyncio.AbstractEventLoop) -> None:
+    """Has an event loop keep context variables where asyncio by itself loses them.
+
+    In `run_in_executor`, and when it reports a task whose exception nobody looked at. To be called before
+    an app can set an executor or an exception handler of its own; a second call does nothing.
+    """
+    if loop in carrying:
+        return
+    carrying.add(loop)
+    loop.set_default_executor(ContextExecutor(thread_name_prefix="asyncio"))
+    loop.set_exception_handler(report)
+
+
+def report(*given: Any) -> None:
+    """An event loop's exception handler: logs as asyncio's own, with the request id of the task.
+
+    It is given the loop and what happened; by rloop only the latter.
+    """
+    happened: dict[str, Any] = given[-1]
+    task = happened.get("task") or happened.get("future")
+    lines = [happened.get("message") or "Unhandled exception in event loop"]
+    for name, value in happened.items():
+        if name not in ("message", "exception"):
+            lines.append(f"{name}: {value!r}")
+    # A copy, since a loop may have entered it.
+    context = task.get_context().copy() if isinstance(task, asyncio.Task) else copy_context()
+    context.run(asyncio_logger.error, "\n".join(lines), exc_info=happened.get("exception"))
 
 
 def identify(headers: list[tuple[bytes, bytes]]) -> str:

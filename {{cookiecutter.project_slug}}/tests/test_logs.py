@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from granian import asgi as granian_asgi
@@ -99,13 +100,13 @@ def test_a_request_is_taken_apart(own_id: str) -> None:
 
 
 def test_whatever_ends_a_line_is_escaped_and_letters_are_not() -> None:
-    bad = "a\x7f\r\n\x85\u2028\x9b\udc80 茶"
+    bad = "a\x7f\r\n\x85\u2028\x9b\u202e\udc80 茶"
 
     assert as_json(record("%s", bad))["message"] == bad
     assert "\x7f" not in logs.EcsFormatter().format(record("\x7f"))
     assert "茶" in logs.EcsFormatter().format(record("%s", bad))
     line = logs.ConsoleFormatter().format(record("%s", bad))
-    assert line.endswith(r"a\x7f\r\n\x85\u2028\x9b\udc80 茶")
+    assert line.endswith(r"a\x7f\r\n\x85\u2028\x9b\u202e\udc80 茶")
 
 
 class Mute:
@@ -138,6 +139,46 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     assert fields["password"] == "********"
 
 
+@dataclass
+class Card:
+    """What an app may add to a record as it stands."""
+
+    owner: str
+    card_token: str
+    limit: float = float("inf")
+
+
+class Point(NamedTuple):
+    """The same, as a tuple."""
+
+    x: int
+    api_key: str
+
+
+def test_secrets_in_objects_are_hidden_by_their_names() -> None:
+    fields = as_json(record("paid", card=Card("ada", "abc"), points=[Point(1, "abc")], odd={2}))
+
+    assert fields["card"] == {"owner": "ada", "card_token": "********", "limit": None}
+    assert fields["points"] == [{"x": 1, "api_key": "********"}]
+    assert fields["odd"] == [2]
+
+
+def test_what_an_app_adds_replaces_nothing_of_the_schema() -> None:
+    forged: dict[str, Any] = {
+        "@timestamp": "never",
+        "log.level": "INFO",
+        "log.logger": "x",
+        "process.pid": -1,
+    }
+    shown = record("paid", created=0.25, **forged)
+
+    fields = as_json(shown)
+    assert fields["@timestamp"] == "1970-01-01T00:00:00.250Z"
+    assert fields["log.level"] == "WARNING"
+    assert fields["log.logger"] == "home"
+    assert fields["process.pid"] == shown.process
+
+
 def test_an_error_without_a_text_is_shown() -> None:
     try:
         raise MuteError
@@ -156,6 +197,9 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
 
     assert " %d cups' at " in str(as_json(record("%s: %d cups", "tea", "two"))["message"])
     assert "RecursionError" in str(as_json(record("paid", order=circle))["message"])
+    shown = record("")
+    shown.msg = Mute()
+    assert "<Mute instance at" in str(as_json(shown)["message"])
     line = logs.ConsoleFormatter().format(record("made\n%s", Mute()))
     assert r" 'made\n%s' at " in line
     assert line.endswith(" RuntimeError")
@@ -188,6 +232,24 @@ def test_a_query_string_is_shown_without_secrets_or_not_at_all() -> None:
     assert "url.query" not in as_json(shown)
 
 
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("milk=1&pin=1234&otp=1&jwt=a.b.c&sig=x&sid=y", "milk=1&pin=*&otp=*&jwt=*&sig=*&sid=*"),
+        ("%70assword=x&a=b", "%70assword=*&a=b"),
+        ("token=abc;def&a=1;2", "token=*&a=1;2"),
+        ("a=1;token=abc", "a=*"),
+        ("next=%2Flogin%3Ftoken%3Dabc&a=1", "next=*&a=1"),
+        ("next=%252Flogin%253Ftoken%253Dabc", "next=*"),
+        ("next=/done%23access_token%3Dabc", "next=*"),
+        ("next=%2Fcart%3Fpage%3D2&flag", "next=%2Fcart%3Fpage%3D2&flag"),
+        ("q=a'b\"c", "q=a'b\"c"),
+    ],
+)
+def test_a_secret_in_a_query_string_is_hidden_wherever_it_stands(query: str, shown: str) -> None:
+    assert access_log.censored(query) == shown.replace("*", logs.HIDDEN)
+
+
 MESSAGE = "%(method)s %(path)s %(status)d"
 
 
@@ -197,6 +259,16 @@ def held(**more: Any) -> access_log.Access:
         0.25, 0.0015, "GET", "/tea", "milk=1&token=abc", 200, "127.0.0.1", "order-7", MESSAGE
     )
     return request._replace(**more)
+
+
+def hold(handler: access_log.Stdout, *requests: access_log.Access) -> None:
+    """Has stdout hold requests, for as long as this test likes."""
+
+    async def hold_all() -> None:
+        for request in requests:
+            handler.hold(request)
+
+    asyncio.run(hold_all())
 
 
 @pytest.fixture
@@ -218,8 +290,7 @@ def written(handler: access_log.Stdout) -> list[dict[str, Any]]:
 def test_a_request_that_is_held_has_the_fields_of_its_record(
     stdout: access_log.Stdout, own_id: str
 ) -> None:
-    stdout.held.append(held())
-    stdout.held.append(held(path="/livez"))
+    hold(stdout, held(), held(path="/livez"))
     stdout.flush()
 
     shown = access_record()
@@ -231,7 +302,7 @@ def test_a_request_that_is_held_has_the_fields_of_its_record(
 def test_what_is_held_comes_before_the_next_record_and_bad_requests_lose_nothing(
     stdout: access_log.Stdout,
 ) -> None:
-    stdout.held.extend([held(), held(path=b"bytes"), held(path="/end")])
+    hold(stdout, held(), held(path=b"bytes"), held(path="/end"))
     stdout.handle(record("afterwards"))
 
     messages = [line["message"] for line in written(stdout)]
@@ -245,7 +316,7 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
 ) -> None:
     pieces: list[str] = []
     monkeypatch.setattr(stdout.stream, "write", pieces.append)
-    stdout.held.extend(held(path="/茶" * 100) for _ in range(50))
+    hold(stdout, *(held(path="/茶" * 100) for _ in range(50)))
     stdout.write_held()
 
     assert 4 < len(pieces) < 50
@@ -253,19 +324,41 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
     assert sum(piece.count("\n") for piece in pieces) == 50
 
 
+def test_a_process_that_is_forked_writes_nothing_of_its_parent(
+    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(stdout, held())
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        stdout.write_held()
+    assert written(stdout) == []
+
+    hold(stdout, held())
+    stdout.write_held()
+    assert len(written(stdout)) == 1
+
+
 def test_other_threads_get_the_lock_back(stdout: access_log.Stdout) -> None:
     # As logging.shutdown() does, and before Python 3.13 every record.
     stdout.acquire()
     stdout.release()
+
+    def taken_and_given_back() -> bool:
+        assert stdout.lock
+        taken = stdout.lock.acquire(blocking=False)
+        if taken:
+            stdout.lock.release()
+        return taken
+
     with ThreadPoolExecutor() as pool:
-        assert pool.submit(lambda: stdout.lock and stdout.lock.acquire(blocking=False)).result()
+        assert pool.submit(taken_and_given_back).result()
 
 
 def test_a_stream_that_breaks_breaks_no_request(
     stdout: access_log.Stdout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stdout.stream.close()
-    stdout.held.append(held())
+    hold(stdout, held())
     stdout.write_held()
     assert "I/O operation on closed file" in capsys.readouterr().err
 
@@ -344,6 +437,27 @@ def test_granian_logs_through_it_whatever_the_format(
     assert {line["url.path"] for line in written(stdout)} == {"/tea"}
 
 
+def test_granians_own_way_stays_where_it_calls_another_function(
+    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(stdout, monkeypatch)
+    asgi: Any = granian_asgi
+
+    def as_of_a_later_version(format_: str) -> Callable[..., str]:
+        return lambda began, scope: f"{began} {scope}"
+
+    monkeypatch.setattr(asgi, "_build_access_logger", as_of_a_later_version)
+    access_log.hold_requests()
+    assert asgi._build_access_logger(MESSAGE)(1, 2) == "1 2"
+
+    def with_more(format_: str, colour: bool) -> None:
+        """Of one, too."""
+
+    monkeypatch.setattr(asgi, "_build_access_logger", with_more)
+    access_log.hold_requests()
+    assert asgi._build_access_logger is with_more
+
+
 def test_what_the_environment_holds_in_secret_is_shown_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -366,6 +480,38 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
     for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
         line = formatter.format(shown)
         assert not [word for word in ("begin", "it's", "end", "sesame") if word in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DB_PASS", "open-sesame", "open-sesame"),
+        ("SIGNING_KEY_B64", "open-sesame", "open-sesame"),
+        ("AWS_CREDENTIALS", "open-sesame", "open-sesame"),
+        ("SENTRY_DSN", "https://opensesame@errors.example/1", "opensesame"),
+        ("SEARCH_URL", "https://x.example/?password=open%20sesame", "open sesame"),
+        ("SEARCH_URL", "https://x.example/?password=open%20sesame", "open+sesame"),
+        ("API_TOKEN", "öffne dich", r"\xf6ffne dich"),
+        ("API_TOKEN", "öffne dich", r"\u00f6ffne dich"),
+        ("API_TOKEN", "open/sesame+", "open/sesame%2B"),
+    ],
+)
+def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+        assert "says ********" in formatter.format(record("says %s", said))
+
+
+def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "12345678")
+
+    fields = as_json(record("12345678", cups=3123456789, share=0.12345678))
+    assert fields["message"] == "********"
+    assert fields["cups"] == "3********9"
+    assert fields["share"] == "0.********"
 
 
 def test_query_strings_in_a_text_are_shown_without_secrets() -> None:
@@ -405,6 +551,51 @@ def test_sql_is_shown_without_its_texts() -> None:
     assert many.getMessage() == "0.1 2 times; args=['********', '********']; alias=default"
 
 
+def test_what_changes_a_schema_is_shown_without_its_texts() -> None:
+    sql = "ALTER TABLE tea ADD COLUMN kind text DEFAULT 'oolong'"
+    shown = record("%s; (params %r)", sql, ["x", 7], sql=sql, params=["x", 7])
+
+    logs.SqlFilter().filter(shown)
+
+    assert shown.getMessage().endswith("DEFAULT '********'; (params ['********', 7])")
+
+
+GRANIANS = """Application callable raised an exception
+Traceback (most recent call last):
+  File "a.py", line 1, in a
+KeyError: 'tea'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "b.py", line 1, in b
+    raise Odd("two\\nlines")
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "text"),
+    [
+        ("home.views.Odd: two\nlines: of text", "home.views.Odd", "two\nlines: of text"),
+        ("ValueError", "ValueError", ""),
+        ("ValueError\n", "ValueError", ""),
+    ],
+)
+def test_an_error_that_granian_logs_is_taken_apart(last: str, error: str, text: str) -> None:
+    shown = record(f"{GRANIANS}{last}".replace("%", "%%"), name="_granian.utils")
+    assert logs.GranianErrorFilter().filter(shown)
+
+    fields = as_json(shown)
+    assert fields["message"] == "Application callable raised an exception"
+    assert str(fields["error.stack_trace"]).startswith("Traceback (most recent call last):\n  File")
+    assert str(fields["error.stack_trace"]).endswith(last.rstrip())
+    assert (fields["error.type"], fields["error.message"]) == (error, text)
+
+    other = record("Connection closed: %s", "x", name="_granian.utils")
+    assert logs.GranianErrorFilter().filter(other)
+    assert as_json(other)["message"] == "Connection closed: x"
+
+
 def test_levels_by_logger() -> None:
     found = logs.parse_levels(
         " home = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
@@ -414,6 +605,28 @@ def test_levels_by_logger() -> None:
     for wrong in ("home", "home=loud", "=debug", "nowhere.at.all=debug", "home=debug;home=info"):
         with pytest.raises(ValueError, match=r"is no|is not"):
             logs.parse_levels(wrong, known=())
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("home", True),
+        ("home.views", True),
+        ("home.views.Cart", True),
+        ("home.veiws", False),
+        ("django.db.backends", True),
+        ("django.db.backend", False),
+        ("django.security.csrf", True),
+        ("django.securty", False),
+        ("json.decoder", True),
+        ("sys", True),
+        ("nowhere", False),
+        ("_granian.serve", True),
+        ("elsewhere.at.all", False),
+    ],
+)
+def test_a_logger_is_named_after_a_module_or_known(name: str, is_one: bool) -> None:
+    assert logs.is_logger(name, known=("django", "django.security", "_granian")) == is_one
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * 129, b"a b", b"a\x85b", b"../a"])
