@@ -729,7 +729,9 @@ def test_what_a_stream_raises_is_taken_apart(noisy: Path, serve: Serve, view: st
     record = one(server, "_granian.utils")
     assert record["message"] == "Application callable raised an exception"
     assert record["error.type"] == "RuntimeError"
-    assert re.fullmatch(r"cannot reach sqlite://ada:\*+@localhost/db.sqlite3\nat all", record["error.message"])
+    assert re.fullmatch(
+        r"cannot reach sqlite://ada:\*+@localhost/db.sqlite3\nat all", record["error.message"]
+    )
     assert record["error.stack_trace"].startswith("Traceback (most recent call last):\n  File")
     assert record["http.request.id"] == "order-7"
     assert "planted" not in server.log
