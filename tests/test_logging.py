@@ -548,14 +548,13 @@ def test_what_is_held_back_is_written_at_the_end(project: Path, serve: Serve) ->
 
 def test_requests_are_held_and_said_once_where_an_app_forks(noisy: Path, serve: Serve) -> None:
     server = serve(noisy).ready()
-    held = 0
     asked = 0
     with httpx.Client(base_url=server.address, timeout=60) as client:
 
         def some_are_held() -> bool:
-            nonlocal asked, held
+            nonlocal asked
             asked += 1
-            held = client.get("/divide/").json()["held"]
+            held: int = client.get("/divide/").json()["held"]
             return held > 0
 
         wait_for(some_are_held, "a request that is held: what Granian calls has changed")
