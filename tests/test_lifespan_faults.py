@@ -264,7 +264,7 @@ def test_startup_hangs_in_a_thread(install: Install, serve: Serve, mode: str) ->
 
     must_fail(server, mode, "^startup failed: two: not started after 0.5 s")
     assert enters_and_leaves(server, "one", "two") == ["one enters", "two enters", "one leaves"]
-    assert "two: hung, and threads still run: uvloop_0" in server.log
+    assert "two: hung, and threads still run: asyncio_0" in server.log
     assert not server.killed_a_worker
 
 

@@ -97,6 +97,8 @@ class Fakes:
     def __enter__(self) -> Self:
         self.patch.setattr(lifespan, "apps_with_lifespan", lambda: list(self.table))
         self.patch.setattr(lifespan, "open_context", self.table.__getitem__)
+        # To shut its executor down takes a thread, which could pass for one of an app that hangs.
+        self.patch.setattr(lifespan, "carry_context", lambda loop: None)
         return self
 
     def __exit__(self, *_: object) -> None:
