@@ -51,7 +51,7 @@ NAMES = re.compile(r"([^\s?&;=#]+)=")
 
 # The name of a variable of the environment whose value is secret.
 SECRET_NAME = re.compile(
-    r"(^|_)(CREDENTIALS?|KEY|PASS|PASSPHRASE|PWD|SECRET|TOKEN)(_B(ASE)?64)?$|PASSWORD$"
+    r"(^|_)(CREDENTIALS?|KEY|PASS|PASSPHRASE|SECRET|TOKEN)(_B(ASE)?64)?$|PASSWORD$|_PWD$"
 )
 
 # What ends a line or commands a terminal (C0, C1, Unicode's line ends), turns the direction of what

@@ -505,6 +505,15 @@ def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
         assert "says ********" in formatter.format(record("says %s", said))
 
 
+def test_the_folder_of_a_process_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/srv/tea-shop")
+    monkeypatch.setenv("OLDPWD", "/srv/tea-house")
+    monkeypatch.setenv("DB_PWD", "open-sesame")
+
+    line = logs.EcsFormatter().format(record("/srv/tea-shop /srv/tea-house open-sesame"))
+    assert "/srv/tea-shop /srv/tea-house ********" in line
+
+
 def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_PASSWORD", "12345678")
 
