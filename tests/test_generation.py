@@ -60,6 +60,7 @@ serving/main_process.py
 serving/metrics.py
 serving/middleware.py
 serving/probes.py
+serving/redaction.py
 serving/report.py
 serving/request.py
 serving/request_id.py

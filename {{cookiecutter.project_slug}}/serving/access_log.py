@@ -23,15 +23,8 @@ from typing import Any, NamedTuple, TextIO, cast
 import orjson
 
 from serving.asgi import Scope
-from serving.logs import (
-    HIDDEN,
-    SENSITIVE,
-    ClientErrorFilter,
-    EcsFormatter,
-    is_secret,
-    timestamp,
-    unformattable,
-)
+from serving.logs import ClientErrorFilter, EcsFormatter, timestamp, unformattable
+from serving.redaction import HIDDEN, SENSITIVE, query_shown
 from serving.request_id import request_id
 
 ACCESS = "granian.access"
@@ -118,16 +111,7 @@ class AccessFilter:
 
     def shown(self, query: str) -> str:
         """What is shown of a query string."""
-        return censored(query) if query and self.query else ""
-
-
-def censored(query: str) -> str:
-    """A query string without the values that are secret; see `is_secret`."""
-    items = (item.partition("=") for item in query.split("&"))
-    return "&".join(
-        f"{name}={HIDDEN}" if is_secret(name, value) else f"{name}{equals}{value}"
-        for name, equals, value in items
-    )
+        return query_shown(query) if query and self.query else ""
 
 
 class Stdout(logging.StreamHandler[TextIO]):

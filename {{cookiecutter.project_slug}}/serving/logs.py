@@ -21,44 +21,25 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from math import isfinite
 from typing import Any, cast
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
 from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
+from serving.redaction import HIDDEN, SENSITIVE, secret_values, without
 from serving.request_id import request_id
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
 LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()  # config/logging.json takes it
-
-# Names whose values are secret, of fields and of what stands in a query string.
-SENSITIVE = re.compile(
-    r"authorization|cookie|credential|pass(code|phrase|w)|secret|session|signature|token|api_?key"
-    r"|(^|[._-])(auth|jwt|key|otp|pass|pin|pwd|sid|sig)$|^code$",
-    re.IGNORECASE,
-)
-HIDDEN = "********"
-
-# An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs.
-IN_QUERY = re.compile(r"""(?<=[?&;#])([^\s?&;=#"'\\]+)=([^\s&#"'\\]*)""")
-
-# The last error of a traceback: what is not indented, to the end.
-LAST_ERROR = re.MULTILINE | re.DOTALL
-
-# What stands before an = in the value of such an item: a URL to go on to, say.
-NAMES = re.compile(r"([^\s?&;=#]+)=")
-
-# The name of a variable of the environment whose value is secret.
-SECRET_NAME = re.compile(
-    r"(^|_)(CREDENTIALS?|KEY|PASS|PASSPHRASE|SECRET|TOKEN)(_B(ASE)?64)?$|PASSWORD$|_PWD$"
-)
 
 # What ends a line or commands a terminal (C0, C1, Unicode's line ends), turns the direction of what
 # follows, and what UTF-8 can't hold.
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+# The last error of a traceback: what is not indented, to the end.
+LAST_ERROR = re.MULTILINE | re.DOTALL
 
 # For values whose own __repr__ may fail.
 briefly = reprlib.Repr(maxstring=200, maxother=200).repr
@@ -269,66 +250,6 @@ def unraisable(failed: Any) -> None:
         briefly(failed.object),
         exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback),
     )
-
-
-def secret_values() -> list[str]:
-    """What the environment holds in secret: no line shows it, whatever it came from.
-
-    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the secrets in URLs.
-    A key of several lines is hidden line by line, for some formats indent them.
-    """
-    found: set[str] = set()
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name):
-            found |= {value, *value.splitlines()}
-        elif name.endswith(("_URL", "_URI", "_DSN")):
-            with suppress(ValueError):
-                found |= secrets_in_url(value)
-    spelled = {spelling for value in found for spelling in spellings(value)}
-    return sorted((value for value in spelled if len(value) >= 8), key=len, reverse=True)
-
-
-def secrets_in_url(url: str) -> set[str]:
-    """A URL's password, what its query names like a secret, and a key in place of a user's name."""
-    parts = urlsplit(url)
-    found = {value for name, value in parse_qsl(parts.query) if SENSITIVE.search(name)}
-    secret = parts.password or (parts.username if parts.scheme.startswith("http") else None)
-    return found | {secret, unquote(secret)} if secret else found
-
-
-def spellings(text: str) -> set[str]:
-    """A text as Python, JSON and URLs write it."""
-    forms = {text, repr(text)[1:-1], ascii(text)[1:-1]}
-    forms |= {quote(text), quote(text, safe=""), quote_plus(text)}
-    in_json = [json.dumps(form)[1:-1] for form in forms]
-    return forms.union(in_json, (json.dumps(form, ensure_ascii=False)[1:-1] for form in forms))
-
-
-def without(secrets: list[str], line: str) -> str:
-    """The line, with secrets hidden."""
-    for secret in secrets:
-        if secret in line:
-            line = line.replace(secret, HIDDEN)
-    return IN_QUERY.sub(in_query_hidden, line) if "=" in line else line
-
-
-def in_query_hidden(found: re.Match[str]) -> str:
-    """An item of a query string, its value hidden if it is secret."""
-    name, value = found[1], found[2]
-    return f"{name}={HIDDEN if is_secret(name, value) else value}"
-
-
-def is_secret(name: str, value: str) -> bool:
-    """Whether an item of a query string, or of a URL in its value, is named like a secret."""
-    if SENSITIVE.search(unquote_plus(name)):
-        return True
-    for _ in range(4):
-        if any(SENSITIVE.search(unquote_plus(inner)) for inner in NAMES.findall(value)):
-            return True
-        quoted, value = value, unquote(value)
-        if value == quoted:
-            return False
-    return True  # nobody has a reason to quote so often
 
 
 class ClientErrorFilter:

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.conf import settings
 
-from serving.logs import HIDDEN
 from serving.main_process import granian_flags
+from serving.redaction import HIDDEN
 
 logger = logging.getLogger(__name__)
 

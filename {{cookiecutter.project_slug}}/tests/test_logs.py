@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from granian import asgi as granian_asgi
 
-from serving import access_log, logs
+from serving import access_log, logs, redaction
 from serving.request_id import identify, request_id
 
 
@@ -247,7 +247,7 @@ def test_a_query_string_is_shown_without_secrets_or_not_at_all() -> None:
     ],
 )
 def test_a_secret_in_a_query_string_is_hidden_wherever_it_stands(query: str, shown: str) -> None:
-    assert access_log.censored(query) == shown.replace("*", logs.HIDDEN)
+    assert redaction.query_shown(query) == shown.replace("*", redaction.HIDDEN)
 
 
 MESSAGE = "%(method)s %(path)s %(status)d"
