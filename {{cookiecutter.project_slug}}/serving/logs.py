@@ -26,7 +26,7 @@ from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
-from serving.redaction import HIDDEN, SENSITIVE, secret_values, without
+from serving.redaction import HIDDEN, SENSITIVE, Secrets
 from serving.request_id import request_id
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -68,7 +68,7 @@ class EcsFormatter(JsonFormatter):
         self._encode = JsonEncoder(
             ensure_ascii=False, allow_nan=False, separators=(",", ":")
         ).encode
-        self._secrets = secret_values()
+        self._secrets = Secrets()
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, with whatever other programs take for the end of one escaped."""
@@ -84,7 +84,7 @@ class EcsFormatter(JsonFormatter):
         """A JSON object as a line that may be shown."""
         if not line.isascii() or "\x7f" in line:
             line = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-        shown = without(self._secrets, line)
+        shown = self._secrets.hidden_in(line)
         if shown != line and not is_json(shown):  # a secret is a part of a number, say
             line = self._encode(self._masked(json.loads(line)))
             shown = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
@@ -97,7 +97,7 @@ class EcsFormatter(JsonFormatter):
         if isinstance(value, list):
             return [self._masked(inner) for inner in value]
         text = value if isinstance(value, str) else json.dumps(value)
-        shown = without(self._secrets, text)
+        shown = self._secrets.hidden_in(text)
         return value if shown == text else shown
 
     def add_fields(
@@ -175,7 +175,7 @@ class ConsoleFormatter(ColoredFormatter):
             " %(cyan)s%(name)-20s%(reset)s %(message)s%(thin)s%(tail)s",
             stream=sys.stdout,
         )
-        self._secrets = secret_values()
+        self._secrets = Secrets()
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and more of them for a traceback."""
@@ -191,7 +191,7 @@ class ConsoleFormatter(ColoredFormatter):
         shown.exc_text = printable(record.exc_text) if record.exc_text else None
         own = request_id.get()
         shown.tail = f" [{own}]" if own else ""
-        return without(self._secrets, super().format(shown).replace("\n", "\n    "))
+        return self._secrets.hidden_in(super().format(shown).replace("\n", "\n    "))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """When it was."""

@@ -3,13 +3,12 @@
 import json
 import os
 import re
-from contextlib import suppress
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 # Names whose values are secret, of fields and of what stands in a query string.
 SENSITIVE = re.compile(
-    r"authorization|cookie|credential|pass(code|phrase|w)|secret|session|signature|token|api_?key"
-    r"|(^|[._-])(auth|jwt|key|otp|pass|pin|pwd|sid|sig)$|^code$",
+    r"authorization|cookie|credential|pass(code|phrase|w)|secret|session|signature|token"
+    r"|(access|account|api|private)[._-]?key|(^|[._-])(auth|jwt|key|otp|pass|pin|pwd|sid|sig)$|^code$",
     re.IGNORECASE,
 )
 HIDDEN = "********"
@@ -20,54 +19,84 @@ IN_QUERY = re.compile(r"""(?<=[?&;#])([^\s?&;=#"'\\]+)=([^\s&#"'\\]*)""")
 # What parts the items in the value of such an item: a URL to go on to, say.
 BETWEEN = re.compile(r"[\s?&;#]")
 
-# The name of a variable of the environment whose value is secret.
+# The name of a variable of the environment whose value is secret, and of one that may hold a secret.
 SECRET_NAME = re.compile(
-    r"(^|_)(CREDENTIALS?|KEY|PASS|PASSPHRASE|SECRET|TOKEN)(_B(ASE)?64)?$|PASSWORD$|_PWD$"
+    r"(^|_)(AUTH|CREDENTIAL|KEY|PASS|PASSPHRASE|PASSWD|SECRET|TOKEN)S?(_B(ASE)?64|_FALLBACKS)?$"
+    r"|PASSWORDS?$|_PWD$"
 )
+ADDRESS_NAME = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
 
 
-def secret_values() -> list[str]:
+class Secrets:
     """What the environment holds in secret: no line shows it, whatever it came from.
 
-    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the secrets in URLs.
-    A key of several lines is hidden line by line, for some formats indent them.
+    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the secrets in addresses.
+    Of several lines or items each is hidden by itself, for some formats part them.
     """
-    found: set[str] = set()
-    for name, value in os.environ.items():
-        if SECRET_NAME.search(name):
-            found |= {value, *value.splitlines()}
-        elif name.endswith(("_URL", "_URI", "_DSN")):
-            with suppress(ValueError):
-                found |= secrets_in_url(value)
-    spelled = {spelling for value in found for spelling in spellings(value)}
-    return sorted((value for value in spelled if len(value) >= 8), key=len, reverse=True)
+
+    def __init__(self) -> None:
+        found: set[str] = set()
+        for name, value in os.environ.items():
+            if SECRET_NAME.search(name):
+                found |= {value, *re.split(r"[\n,]", value)}
+            elif ADDRESS_NAME.search(name):
+                found |= secrets_in(value)
+        found = {value for value in found if len(value) >= 8}
+        spelled = {spelling for value in found for spelling in spellings(value)}
+        # The longest first, for another may be a part of it.
+        self._spelled = sorted(spelled, key=len, reverse=True)
+        quoted = map(as_quoted, sorted(found, key=len, reverse=True))
+        self._quoted = re.compile("|".join(quoted) or "(?!)", re.IGNORECASE)
+
+    def hidden_in(self, line: str) -> str:
+        """The line without them, and without what its query strings name like a secret."""
+        for secret in self._spelled:
+            if secret in line:
+                line = line.replace(secret, HIDDEN)
+        if "%" in line or "+" in line:
+            line = self._quoted.sub(HIDDEN, line)
+        return IN_QUERY.sub(item_shown, line) if "=" in line else line
+
+
+def secrets_in(address: str) -> set[str]:
+    """The secrets in a URL, in several, or in items as `host=db password=...` or `Key=...;` are."""
+    found = secrets_in_url(address)
+    for part in re.split(r"[\s,;]", address):
+        name, _, value = part.partition("=")
+        found |= secrets_in_url(part)
+        if SENSITIVE.search(name):
+            found.add(value.strip("'"))
+    return found
 
 
 def secrets_in_url(url: str) -> set[str]:
     """A URL's password, what its query names like a secret, and a key in place of a user's name."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return set()
     found = {value for name, value in parse_qsl(parts.query) if SENSITIVE.search(name)}
     secret = parts.password or (parts.username if parts.scheme.startswith("http") else None)
     return found | {secret, unquote(secret)} if secret else found
 
 
 def spellings(text: str) -> set[str]:
-    """A text as Python, JSON and URLs write it."""
+    """A text as Python and JSON write it."""
     forms = {text, repr(text)[1:-1], ascii(text)[1:-1]}
-    forms |= {quote(text), quote(text, safe=""), quote_plus(text)}
     in_json = [json.dumps(form)[1:-1] for form in forms]
     return forms.union(in_json, (json.dumps(form, ensure_ascii=False)[1:-1] for form in forms))
 
 
-def without(secrets: list[str], line: str) -> str:
-    """The line, with secrets hidden."""
-    for secret in secrets:
-        if secret in line:
-            line = line.replace(secret, HIDDEN)
-    return IN_QUERY.sub(in_query_hidden, line) if "=" in line else line
+def as_quoted(text: str) -> str:
+    """A regular expression for a text in a URL: programs differ in which letters they quote."""
+    letters = ((re.escape(c), quote(c, safe="", errors="surrogateescape")) for c in text)
+    pattern = "".join(
+        plain if plain == quoted else rf"(?:{plain}|{quoted})" for plain, quoted in letters
+    )
+    return pattern.replace(r"(?:\ |%20)", r"(?:\ |%20|\+)")
 
 
-def in_query_hidden(found: re.Match[str]) -> str:
+def item_shown(found: re.Match[str]) -> str:
     """An item of a query string, its value hidden if it is secret."""
     name, value = found[1], found[2]
     return f"{name}={HIDDEN if is_secret(name, value) else value}"

@@ -494,6 +494,14 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("API_TOKEN", "öffne dich", r"\xf6ffne dich"),
         ("API_TOKEN", "öffne dich", r"\u00f6ffne dich"),
         ("API_TOKEN", "open/sesame+", "open/sesame%2B"),
+        ("API_TOKEN", "open/sesame !", "open%2fsesame+!"),
+        ("API_TOKEN", "open/sesame !", "open/sesame%20!"),
+        ("DB_PASSWD", "open-sesame", "open-sesame"),
+        ("PROXY_AUTH", "open-sesame", "open-sesame"),
+        ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "open-sesame"),
+        ("DB_DSN", "host=db user=ada password=open-sesame", "open-sesame"),
+        ("STORE_CONNECTION_STRING", "Name=ada;AccountKey=opensesame==;x=y", "opensesame=="),
+        ("CACHE_URLS", "redis://:close-sesame@a,redis://:open-sesame@b", "open-sesame"),
     ],
 )
 def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
@@ -503,6 +511,12 @@ def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
 
     for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
         assert "says ********" in formatter.format(record("says %s", said))
+
+
+def test_a_secret_that_is_no_text_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "open\udcffsesame")
+
+    assert as_json(record("open%FFsesame"))["message"] == "********"
 
 
 def test_the_folder_of_a_process_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
