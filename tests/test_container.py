@@ -198,7 +198,7 @@ def test_nothing_that_was_planted_is_in_it(image: str, built_project: Path) -> N
     assert secret
     for text in (secret[1], SECRET_KEY):
         found = docker(
-            "run", "--rm", "--user=0", "--entrypoint=grep", image, "-rlF", text, "/app", "/opt", "/etc",
+            "run", "--rm", "--user=0", "--entrypoint=grep", image, "-rlF", "-e", text, "/app", "/opt", "/etc",
             "/home", "/root", "/var", check=False,
         )  # fmt: skip
         assert found == "", found
