@@ -11,15 +11,18 @@ import re
 import reprlib
 import sys
 import threading
-from collections.abc import Container, Mapping
+from collections import deque
+from collections.abc import Container, ItemsView, KeysView, Mapping, ValuesView
 from contextlib import suppress
 from copy import copy
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
+from enum import Enum
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from math import isfinite
+from types import SimpleNamespace
 from typing import Any, cast
 
 from colorlog import ColoredFormatter
@@ -138,15 +141,37 @@ def encodable(name: str, value: Any) -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
     if SENSITIVE.search(name):
         return HIDDEN
-    if is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, Mapping):
-        return {str(key): encodable(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [encodable("", inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    if type(value) in (str, int):  # most are
+        return value
+    match value:
+        case Enum():
+            return encodable(name, value.value)
+        case bytes() | bytearray():
+            return value.decode(errors="backslashreplace")
+        case float() if not isfinite(value):
+            return None
+        case tuple() if hasattr(value, "_asdict"):
+            value = value._asdict()
+        case SimpleNamespace():
+            value = vars(value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            value = {field.name: getattr(value, field.name) for field in fields(value)}
+    match value:
+        case Mapping():
+            return {text(key): encodable(text(key), inner) for key, inner in value.items()}
+        case list() | tuple() if len(value) == 2 and isinstance(value[0], str | bytes):
+            key = text(value[0])  # of a header, say, as ASGI has them
+            return [key, encodable(key, value[1])]
+        case list() | tuple() | set() | frozenset() | deque():
+            return [encodable("", inner) for inner in value]
+        case ItemsView() | KeysView() | ValuesView():
+            return [encodable("", inner) for inner in value]
+    return value
+
+
+def text(key: object) -> str:
+    """A key or a name as JSON can hold it."""
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
 
 
 def timestamp(when: float) -> str:

@@ -3,18 +3,20 @@
 import json
 import os
 import re
+from functools import partial
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 # Names whose values are secret, of fields and of what stands in a query string.
 SENSITIVE = re.compile(
-    r"authorization|cookie|credential|pass(code|phrase|w)|secret|session|signature|token"
+    r"authorization|bearer|cookie|credential|pass(code|phrase|w)|secret|session|signature|token"
     r"|(access|account|api|private)[._-]?key|(^|[._-])(auth|jwt|key|otp|pass|pin|pwd|sid|sig)$|^code$",
     re.IGNORECASE,
 )
 HIDDEN = "********"
 
-# An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs.
-IN_QUERY = re.compile(r"""(?<=[?&;#])([^\s?&;=#"'\\]+)=([^\s&#"'\\]*)""")
+# An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs, or at the
+# start of a text in JSON.
+IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
 
 # What parts the items in the value of such an item: a URL to go on to, say.
 BETWEEN = re.compile(r"[\s?&;#]")
@@ -81,10 +83,12 @@ def secrets_in_url(url: str) -> set[str]:
 
 
 def spellings(text: str) -> set[str]:
-    """A text as Python and JSON write it."""
-    forms = {text, repr(text)[1:-1], ascii(text)[1:-1]}
-    in_json = [json.dumps(form)[1:-1] for form in forms]
-    return forms.union(in_json, (json.dumps(form, ensure_ascii=False)[1:-1] for form in forms))
+    """A text as Python and JSON write it, and write what they have written: JSON in a record, say."""
+    writers = (repr, ascii, json.dumps, partial(json.dumps, ensure_ascii=False))
+    forms = {text}
+    for _ in range(3):
+        forms |= {write(form)[1:-1] for form in forms for write in writers}
+    return forms
 
 
 def as_quoted(text: str) -> str:

@@ -6,10 +6,13 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -129,7 +132,7 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     assert fields["order"] == {
         "password": "********",
         "7": [{"api_key": "********"}, None],
-        "('a', 1)": "eA==",
+        "('a', 1)": "x",
     }
     assert fields["rate"] is None
     shown = record("")
@@ -148,6 +151,12 @@ class Card:
     limit: float = float("inf")
 
 
+class Hidden(Enum):
+    """The same, as a constant."""
+
+    BY_NAME = {"password": "planted"}  # noqa: RUF012
+
+
 class Point(NamedTuple):
     """The same, as a tuple."""
 
@@ -161,6 +170,27 @@ def test_secrets_in_objects_are_hidden_by_their_names() -> None:
     assert fields["card"] == {"owner": "ada", "card_token": "********", "limit": None}
     assert fields["points"] == [{"x": 1, "api_key": "********"}]
     assert fields["odd"] == [2]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [(b"host", b"tea"), (b"authorization", b"Bearer planted")],
+        [("Set-Cookie", "sessionid=planted")],
+        {"api_key": "planted"}.items(),
+        {b"api_key": "planted"},
+        deque([{"accessKey": "planted"}]),
+        SimpleNamespace(password="planted"),
+        {"QUERY_STRING": "token=planted&a=1"},
+        "/tea?token=planted'planted",
+        Hidden.BY_NAME,
+    ],
+)
+def test_a_secret_is_hidden_by_its_name_whatever_holds_it(value: object) -> None:
+    fields = as_json(record("paid", what=value))
+
+    assert "planted" not in str(fields)
+    assert redaction.HIDDEN in str(fields["what"])
 
 
 def test_what_an_app_adds_replaces_nothing_of_the_schema() -> None:
@@ -496,6 +526,8 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("API_TOKEN", "open/sesame+", "open/sesame%2B"),
         ("API_TOKEN", "open/sesame !", "open%2fsesame+!"),
         ("API_TOKEN", "open/sesame !", "open/sesame%20!"),
+        ("API_TOKEN", 'open"sés\\ame', json.dumps({"token": 'open"sés\\ame'})[11:-2]),
+        ("API_TOKEN", 'open"sés\\ame', repr(json.dumps('open"sés\\ame'))[2:-2]),
         ("DB_PASSWD", "open-sesame", "open-sesame"),
         ("PROXY_AUTH", "open-sesame", "open-sesame"),
         ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "open-sesame"),
