@@ -96,6 +96,7 @@ async def forget(request):
         raise ValueError("nobody looks")
 
     asyncio.create_task(fail_alone())
+    asyncio.get_running_loop().create_future().set_exception(ValueError("nor here"))
     await asyncio.sleep(0.01)
     return HttpResponse()
 
@@ -800,6 +801,8 @@ def test_what_an_event_loop_says_is_in_the_same_format(
 
     lost = one(server, "asyncio", "Task exception was never retrieved")
     assert lost["http.request.id"] == "order-7"
+    future = one(server, "asyncio", "Future exception was never retrieved")
+    assert "http.request.id" not in future, "whose it was cannot be known"
     assert "ValueError: nobody looks" in lost["error.stack_trace"]
     if loop != "rloop":  # it does not look for slow callbacks
         assert re.search(r"took 0\.[3-9]\d* seconds", one(server, "asyncio", "took")["message"])

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import WeakSet
 
@@ -98,8 +98,12 @@ def report(*given: Any) -> None:
     for name, value in happened.items():
         if name not in ("message", "exception"):
             lines.append(f"{name}: {value!r}")
-    # A copy, since a loop may have entered it.
-    context = task.get_context().copy() if isinstance(task, asyncio.Task) else copy_context()
+    if isinstance(task, asyncio.Task):
+        context = task.get_context().copy()  # a copy, since a loop may have entered it
+    elif task is not None:  # it dies in any request, and knows nothing of its own
+        context = Context()
+    else:
+        context = copy_context()
     context.run(asyncio_logger.error, "\n".join(lines), exc_info=happened.get("exception"))
 
 
