@@ -270,6 +270,28 @@ def test_what_breaks_before_the_first_request_is_a_record_too(
     assert "planted" not in server.log
 
 
+def test_what_breaks_under_another_server_shows_no_secret_either(
+    project: Path, serve: Serve
+) -> None:
+    settings = project / "config" / "settings.py"
+    broken = "import os; raise RuntimeError(f\"no {os.environ['STRIPE_API_KEY']}\")"
+    settings.write_text(f"{broken}\n")
+    server = serve(
+        project, "uvicorn --port {port} config.asgi:application", STRIPE_API_KEY="planted-api-key"
+    )
+    assert server.wait() == 1
+    assert one(server, "config.asgi")["error.message"] == "no ********"
+    assert "planted" not in server.log
+
+
+def test_a_format_that_granian_cannot_fill_ends_the_start(project: Path, serve: Serve) -> None:
+    server = serve(project, GRANIAN_LOG_ACCESS_FMT="%(nope)s %(path)s")
+
+    assert server.wait() == 1
+    said = one(server, "config.asgi")["message"]
+    assert "GRANIAN_LOG_ACCESS_FMT='%(nope)s %(path)s': 'nope' is nothing that Granian" in said
+
+
 # Levels: what each shows of Granian and of Django is in tests/test_serving.py
 
 
@@ -738,11 +760,11 @@ def test_what_a_stream_raises_is_taken_apart(noisy: Path, serve: Serve, view: st
 
 
 def test_a_format_cannot_ask_for_a_header_that_is_secret(noisy: Path, serve: Serve) -> None:
-    format_ = "%(path)s by %(header{user-agent})s with %(header{Cookie})s %(header{authorization})s"
+    format_ = "%(path)s by %(header{user-agent})s with %(header{Cookie})s %(header{ X-Key })s"
     server = serve(noisy, GRANIAN_LOG_ACCESS_FMT=format_).ready()
     server.get(
         "/missing",
-        headers={"User-Agent": "tea", "Cookie": "a=planted", "Authorization": "Bearer planted"},
+        headers={"User-Agent": "tea", "Cookie": "a=planted", "X-Key": "planted"},
     )
     server.wait_for_log(ACCESS)
     assert server.stop() == 0

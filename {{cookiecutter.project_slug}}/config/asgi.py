@@ -1,9 +1,12 @@
 """The ASGI application that Granian serves: `granian config.asgi:application`."""
 
+import json
 import logging
+import logging.config
 import os
 import sys
 import threading
+from pathlib import Path
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -58,6 +61,8 @@ logging.captureWarnings(True)
 # What Python itself would write to stderr.
 threading.excepthook = thread_failed
 sys.unraisablehook = unraisable
+if not logging.getLogger().handlers:  # as Granian has done, and other servers have not
+    logging.config.dictConfig(json.loads(Path(__file__).with_name("logging.json").read_bytes()))
 try:
     stopping.listen_early()
     application = build()

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env, EnvValidationError, ValidationError, validate
 
-from serving import logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from serving import access_log, logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
@@ -205,13 +205,24 @@ def is_levels(value: str) -> None:
         raise ValidationError(str(error)) from None
 
 
+def is_access_format(value: str) -> None:
+    """Raises ValidationError unless Granian can format every request so."""
+    try:
+        access_log.check_format(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
 LOG_LEVELS = env.str("LOG_LEVELS", "", validate=is_levels)
 for logger, level in logs.parse_levels(LOG_LEVELS or "", known=LOGGING["loggers"]).items():
     LOGGING["loggers"].setdefault(logger, {})["level"] = level
+env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=is_access_format)
 LOGGING["filters"]["access"].update(
     probes=env.bool("ACCESS_LOG_PROBES", False), query=env.bool("ACCESS_LOG_QUERY", True)
 )
-if Path(sys.argv[0]).name == "manage.py":  # what a command prints may be data: `dumpdata`
+program = Path(sys.argv[0])
+if program.name in ("manage.py", "django-admin") or program.parent.name == "django":
+    # What a command prints may be data: `dumpdata`.
     LOGGING["handlers"]["stdout"]["stream"] = "ext://sys.stderr"
 
 # Metrics: Granian's own at this port, each worker's at one of those behind it

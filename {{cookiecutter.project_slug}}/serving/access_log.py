@@ -285,7 +285,20 @@ def hold_requests() -> None:
 
 def header_shown(found: re.Match[str]) -> str:
     """A header in a format, but for one that is named like a secret."""
-    return HIDDEN if SENSITIVE.search(found[1]) else found[0]
+    return HIDDEN if SENSITIVE.search(found[1].strip()) else found[0]
+
+
+def check_format(format_: str) -> None:
+    """Raises ValueError if a format (GRANIAN_LOG_ACCESS_FMT) asks for what Granian does not give."""
+    request: dict[str, Any] = dict.fromkeys(
+        ("addr", "method", "path", "protocol", "query_string", "scheme", "time"), ""
+    )
+    try:
+        _ = HEADER.sub("", format_) % {**request, "status": 200, "dt_ms": 1.5}
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]!r} is nothing that Granian knows of a request.") from None
+    except TypeError as error:
+        raise ValueError(f"{error}.") from None
 
 
 def only_stdout() -> Stdout | None:

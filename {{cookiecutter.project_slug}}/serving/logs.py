@@ -155,7 +155,8 @@ def encodable(name: str, value: Any) -> Any:
         case SimpleNamespace():
             value = vars(value)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            value = {field.name: getattr(value, field.name) for field in fields(value)}
+            shown = (field.name for field in fields(value) if field.repr)
+            value = {name: getattr(value, name) for name in shown}
     match value:
         case Mapping():
             return {text(key): encodable(text(key), inner) for key, inner in value.items()}
@@ -269,10 +270,12 @@ def unraisable(failed: Any) -> None:
     Python's own writes to stderr, secrets and all.
     https://docs.python.org/3/library/sys.html#sys.unraisablehook
     """
+    what = failed.err_msg or "Exception ignored in"
+    where = "" if failed.object is None else f": {briefly(failed.object)}"
     logging.getLogger(__name__).error(
-        "%s: %s",
-        failed.err_msg or "Exception ignored in",
-        briefly(failed.object),
+        "%s%s",
+        what,
+        where,
         exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback),
     )
 
@@ -347,7 +350,7 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
     found = {}
     for item in filter(None, map(str.strip, text.split(","))):
         name, equals, level = map(str.strip, item.partition("="))
-        if not equals or not re.fullmatch(r"\w+(\.\w+)*", name):
+        if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
             raise ValueError(f"{item!r} is not logger=level, as home=debug is.")
         if level.lower() not in LEVELS:
             raise ValueError(f"{level!r} in {item!r} is no level; use {', '.join(LEVELS)}.")
@@ -356,6 +359,8 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
                 f"{name!r} in {item!r} is no logger: no module has that name. One with a name"
                 " of its own must stand in config/logging.json."
             )
+        if name in found:
+            raise ValueError(f"{name!r} in {item!r} has a level already.")
         found[name] = level.upper()
     return found
 
@@ -363,7 +368,7 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
 def is_logger(name: str, known: Container[str]) -> bool:
     """Whether a logger is known, named after a module, or below one that is. Imports nothing."""
     above, *parts = name.split(".")
-    spec = find_spec(above)
+    spec = None if above == "__main__" else find_spec(above)
     if name in known or not spec:
         return name in known or above in known
     for part in parts:
@@ -376,4 +381,4 @@ def is_logger(name: str, known: Container[str]) -> bool:
         spec = PathFinder.find_spec(above, folders)
         if not spec:
             return False
-    return True
+    return spec.origin is not None  # or it is a folder that holds no package

@@ -4,12 +4,13 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from io import StringIO
 from types import SimpleNamespace
@@ -148,6 +149,7 @@ class Card:
 
     owner: str
     card_token: str
+    number: str = field(default="planted", repr=False)
     limit: float = float("inf")
 
 
@@ -657,8 +659,15 @@ def test_levels_by_logger() -> None:
     )
 
     assert found == {"home": "DEBUG", "_granian": "WARNING", "_granian.serve": "ERROR"}
-    for wrong in ("home", "home=loud", "=debug", "nowhere.at.all=debug", "home=debug;home=info"):
-        with pytest.raises(ValueError, match=r"is no|is not"):
+    for wrong in (
+        "home",
+        "home=loud",
+        "=debug",
+        "nowhere.at.all=debug",
+        "home=debug;home=info",
+        "home=debug,home=info",
+    ):
+        with pytest.raises(ValueError, match=r"is no|is not|already"):
             logs.parse_levels(wrong, known=())
 
 
@@ -678,10 +687,28 @@ def test_levels_by_logger() -> None:
         ("nowhere", False),
         ("_granian.serve", True),
         ("elsewhere.at.all", False),
+        ("my-app", True),
+        ("__main__", False),
+        ("home.templates", False),
     ],
 )
 def test_a_logger_is_named_after_a_module_or_known(name: str, is_one: bool) -> None:
-    assert logs.is_logger(name, known=("django", "django.security", "_granian")) == is_one
+    assert logs.is_logger(name, known=("django", "django.security", "_granian", "my-app")) == is_one
+
+
+@pytest.mark.parametrize(
+    ("format_", "reason"),
+    [
+        ("%(nope)s", "'nope' is nothing that Granian knows of a request."),
+        ("%(header{x-a})d", "'header{x-a}' is nothing"),
+        ("%(path)", "incomplete format"),
+        ("%(path)d", "%d format: a real number is required, not str."),
+    ],
+)
+def test_a_format_that_granian_cannot_fill_is_refused(format_: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        access_log.check_format(format_)
+    access_log.check_format("%(addr)s %(header{ X-A })s [%(time)s] %(status)d %(dt_ms).3f %%")
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * 129, b"a b", b"a\x85b", b"../a"])
