@@ -270,6 +270,18 @@ def test_what_breaks_before_the_first_request_is_a_record_too(
     assert "planted" not in server.log
 
 
+def test_an_exit_with_a_reason_is_a_record_too(project: Path, serve: Serve) -> None:
+    (project / "home" / "models.py").write_text(
+        "import os, sys; sys.exit(f\"no {os.environ['STRIPE_API_KEY']}\")"
+    )
+    server = serve(project, STRIPE_API_KEY="planted-api-key")
+
+    assert server.wait() == 1
+    assert one(server, "config.asgi")["message"] == "Django does not start: no ********"
+    assert_every_line_is_a_record(server)
+    assert "planted" not in server.log
+
+
 def test_what_breaks_under_another_server_shows_no_secret_either(
     project: Path, serve: Serve
 ) -> None:

@@ -1,5 +1,6 @@
 """The figures that a live server gives to Prometheus: Granian's own, and those of each worker."""
 
+import multiprocessing
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from tests.conftest import Serve
 from tests.server import Server, free_port, wait_for
 
 WAITS = """
+import multiprocessing
 import threading
 from django.http import HttpResponse
 from django.urls import path
@@ -25,6 +27,9 @@ def wait(request):
     opened.wait(30)
     return HttpResponse()
 
+def method(request):
+    return HttpResponse(multiprocessing.get_start_method())
+
 async def open_all(request):
     opened.set()
     return HttpResponse()
@@ -32,7 +37,7 @@ async def open_all(request):
 app_name = "home"
 urlpatterns = [
     path("", views.index), path("uptime/", views.uptime, name="uptime"),
-    path("wait/", wait), path("open/", open_all),
+    path("wait/", wait), path("open/", open_all), path("method/", method),
 ]
 """
 
@@ -131,6 +136,7 @@ def test_no_worker_is_forked_beside_the_threads_that_count(
     project: Path, serve: Serve, ports: int, enabled: bool
 ) -> None:
     """A worker that was forked while one of them held a lock never answered: one of 70 starts."""
+    (project / "home" / "urls.py").write_text(WAITS)
     variables = {
         "GRANIAN_METRICS_ENABLED": str(enabled).lower(),
         "GRANIAN_METRICS_PORT": str(ports),
@@ -140,6 +146,10 @@ def test_no_worker_is_forked_beside_the_threads_that_count(
     command = Path(f"/proc/{started['process.pid']}/cmdline").read_text()
     assert ("spawn_main" in command) == enabled
     assert server.get("/").status_code == 200
+    asked = server.get("/method/").text
+    assert asked == multiprocessing.get_context().get_start_method(), (
+        "an app's own stay as they are"
+    )
     assert server.stop() == 0
 
 

@@ -69,6 +69,11 @@ try:
 except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
     logging.getLogger(__name__).critical("%s", error)
     raise SystemExit(1) from None
+except SystemExit as error:
+    if isinstance(error.code, str):  # Python would write it to stderr
+        logging.getLogger(__name__).critical("Django does not start: %s", error.code)
+        raise SystemExit(1) from None
+    raise
 except Exception:
     logging.getLogger(__name__).critical("Django does not start", exc_info=True)
     raise SystemExit(1) from None

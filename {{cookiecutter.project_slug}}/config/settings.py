@@ -6,7 +6,6 @@ https://docs.djangoproject.com/en/6.1/ref/settings/
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_network
@@ -220,10 +219,6 @@ env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=is_access_format)
 LOGGING["filters"]["access"].update(
     probes=env.bool("ACCESS_LOG_PROBES", False), query=env.bool("ACCESS_LOG_QUERY", True)
 )
-program = Path(sys.argv[0])
-if program.name in ("manage.py", "django-admin") or program.parent.name == "django":
-    # What a command prints may be data: `dumpdata`.
-    LOGGING["handlers"]["stdout"]["stream"] = "ext://sys.stderr"
 
 # Metrics: Granian's own at this port, each worker's at one of those behind it
 

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple, TextIO, cast
 import orjson
 
 from serving.asgi import Scope
-from serving.logs import ClientErrorFilter, EcsFormatter, timestamp, unformattable
-from serving.redaction import HIDDEN, SENSITIVE, query_shown
+from serving.logs import ClientErrorFilter, EcsFormatter, stream, timestamp, unformattable
+from serving.redaction import HIDDEN, is_sensitive, query_shown
 from serving.request_id import request_id
 
 ACCESS = "granian.access"
@@ -115,10 +115,10 @@ class AccessFilter:
 
 
 class Stdout(logging.StreamHandler[TextIO]):
-    """Writes to stdout, or another stream: each record at once, requests together, 50 ms late at most."""
+    """Writes to `serving.logs.stream()`: each record at once, requests together, 50 ms late at most."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        super().__init__(stream or sys.stdout)
+    def __init__(self) -> None:
+        super().__init__(stream())
         if isinstance(self.stream, TextIOWrapper):
             # Whatever the locale: a letter that it lacks would lose the record, and its neighbours.
             self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -285,7 +285,7 @@ def hold_requests() -> None:
 
 def header_shown(found: re.Match[str]) -> str:
     """A header in a format, but for one that is named like a secret."""
-    return HIDDEN if SENSITIVE.search(found[1].strip()) else found[0]
+    return HIDDEN if is_sensitive(found[1].strip()) else found[0]
 
 
 def check_format(format_: str) -> None:

@@ -22,14 +22,15 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from math import isfinite
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
-from serving.redaction import HIDDEN, SENSITIVE, Secrets
+from serving.redaction import HIDDEN, Secrets, is_sensitive
 from serving.request_id import request_id
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -51,6 +52,13 @@ briefly = reprlib.Repr(maxstring=200, maxother=200).repr
 def formatter() -> logging.Formatter:
     """The formatter that the LOG_FORMAT variable asks for: "json", else "console"."""
     return EcsFormatter() if os.environ.get("LOG_FORMAT") == "json" else ConsoleFormatter()
+
+
+def stream() -> TextIO:
+    """Where the log goes: to stdout, or beside what a command prints, which may be data."""
+    program = Path(sys.argv[0])
+    a_command = program.name in ("manage.py", "django-admin") or program.parent.name == "django"
+    return sys.stderr if a_command else sys.stdout
 
 
 class EcsFormatter(JsonFormatter):
@@ -96,7 +104,7 @@ class EcsFormatter(JsonFormatter):
     def _masked(self, value: Any) -> Any:
         """A value of JSON, with secrets hidden in each text and number."""
         if isinstance(value, dict):
-            return {name: self._masked(inner) for name, inner in value.items()}
+            return {self._masked(name): self._masked(inner) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._masked(inner) for inner in value]
         text = value if isinstance(value, str) else json.dumps(value)
@@ -110,7 +118,7 @@ class EcsFormatter(JsonFormatter):
         log_data["@timestamp"] = ""  # it comes first
         super().add_fields(log_data, record, message_dict)
         for name in list(log_data):
-            log_data[str(name)] = encodable(str(name), log_data.pop(name))
+            log_data[str(name)] = shown_field(str(name), log_data.pop(name))
         # Whatever an app calls what it adds.
         log_data["@timestamp"] = timestamp(record.created)
         log_data["log.level"] = record.levelname
@@ -137,9 +145,17 @@ def is_json(text: str) -> bool:
     return True
 
 
+def shown_field(name: str, value: Any) -> Any:
+    """The value of a field; where it can't be shown, why."""
+    try:
+        return encodable(name, value)
+    except Exception as error:
+        return f"not shown: {type(error).__name__}"
+
+
 def encodable(name: str, value: Any) -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
-    if SENSITIVE.search(name):
+    if is_sensitive(name):
         return HIDDEN
     if type(value) in (str, int):  # most are
         return value
@@ -156,7 +172,7 @@ def encodable(name: str, value: Any) -> Any:
             value = vars(value)
         case _ if is_dataclass(value) and not isinstance(value, type):
             shown = (field.name for field in fields(value) if field.repr)
-            value = {name: getattr(value, name) for name in shown}
+            value = {name: getattr(value, name, None) for name in shown}
     match value:
         case Mapping():
             return {text(key): encodable(text(key), inner) for key, inner in value.items()}
@@ -199,7 +215,7 @@ class ConsoleFormatter(ColoredFormatter):
         super().__init__(
             "%(thin)s%(asctime)s%(reset)s %(log_color)s%(levelname)-8s%(reset)s"
             " %(cyan)s%(name)-20s%(reset)s %(message)s%(thin)s%(tail)s",
-            stream=sys.stdout,
+            stream=stream(),
         )
         self._secrets = Secrets()
 
@@ -316,7 +332,7 @@ class GranianErrorFilter:
         if found:
             record.msg, record.args = message, None
             record.exc_text = heading + trace
-            last = re.search(r"^([\w.]+)(?:: (.*))?\Z", trace.rpartition(heading)[2], LAST_ERROR)
+            last = re.search(r"^([\w.<>]+)(?:: (.*))?\Z", trace.rpartition(heading)[2], LAST_ERROR)
             if last:
                 record.__dict__["error.type"] = last[1]
                 record.__dict__["error.message"] = last[2] or ""
@@ -369,7 +385,8 @@ def is_logger(name: str, known: Container[str]) -> bool:
     """Whether a logger is known, named after a module, or below one that is. Imports nothing."""
     above, *parts = name.split(".")
     spec = None if above == "__main__" else find_spec(above)
-    if name in known or not spec:
+    # Those of Django's that are no modules stand in the file; others' may have any name below their own.
+    if not spec or name in known or (above in known and above != "django"):
         return name in known or above in known
     for part in parts:
         folders = spec.submodule_search_locations
@@ -378,7 +395,10 @@ def is_logger(name: str, known: Container[str]) -> bool:
         above = f"{above}.{part}"
         if above in known:
             return True
-        spec = PathFinder.find_spec(above, folders)
+        try:
+            spec = PathFinder.find_spec(above, folders)
+        except KeyError:
+            return True  # a namespace within one: only an import could look into it
         if not spec:
             return False
     return spec.origin is not None  # or it is a folder that holds no package

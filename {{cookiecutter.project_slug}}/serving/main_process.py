@@ -22,7 +22,8 @@ def granian_flags() -> Mapping[str, Any]:
     Empty under another program: a worker has the command line of its main process.
     """
     program = Path(sys.argv[0])
-    if "granian" not in (program.stem, program.parent.name):
+    as_module = program.parent.name == "granian" and program.name == "__main__.py"
+    if program.stem != "granian" and not as_module:
         return {}
     from granian.cli import cli
 
@@ -37,11 +38,15 @@ def spawn_workers() -> None:
 
     It counts them in threads of the main process. Where one of them holds a lock at the moment of the
     fork, nobody gives it back in the worker: one worker in 70 never answered. Granian itself does so
-    under Python 3.14, and so do other systems than Linux; without metrics a fork is safe, and saves
-    memory. https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
+    under Python 3.14, and so do other systems than Linux; without metrics there are no such threads, and
+    a fork saves memory. What a worker's apps start is not touched.
+    https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
     """
-    if multiprocessing.parent_process() is None and granian_flags().get("metrics_enabled"):
-        multiprocessing.set_start_method("spawn", force=True)
+    if multiprocessing.parent_process() is None:
+        if granian_flags().get("metrics_enabled"):
+            multiprocessing.set_start_method("spawn", force=True)
+    elif multiprocessing.current_process().name == "granian-worker":
+        multiprocessing.set_start_method(None, force=True)
 
 
 class GranianLevelFilter:
@@ -52,8 +57,10 @@ class GranianLevelFilter:
 
     def __init__(self) -> None:
         self.level = 0
+        items = os.environ.get("LOG_LEVELS", "").split(",")
+        own = ",".join(item for item in items if item.partition("=")[0].strip() == "_granian")
         with suppress(ValueError):  # the worker's settings say what is wrong
-            levels = parse_levels(os.environ.get("LOG_LEVELS", ""), known=("_granian",))
+            levels = parse_levels(own, known=("_granian",))
             self.level = logging.getLevelNamesMapping()[levels.get("_granian", "NOTSET")]
 
     def filter(self, record: logging.LogRecord) -> bool:

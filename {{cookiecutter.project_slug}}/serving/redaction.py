@@ -3,16 +3,18 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 # Names whose values are secret, of fields and of what stands in a query string.
 SENSITIVE = re.compile(
-    r"authorization|bearer|cookie|credential|pass(code|phrase|w)|secret|session|signature|token"
-    r"|(access|account|api|private)[._-]?key|(^|[._-])(auth|jwt|key|otp|pass|pin|pwd|sid|sig)$|^code$",
+    r"authorization|bearer|cookie|credential|jwt|pass(code|phrase|w)|secret|session|signature|token"
+    r"|(access|account|api|private)[._-]?key|(^|[._-])(auth|key|otp|pass|pin|pwd|sid|sig)$|^code$",
     re.IGNORECASE,
 )
 HIDDEN = "********"
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # of a name such as privateKey
 
 # An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs, or at the
 # start of a text in JSON.
@@ -23,10 +25,15 @@ BETWEEN = re.compile(r"[\s?&;#]")
 
 # The name of a variable of the environment whose value is secret, and of one that may hold a secret.
 SECRET_NAME = re.compile(
-    r"(^|_)(AUTH|CREDENTIAL|KEY|PASS|PASSPHRASE|PASSWD|SECRET|TOKEN)S?(_B(ASE)?64|_FALLBACKS)?$"
-    r"|PASSWORDS?$|_PWD$"
+    r"^SECRET_KEY|(APIKEY|PASSWORD)S?$|_PWD$"
+    r"|(^|_)(AUTH|CREDENTIAL|KEY|PASS|PASSPHRASE|PASSWD|SECRET|TOKEN)S?(_B(ASE)?64)?$"
 )
 ADDRESS_NAME = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether a value of this name is secret."""
+    return SENSITIVE.search(HUMP.sub("_", name)) is not None
 
 
 class Secrets:
@@ -66,7 +73,7 @@ def secrets_in(address: str) -> set[str]:
     for part in re.split(r"[\s,;]", address):
         name, _, value = part.partition("=")
         found |= secrets_in_url(part)
-        if SENSITIVE.search(name):
+        if is_sensitive(name):
             found.add(value.strip("'"))
     return found
 
@@ -77,14 +84,21 @@ def secrets_in_url(url: str) -> set[str]:
         parts = urlsplit(url)
     except ValueError:
         return set()
-    found = {value for name, value in parse_qsl(parts.query) if SENSITIVE.search(name)}
+    found = {value for name, value in parse_qsl(parts.query) if is_sensitive(name)}
     secret = parts.password or (parts.username if parts.scheme.startswith("http") else None)
     return found | {secret, unquote(secret)} if secret else found
 
 
 def spellings(text: str) -> set[str]:
     """A text as Python and JSON write it, and write what they have written: JSON in a record, say."""
-    writers = (repr, ascii, json.dumps, partial(json.dumps, ensure_ascii=False))
+    writers: tuple[Callable[[str], str], ...] = (
+        repr,
+        ascii,
+        json.dumps,
+        partial(json.dumps, ensure_ascii=False),
+        lambda form: "'" + form.replace("'", r"\'") + "'",  # beside a double quotation mark
+        lambda form: repr(form.encode(errors="surrogateescape"))[1:],
+    )
     forms = {text}
     for _ in range(3):
         forms |= {write(form)[1:-1] for form in forms for write in writers}
@@ -117,12 +131,12 @@ def query_shown(query: str) -> str:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether an item of a query string, or of a URL in its value, is named like a secret."""
-    if SENSITIVE.search(unquote_plus(name)):
+    if is_sensitive(unquote_plus(name)):
         return True
     for _ in range(4):
         # No regular expression for names: it would take the square of the time for a long value.
         names = [inner for item in BETWEEN.split(value) for inner in item.split("=")[:-1]]
-        if any(map(SENSITIVE.search, names)):
+        if any(map(is_sensitive, names)):
             return True
         quoted, value = value, unquote_plus(value)
         if value == quoted:

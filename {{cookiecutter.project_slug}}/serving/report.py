@@ -13,7 +13,7 @@ from serving.redaction import HIDDEN
 
 logger = logging.getLogger(__name__)
 
-IN_URL = re.compile(r"(://)[^/\s@]*@")  # a user's name and password
+IN_URL = re.compile(r"(://)[^/\s]*@")  # a user's name and password
 
 
 def report_configuration() -> None:

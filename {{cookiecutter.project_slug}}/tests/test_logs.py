@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from granian import asgi as granian_asgi
 
-from serving import access_log, logs, redaction
+from serving import access_log, logs, main_process, redaction
 from serving.request_id import identify, request_id
 
 
@@ -181,6 +182,9 @@ def test_secrets_in_objects_are_hidden_by_their_names() -> None:
         [("Set-Cookie", "sessionid=planted")],
         {"api_key": "planted"}.items(),
         {b"api_key": "planted"},
+        {"privateKey": "planted"},
+        {"dbPwd": "planted"},
+        {"cf-access-jwt-assertion": "planted"},
         deque([{"accessKey": "planted"}]),
         SimpleNamespace(password="planted"),
         {"QUERY_STRING": "token=planted&a=1"},
@@ -228,7 +232,9 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
     circle["self"] = circle
 
     assert " %d cups' at " in str(as_json(record("%s: %d cups", "tea", "two"))["message"])
-    assert "RecursionError" in str(as_json(record("paid", order=circle))["message"])
+    fields = as_json(record("paid", order=circle, cup=2))
+    assert fields["order"] == "not shown: RecursionError"
+    assert fields["cup"] == 2
     shown = record("")
     shown.msg = Mute()
     assert "<Mute instance at" in str(as_json(shown)["message"])
@@ -530,6 +536,9 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("API_TOKEN", "open/sesame !", "open/sesame%20!"),
         ("API_TOKEN", 'open"sés\\ame', json.dumps({"token": 'open"sés\\ame'})[11:-2]),
         ("API_TOKEN", 'open"sés\\ame', repr(json.dumps('open"sés\\ame'))[2:-2]),
+        ("API_TOKEN", "öffne dich", repr("öffne dich".encode())[2:-1]),
+        ("API_TOKEN", "it's-open-sesame", r"it\'s-open-sesame"),
+        ("SECRET_KEY_OLD", "open-sesame", "open-sesame"),
         ("DB_PASSWD", "open-sesame", "open-sesame"),
         ("PROXY_AUTH", "open-sesame", "open-sesame"),
         ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "open-sesame"),
@@ -569,6 +578,8 @@ def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch
     assert fields["message"] == "********"
     assert fields["cups"] == "3********9"
     assert fields["share"] == "0.********"
+    assert as_json(record("", by_number={12345678: 2**70 + 12345678}))["by_number"]
+    assert "12345678" not in str(as_json(record("", cups=12345678, by_number={12345678: 1})))
 
 
 def test_query_strings_in_a_text_are_shown_without_secrets() -> None:
@@ -635,6 +646,7 @@ Traceback (most recent call last):
     [
         ("home.views.Odd: two\nlines: of text", "home.views.Odd", "two\nlines: of text"),
         ("ValueError", "ValueError", ""),
+        ("home.views.buy.<locals>.Odd: x", "home.views.buy.<locals>.Odd", "x"),
         ("ValueError\n", "ValueError", ""),
     ],
 )
@@ -688,12 +700,67 @@ def test_levels_by_logger() -> None:
         ("_granian.serve", True),
         ("elsewhere.at.all", False),
         ("my-app", True),
+        ("json.other_than.a.module", False),
         ("__main__", False),
         ("home.templates", False),
     ],
 )
 def test_a_logger_is_named_after_a_module_or_known(name: str, is_one: bool) -> None:
     assert logs.is_logger(name, known=("django", "django.security", "_granian", "my-app")) == is_one
+
+
+def test_a_logger_of_a_library_may_have_any_name_below_it() -> None:
+    assert logs.is_logger("json.http11", known=("json",))
+    assert not logs.is_logger("django.requests", known=("django", "django.request"))
+
+
+def test_a_namespace_within_a_namespace_is_not_looked_into(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "teahouse" / "cloud" / "storage").mkdir(parents=True)
+    (tmp_path / "teahouse" / "cloud" / "storage" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert logs.is_logger("teahouse.cloud.storage", known=())
+    assert not logs.is_logger("teahouse", known=())
+
+
+def test_the_main_process_takes_its_level_whatever_else_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOG_LEVELS", "granian.access=debug, _granian = error,only.here=info")
+    assert main_process.GranianLevelFilter().level == logging.ERROR
+
+
+@pytest.mark.parametrize(
+    ("program", "is_granian"),
+    [
+        ("/srv/venv/bin/granian", True),
+        ("/srv/venv/granian/__main__.py", True),
+        ("/srv/granian/manage.py", False),
+    ],
+)
+def test_flags_are_granians_alone(
+    monkeypatch: pytest.MonkeyPatch, program: str, is_granian: bool
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "config.asgi:application"])
+    assert bool(main_process.granian_flags()) == is_granian
+
+
+@pytest.mark.parametrize(
+    ("program", "goes_to"),
+    [
+        ("/srv/app/manage.py", "stderr"),
+        ("/srv/venv/bin/django-admin", "stderr"),
+        ("/srv/venv/django/__main__.py", "stderr"),
+        ("/srv/venv/bin/granian", "stdout"),
+    ],
+)
+def test_the_log_goes_beside_what_a_command_prints(
+    monkeypatch: pytest.MonkeyPatch, program: str, goes_to: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    assert logs.stream() is getattr(sys, goes_to)
 
 
 @pytest.mark.parametrize(
