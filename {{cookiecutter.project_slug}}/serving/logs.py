@@ -45,8 +45,8 @@ UNPRINTABLE = re.compile(
 # The last error of a traceback: what is not indented, to the end.
 LAST_ERROR = re.MULTILINE | re.DOTALL
 
-# For values whose own __repr__ may fail.
-briefly = reprlib.Repr(maxstring=200, maxother=200).repr
+# For values whose own __repr__ may fail. Long, for a secret that is cut in two would be shown.
+safe_repr = reprlib.Repr(maxstring=10_000, maxother=10_000).repr
 
 
 def formatter() -> logging.Formatter:
@@ -228,6 +228,8 @@ class ConsoleFormatter(ColoredFormatter):
 
     def _formatted(self, record: logging.LogRecord) -> str:
         shown = copy(record)
+        if isinstance(record.msg, Mapping):  # fields, in JSON
+            shown.msg = str(encodable("", record.msg))
         shown.args = on_one_line(record.args)
         shown.msg, shown.args = printable(shown.getMessage()), None
         shown.exc_text = printable(record.exc_text) if record.exc_text else None
@@ -251,7 +253,7 @@ def unformattable(record: logging.LogRecord, error: Exception) -> logging.LogRec
         record.levelno,
         record.pathname,
         record.lineno,
-        f"{briefly(record.msg)} at {record.pathname}:{record.lineno} is not a record that can be"
+        f"{safe_repr(record.msg)} at {record.pathname}:{record.lineno} is not a record that can be"
         f" shown: {type(error).__name__}",
         None,
         None,
@@ -287,7 +289,7 @@ def unraisable(failed: Any) -> None:
     https://docs.python.org/3/library/sys.html#sys.unraisablehook
     """
     what = failed.err_msg or "Exception ignored in"
-    where = "" if failed.object is None else f": {briefly(failed.object)}"
+    where = "" if failed.object is None else f": {safe_repr(failed.object)}"
     logging.getLogger(__name__).error(
         "%s%s",
         what,

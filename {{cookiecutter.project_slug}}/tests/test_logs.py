@@ -142,6 +142,7 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     fields = as_json(shown)
     assert fields["7"] == "x"
     assert fields["password"] == "********"
+    assert "{'7': 'x', 'password': '********'}" in logs.ConsoleFormatter().format(shown)
 
 
 @dataclass
@@ -560,6 +561,13 @@ def test_a_secret_that_is_no_text_breaks_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("API_TOKEN", "open\udcffsesame")
 
     assert as_json(record("open%FFsesame"))["message"] == "********"
+
+
+def test_no_part_of_a_secret_is_shown_where_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "open-sesame" * 9)
+
+    shown = record("y" * 80 + "open-sesame" * 9 + "y" * 300 + " %d", "two")
+    assert "sesame" not in str(as_json(shown)["message"])
 
 
 def test_the_folder_of_a_process_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
