@@ -728,25 +728,19 @@ def test_no_secret_reaches_the_log(noisy: Path, serve: Serve, level: str, format
     assert ("cannot reach" in server.log) == (level != "critical"), "secrets were about to be shown"
 
 
-def test_what_a_thread_of_an_app_raises_is_a_record_without_secrets(
-    noisy: Path, serve: Serve
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [("spawn", "Exception in thread apart"), ("drop", "Careless.__del__")],
+    ids=["in a thread of its own", "in a destructor"],
+)
+def test_what_an_app_raises_elsewhere_is_a_record_without_secrets(
+    noisy: Path, serve: Serve, view: str, message: str
 ) -> None:
     server = serve(noisy, **PLANTED).ready()
-    server.get("/spawn/")
+    server.get(f"/{view}/")
     assert server.stop() == 0
 
-    record = one(server, "serving.logs", "Exception in thread apart")
-    assert record["error.message"].startswith("cannot reach")
-    assert_every_line_is_a_record(server)
-    assert "planted" not in server.log
-
-
-def test_what_a_destructor_raises_is_a_record_without_secrets(noisy: Path, serve: Serve) -> None:
-    server = serve(noisy, **PLANTED).ready()
-    server.get("/drop/")
-    assert server.stop() == 0
-
-    record = one(server, "serving.logs", "Careless.__del__")
+    record = one(server, "serving.logs", message)
     assert record["error.message"].startswith("cannot reach")
     assert_every_line_is_a_record(server)
     assert "planted" not in server.log

@@ -34,6 +34,18 @@ def each(check: Callable[[str], object]) -> Callable[[list[str]], None]:
     return check_each
 
 
+def valid(check: Callable[[str], object]) -> Callable[[str], None]:
+    """A validator from a function that raises ValueError, which says what is wrong."""
+
+    def is_valid(value: str) -> None:
+        try:
+            check(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    return is_valid
+
+
 def is_network(value: str) -> None:
     """Raises ValidationError unless the value is an IP address or network."""
     try:
@@ -196,26 +208,11 @@ LOG_FORMAT = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["json", "
 LOGGING: dict[str, Any] = json.loads((BASE_DIR / "config" / "logging.json").read_bytes())
 
 
-def is_levels(value: str) -> None:
-    """Raises ValidationError unless the value names loggers and levels."""
-    try:
-        logs.parse_levels(value, known=LOGGING["loggers"])
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
-def is_access_format(value: str) -> None:
-    """Raises ValidationError unless Granian can format every request so."""
-    try:
-        access_log.check_format(value)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
-LOG_LEVELS = env.str("LOG_LEVELS", "", validate=is_levels)
-for logger, level in logs.parse_levels(LOG_LEVELS or "", known=LOGGING["loggers"]).items():
+levels = partial(logs.parse_levels, known=LOGGING["loggers"])
+LOG_LEVELS = env.str("LOG_LEVELS", "", validate=valid(levels))
+for logger, level in levels(LOG_LEVELS or "").items():
     LOGGING["loggers"].setdefault(logger, {})["level"] = level
-env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=is_access_format)
+env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=valid(access_log.check_format))
 LOGGING["filters"]["access"].update(
     probes=env.bool("ACCESS_LOG_PROBES", False), query=env.bool("ACCESS_LOG_QUERY", True)
 )

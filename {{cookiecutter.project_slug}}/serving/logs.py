@@ -43,7 +43,9 @@ UNPRINTABLE = re.compile(
 )
 
 # The last error of a traceback: what is not indented, to the end.
-LAST_ERROR = re.MULTILINE | re.DOTALL
+LAST_ERROR = re.compile(r"^([\w.<>]+)(?:: (.*))?\Z", re.MULTILINE | re.DOTALL)
+
+SHOWN_AS_LIST = (list, tuple, set, frozenset, deque, ItemsView, KeysView, ValuesView)
 
 # For values whose own __repr__ may fail. Long, for a secret that is cut in two would be shown.
 safe_repr = reprlib.Repr(maxstring=10_000, maxother=10_000).repr
@@ -93,12 +95,10 @@ class EcsFormatter(JsonFormatter):
 
     def finished(self, line: str) -> str:
         """A JSON object as a line that may be shown."""
-        if not line.isascii() or "\x7f" in line:
-            line = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+        line = escaped(line)
         shown = self._secrets.hidden_in(line)
         if shown != line and not is_json(shown):  # a secret is a part of a number, say
-            line = self._encode(self._masked(json.loads(line)))
-            shown = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+            shown = escaped(self._encode(self._masked(json.loads(line))))
         return shown
 
     def _masked(self, value: Any) -> Any:
@@ -107,9 +107,9 @@ class EcsFormatter(JsonFormatter):
             return {self._masked(name): self._masked(inner) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._masked(inner) for inner in value]
-        text = value if isinstance(value, str) else json.dumps(value)
-        shown = self._secrets.hidden_in(text)
-        return value if shown == text else shown
+        known = value if isinstance(value, str) else json.dumps(value)
+        shown = self._secrets.hidden_in(known)
+        return value if shown == known else shown
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
@@ -134,6 +134,13 @@ class EcsFormatter(JsonFormatter):
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """The library would make a new encoder for every record."""
         return self._encode(log_data)
+
+
+def escaped(line: str) -> str:
+    """A line of JSON with what other programs take for the end of one escaped."""
+    if line.isascii() and "\x7f" not in line:
+        return line
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def is_json(text: str) -> bool:
@@ -175,18 +182,16 @@ def encodable(name: str, value: Any) -> Any:
             value = {name: getattr(value, name, None) for name in shown}
     match value:
         case Mapping():
-            return {text(key): encodable(text(key), inner) for key, inner in value.items()}
+            return {as_text(key): encodable(as_text(key), inner) for key, inner in value.items()}
         case list() | tuple() if len(value) == 2 and isinstance(value[0], str | bytes):
-            key = text(value[0])  # of a header, say, as ASGI has them
+            key = as_text(value[0])  # of a header, say, as ASGI has them
             return [key, encodable(key, value[1])]
-        case list() | tuple() | set() | frozenset() | deque():
-            return [encodable("", inner) for inner in value]
-        case ItemsView() | KeysView() | ValuesView():
+        case _ if isinstance(value, SHOWN_AS_LIST):
             return [encodable("", inner) for inner in value]
     return value
 
 
-def text(key: object) -> str:
+def as_text(key: object) -> str:
     """A key or a name as JSON can hold it."""
     return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
 
@@ -334,8 +339,7 @@ class GranianErrorFilter:
         if found:
             record.msg, record.args = message, None
             record.exc_text = heading + trace
-            last = re.search(r"^([\w.<>]+)(?:: (.*))?\Z", trace.rpartition(heading)[2], LAST_ERROR)
-            if last:
+            if last := LAST_ERROR.search(trace.rpartition(heading)[2]):
                 record.__dict__["error.type"] = last[1]
                 record.__dict__["error.message"] = last[2] or ""
         return True
@@ -386,10 +390,12 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
 def is_logger(name: str, known: Container[str]) -> bool:
     """Whether a logger is known, named after a module, or below one that is. Imports nothing."""
     above, *parts = name.split(".")
-    spec = None if above == "__main__" else find_spec(above)
     # Those of Django's that are no modules stand in the file; others' may have any name below their own.
-    if not spec or name in known or (above in known and above != "django"):
-        return name in known or above in known
+    if name in known or (above in known and above != "django"):
+        return True
+    spec = None if above == "__main__" else find_spec(above)
+    if not spec:
+        return False
     for part in parts:
         folders = spec.submodule_search_locations
         if folders is None:
