@@ -186,8 +186,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# Serving, in seconds: what the apps' lifespans may take, and what open responses may after the
-# order to stop. The last two fit into GRANIAN_WORKERS_KILL_TIMEOUT; see config/granian.env.
+# Serving, in seconds: what the apps' lifespans may take, what open responses may after the order to
+# stop (with the lifespans' end less than GRANIAN_WORKERS_KILL_TIMEOUT; see config/granian.env), and how
+# long a client may make one part of a stream wait.
 
 LIFESPAN = env.str(
     "LIFESPAN", "required", validate=validate.OneOf(["required", "optional", "disabled"])
@@ -196,6 +197,7 @@ POSITIVE = validate.Range(min=0, min_inclusive=False)
 LIFESPAN_STARTUP_TIMEOUT = env.float("LIFESPAN_STARTUP_TIMEOUT", 30.0, validate=POSITIVE)
 LIFESPAN_SHUTDOWN_TIMEOUT = env.float("LIFESPAN_SHUTDOWN_TIMEOUT", 5.0, validate=POSITIVE)
 DRAIN_TIMEOUT = env.float("DRAIN_TIMEOUT", 15.0, validate=POSITIVE)
+SEND_TIMEOUT = env.float("SEND_TIMEOUT", 60.0, validate=POSITIVE)
 
 # Threads of a worker that sync code may run in, and so its database connections
 

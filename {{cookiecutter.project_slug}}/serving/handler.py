@@ -10,7 +10,6 @@ Either way serves either kind of view, so a wrong guess costs speed and nothing 
 import asyncio
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
 from io import BytesIO
 from typing import IO, Any, Self, cast
 
@@ -21,17 +20,24 @@ from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.db import close_old_connections
-from django.http import FileResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
-
 from serving.asgi import Message, Receive, Scope, Send
 from serving.middleware import SAFE_METHODS, closes_nothing, inline, only_tidies
 from serving.request import Request
 from serving.routes import leads_to_async_view
+from serving.streams import (
+    PatientSend,
+    ThreadSend,
+    keeps_its_thread,
+    read_in_parts,
+    refusal,
+    send_from_thread,
+)
 from serving.threads import Call, Lease, one_thread, pool
 
-# Seconds after which a request begins to watch whether its client goes away: most are over by then.
+# Seconds after which a request begins to watch whether its client goes away: most are over by then. A
+# stream does so at once.
 WATCH_AFTER = 0.02
 
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
@@ -104,7 +110,7 @@ class DjangoHandler(PlainHandler):
     async def _serve_sync(
         self, scope: Scope, body: IO[bytes], receive: Receive, send: Send
     ) -> None:
-        sending = ThreadSend(send)
+        sending = ThreadSend(send, scope)
         call = Call(lambda call: self._respond(call, scope, body, sending))
 
         def leave() -> None:
@@ -126,9 +132,9 @@ class DjangoHandler(PlainHandler):
             leave()
             raise
         if isinstance(outcome, StreamingHttpResponse):
-            await self._stream(outcome, receive, send, wanted=not call.aborted)
+            await self._stream(outcome, scope, receive, send, wanted=not call.aborted)
 
-    def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: "ThreadSend") -> None:
+    def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: ThreadSend) -> None:
         """In a thread: all of Django. It hands over what is to be sent, and tidies up then."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
@@ -143,15 +149,15 @@ class DjangoHandler(PlainHandler):
         if not response.streaming:
             call.deliver(messages(response))
             response.close()
-        elif response.is_async and not call.aborted:
-            close_old_connections()
-            call.deliver(response)
-        else:
+        elif keeps_its_thread(response) or call.aborted:
             try:
-                self._send_parts(response, send)
+                sent = send_from_thread(response, send, start(response))
+                call.deliver([] if sent else messages(refusal()))
             finally:
                 response.close()
-            call.deliver([])
+        else:
+            close_old_connections()
+            call.deliver(response)
 
     # A request for an async view
 
@@ -177,7 +183,7 @@ class DjangoHandler(PlainHandler):
             elif not response.streaming:
                 await self._close(response, lease)
         if response is not None and response.streaming:
-            await self._stream(response, receive, send)
+            await self._stream(response, scope, receive, send)
 
     async def _signal_start(self, scope: Scope) -> None:
         if only_tidies(signals.request_started, type(self)):
@@ -200,12 +206,16 @@ class DjangoHandler(PlainHandler):
 
     def _adopt(self, response: Any) -> Any:
         response._handler_class = type(self)
-        if isinstance(response, FileResponse):
-            response.block_size = self.chunk_size
         return response
 
     async def _stream(
-        self, response: StreamingHttpResponse, receive: Receive, send: Send, *, wanted: bool = True
+        self,
+        response: StreamingHttpResponse,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        wanted: bool = True,
     ) -> None:
         """Sends a stream, or only closes it if it is not `wanted` any more.
 
@@ -213,40 +223,41 @@ class DjangoHandler(PlainHandler):
         """
         async with one_thread() as lease:
             try:
-                async with Leaving(receive) as leaving:
+                async with Leaving(receive, after=0) as leaving:
                     if not wanted:
                         pass
-                    elif response.is_async:
-                        await self.send_response(response, send)
-                    else:
-                        sending = ThreadSend(send)
+                    elif keeps_its_thread(response):
+                        sending = ThreadSend(send, scope)
                         leaving.also(sending.abort)
-                        await sync_to_async(self._send_parts)(response, sending)
+                        sent = await sync_to_async(send_from_thread)(
+                            response, sending, start(response)
+                        )
+                        if not sent:
+                            await self.send_response(refusal(), send)
+                    else:
+                        if not response.is_async:
+                            read_in_parts(response)
+                        await self.send_response(response, PatientSend(send, scope))
             except RequestAborted:
                 pass
             finally:
                 await self._close(response, lease)
 
-    def _send_parts(self, response: StreamingHttpResponse, send: "ThreadSend") -> None:
-        """In a thread: sends a stream part by part, where Django would first make a list of it."""
-        send(start(response))
-        for part in response:
-            for chunk, _ in self.chunk_bytes(part):
-                send({"type": "http.response.body", "body": chunk, "more_body": True})
-        send({"type": "http.response.body"})
-
 
 class Watch:
     """Calls a function once if the client goes away while the body of the `with` runs."""
 
-    def __init__(self, receive: Receive, leave: Callable[[], object]) -> None:
+    def __init__(
+        self, receive: Receive, leave: Callable[[], object], *, after: float = WATCH_AFTER
+    ) -> None:
         self._receive = receive
         self._leave = leave
+        self._after = after
         self._loop = asyncio.get_running_loop()
         self._listener: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        self._timer = self._loop.call_later(WATCH_AFTER, self._begin)
+        self._timer = self._loop.call_later(self._after, self._begin)
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
@@ -267,8 +278,8 @@ class Watch:
 class Leaving:
     """Cancels its body when the client goes away, and raises RequestAborted then."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._watch = Watch(receive, self._leave)
+    def __init__(self, receive: Receive, *, after: float = WATCH_AFTER) -> None:
+        self._watch = Watch(receive, self._leave, after=after)
         self._callbacks: list[Callable[[], object]] = []
         self._gone = False
 
@@ -294,37 +305,6 @@ class Leaving:
     def _leave(self) -> None:
         self._gone = True
         self._task.cancel()
-
-
-class ThreadSend:
-    """`send` for a thread: waits until a message is sent. Raises RequestAborted after `abort`."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._loop = asyncio.get_running_loop()
-        self._pending: Future[None] | None = None
-        self._aborted = False
-
-    def abort(self) -> None:
-        """Ends the stream at its next part, and gives up the one that is being sent."""
-        self._aborted = True
-        if self._pending is not None:
-            self._pending.cancel()
-
-    def __call__(self, message: Message) -> None:
-        if self._aborted:
-            raise RequestAborted
-        # Either this sees that the stream is aborted, or `abort` sees what is being sent.
-        self._pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
-        if self._aborted:
-            self._pending.cancel()
-        try:
-            self._pending.result()
-        except CancelledError:
-            raise RequestAborted from None
-
-    async def _sent(self, message: Message) -> None:
-        await self._send(message)
 
 
 def has_body(scope: Scope) -> bool:

@@ -1,0 +1,238 @@
+"""Real Granian and streams whose clients leave, do not read, or never wanted the body."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.server import PATIENCE, Server, wait_for
+
+VIEWS = """
+import asyncio
+import io
+import itertools
+import logging
+import tempfile
+
+from django.contrib.auth import get_user_model
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from home import views
+from serving.threads import pool
+
+logger = logging.getLogger("home")
+PART = b"x" * 65536
+
+def closing(parts):
+    try:
+        yield from parts
+    finally:
+        logger.info("stream closed")
+
+async def busy():
+    try:
+        while True:
+            yield PART
+    finally:
+        logger.info("stream closed")
+
+async def rows():
+    try:
+        for number in range(3_000_000):
+            yield f"{number},{number},{number}\\n"
+    finally:
+        logger.info("stream closed")
+
+async def queries():
+    try:
+        await get_user_model().objects.acount()  # takes a thread
+        while True:
+            yield PART
+    finally:
+        logger.info("stream closed")
+
+class Source(io.RawIOBase):
+    '''A file of 64 MB.'''
+
+    left = 1024
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        self.left -= 1
+        return b"x" * size if self.left >= 0 else b""
+
+    def close(self):
+        if not self.closed:
+            logger.info("stream closed")
+        super().close()
+
+def sync_busy(request):
+    return StreamingHttpResponse(closing(itertools.repeat(PART)))
+
+async def async_busy(request):
+    return StreamingHttpResponse(busy())
+
+async def async_rows(request):
+    return StreamingHttpResponse(rows())
+
+async def async_of_sync(request):
+    return StreamingHttpResponse(closing(itertools.repeat(PART)))
+
+async def async_queries(request):
+    return StreamingHttpResponse(queries())
+
+def sync_file(request):
+    return FileResponse(Source())
+
+async def async_file(request):
+    return FileResponse(Source())
+
+def real_file(request):
+    file = tempfile.TemporaryFile()
+    file.write(b"0123456789" * 1_000_000)
+    file.seek(0)
+    return FileResponse(file)
+
+def tick(request):
+    return HttpResponse("tick")
+
+async def atick(request):
+    return HttpResponse("tick")
+
+def busy_threads(request):
+    return HttpResponse(str(pool.busy - 1))
+
+app_name = "home"
+urlpatterns = [path("", views.index), path("uptime/", views.uptime, name="uptime")] + [
+    path(view.__name__, view) for view in
+    (sync_busy, async_busy, async_rows, async_of_sync, async_queries, sync_file, async_file, real_file,
+     tick, atick, busy_threads)
+]
+"""
+
+SYNC_STREAMS = ("sync_busy", "async_of_sync")
+FILES = ("sync_file", "async_file")
+STREAMS = ("async_busy", "async_rows", "async_queries", *SYNC_STREAMS, *FILES)
+
+
+@pytest.fixture
+def site(project: Path) -> Path:
+    (project / "home" / "urls.py").write_text(VIEWS)
+    return project
+
+
+@contextmanager
+def asking(
+    server: Server, path: str, *, method: str = "GET", buffer: int = 4096
+) -> Iterator[socket.socket]:
+    """A client that has sent a request, and has read nothing yet."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield client
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])
+def test_a_stream_ends_with_its_client(site: Path, serve: Serve, name: str, loop: str) -> None:
+    server = serve(site, GRANIAN_LOOP=loop).ready()
+
+    with asking(server, f"/{name}") as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+    server.wait_for_log("stream closed")
+    assert server.get("/tick").text == "tick"
+    assert server.get("/livez").status_code == 200
+    assert server.stop() == 0
+    assert "ERROR" not in server.log
+    assert server.log.count("transport") <= 1, "what happened is said once"
+
+
+def busy_threads(server: Server) -> int:
+    return int(server.get("/busy_threads").text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_keeps_no_thread_for_clients_that_do_not_read(
+    site: Path, serve: Serve, name: str
+) -> None:
+    server = serve(site).ready()
+
+    with ExitStack() as clients:
+        for _ in range(70):
+            clients.enter_context(asking(server, f"/{name}"))
+        wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
+        assert server.get("/tick").text == "tick"
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", SYNC_STREAMS)
+def test_streams_of_sync_code_take_half_of_the_threads(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site, SERVING_THREADS="4").ready()
+
+    with ExitStack() as clients:
+        for _ in range(2):
+            clients.enter_context(asking(server, f"/{name}"))
+        wait_for(lambda: busy_threads(server) == 2, "two threads that send")
+        for _ in range(70):
+            clients.enter_context(asking(server, f"/{name}"))
+        refused = server.get(f"/{name}")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "5"
+        assert server.get("/tick").text == "tick"
+        assert "half of SERVING_THREADS" in server.log
+    server.wait_for_log("stream closed", 2)
+    wait_for(lambda: busy_threads(server) == 0, "both threads again")
+    assert server.get("/real_file").status_code == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_client_that_does_not_read_is_given_up(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site, SEND_TIMEOUT="0.5").ready()
+
+    with asking(server, f"/{name}") as client:
+        server.wait_for_log("stream closed")
+        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing")
+        wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
+        end = b""
+        while part := client.recv(1_000_000):
+            end = part
+        assert not end.endswith(b"\r\n0\r\n\r\n"), "what was cut off does not look whole"
+    assert server.stop() == 0
+    assert "ERROR" not in server.log
+
+
+@pytest.mark.parametrize("name", ["real_file", "sync_busy"])
+def test_a_slow_client_that_goes_on_reading_is_served(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site, SEND_TIMEOUT="5").ready()
+
+    size = 0
+    with asking(server, f"/{name}", buffer=64 * 1024) as client:
+        while size < 9_000_000 and (part := client.recv(64 * 1024)):
+            size += len(part)
+            time.sleep(0.01)
+    assert size >= 9_000_000
+    assert "has read nothing" not in server.log
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_head_does_not_run_a_stream(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site).ready()
+
+    with asking(server, f"/{name}", method="HEAD") as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
+        if "busy" not in name and "rows" not in name:
+            server.wait_for_log("stream closed")
+        client.sendall(b"GET /tick HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for(lambda: b"tick" in client.recv(4096), "the next answer on the connection")

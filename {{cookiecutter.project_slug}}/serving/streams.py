@@ -1,0 +1,177 @@
+"""Responses that go out part by part, to clients that may leave or not read.
+
+A server's `send` returns at once where the client has left, and waits where it does not read. So a
+stream that never awaits anything else would keep the event loop for itself once nobody reads it, and a
+client that does not read would keep a thread for as long as it likes.
+
+Here the loop takes a turn after each part; a client that does not read for SEND_TIMEOUT seconds is given
+up; a file is read part by part, and no thread is kept in between; and other streams of sync code, which
+stay on one thread (a database cursor belongs to it), take half of the pool's threads at most.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError, Future
+from contextvars import copy_context
+from threading import Lock
+
+from django.conf import settings
+from django.core.exceptions import RequestAborted
+from django.http import FileResponse, HttpResponse
+from django.http.response import StreamingHttpResponse
+from serving.asgi import Message, Scope, Send
+from serving.threads import Lease, pool
+
+logger = logging.getLogger(__name__)
+
+# Bytes of a file that one call of a thread reads.
+FILE_PART = 256 * 1024
+
+END = b""
+
+
+class PatientSend:
+    """`send` for streams: lets the loop take a turn, and gives up on a client that does not read.
+
+    Raises RequestAborted when it gives up, SEND_TIMEOUT seconds after the client has stopped to read; it
+    has logged that.
+    """
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send = send
+        self._scope = scope
+        self._seconds: float = getattr(settings, "SEND_TIMEOUT", 60.0)
+
+    async def __call__(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError:
+            logger.warning(
+                "%s %s: ended, since its client has read nothing for %g s (SEND_TIMEOUT)",
+                self._scope["method"],
+                self._scope["path"],
+                self._seconds,
+            )
+            raise RequestAborted from None
+        # To a client that has left Granian sends without a word, and without waiting:
+        # https://github.com/emmett-framework/granian/issues/650
+        await asyncio.sleep(0)
+
+
+class ThreadSend:
+    """`send` for a thread: waits until a message is sent. Raises RequestAborted after `abort`."""
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send = send
+        self._scope = scope
+        self._patient: PatientSend | None = None
+        self._loop = asyncio.get_running_loop()
+        self._pending: Future[None] | None = None
+        self._aborted = False
+
+    def abort(self) -> None:
+        """Ends the stream at its next part, and gives up the one that is being sent."""
+        self._aborted = True
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def __call__(self, message: Message) -> None:
+        if self._aborted:
+            raise RequestAborted
+        # Either this sees that the stream is aborted, or `abort` sees what is being sent.
+        self._pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
+        if self._aborted:
+            self._pending.cancel()
+        try:
+            self._pending.result()
+        except CancelledError:
+            raise RequestAborted from None
+
+    async def _sent(self, message: Message) -> None:
+        if self._patient is None:  # most requests send nothing from their thread
+            self._patient = PatientSend(self._send, self._scope)
+        await self._patient(message)
+
+
+class Places:
+    """How many threads streams of sync code may keep: half of the pool, since clients decide how long."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._taken = 0
+
+    @property
+    def bound(self) -> int:
+        """As many as there are."""
+        return max(1, pool.bound // 2)
+
+    def take(self) -> bool:
+        """Takes a place; False if there is none."""
+        with self._lock:
+            if self._taken >= self.bound:
+                return False
+            self._taken += 1
+            return True
+
+    def give_back(self) -> None:
+        """Gives a place back."""
+        with self._lock:
+            self._taken -= 1
+
+
+places = Places()
+
+
+def keeps_its_thread(response: StreamingHttpResponse) -> bool:
+    """Whether a stream is of sync code, which stays on the thread that it begins on."""
+    return not response.is_async and getattr(response, "file_to_stream", None) is None
+
+
+def send_from_thread(response: StreamingHttpResponse, send: ThreadSend, first: Message) -> bool:
+    """In a thread: sends a stream part by part, where Django would first make a list of it.
+
+    `first` begins the response. Returns False, having sent nothing, where no place is left.
+    """
+    if not places.take():
+        return False
+    try:
+        send(first)
+        for part in response:
+            send({"type": "http.response.body", "body": part, "more_body": True})
+        send({"type": "http.response.body"})
+    finally:
+        places.give_back()
+    return True
+
+
+def read_in_parts(response: StreamingHttpResponse) -> None:
+    """Makes a file's response an async stream, each part of which is read by any thread of the pool."""
+    if isinstance(response, FileResponse):
+        response.block_size = FILE_PART
+    response.streaming_content = file_parts(iter(response))
+
+
+async def file_parts(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts of a file."""
+    threads = Lease(pool)
+    threads.release()  # so each call has a thread and gives it back
+    loop, context = asyncio.get_running_loop(), copy_context()
+    while part := await loop.run_in_executor(threads, context.run, next, parts, END):
+        yield part
+
+
+def refusal() -> HttpResponse:
+    """The answer where no place is left."""
+    logger.warning(
+        "503, since streams of sync iterators keep %d threads, half of SERVING_THREADS; write them"
+        " as async iterators, or raise it",
+        places.bound,
+    )
+    return HttpResponse(
+        "Too many downloads at once; try again soon.\n",
+        status=503,
+        content_type="text/plain",
+        headers={"Retry-After": "5"},
+    )
