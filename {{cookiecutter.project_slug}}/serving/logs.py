@@ -345,26 +345,6 @@ class GranianErrorFilter:
         return True
 
 
-class ClosedTransportFilter:
-    """Shows once a request that its client has left: Granian says so for each part that it sends on.
-
-    https://github.com/emmett-framework/granian/issues/650
-    """
-
-    def __init__(self) -> None:
-        self._shown: deque[str] = deque(maxlen=64)  # the requests whose clients have left last
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
-        own = request_id.get()
-        if own is None or not record.getMessage().startswith("ASGI transport error"):
-            return True
-        if own in self._shown:
-            return False
-        self._shown.append(own)
-        return True
-
-
 class SqlFilter:
     """Hides the texts in SQL that Django logs: sessions' keys and passwords' hashes."""
 

@@ -21,6 +21,7 @@ from django.core.exceptions import RequestAborted
 from django.http import FileResponse, HttpResponse
 from django.http.response import StreamingHttpResponse
 from serving.asgi import Message, Scope, Send
+from serving.request_id import SCOPE_KEY, request_id
 from serving.threads import Lease, pool
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ END = b""
 class PatientSend:
     """`send` for streams: lets the loop take a turn, and gives up on a client that does not read.
 
-    Raises RequestAborted when it gives up, SEND_TIMEOUT seconds after the client has stopped to read; it
+    Raises RequestAborted when it gives up, SEND_TIMEOUT seconds after the client stopped reading; it
     has logged that.
     """
 
@@ -90,6 +91,7 @@ class ThreadSend:
             raise RequestAborted from None
 
     async def _sent(self, message: Message) -> None:
+        request_id.set(self._scope.get(SCOPE_KEY))  # rloop's tasks do not have their thread's context
         if self._patient is None:  # most requests send nothing from their thread
             self._patient = PatientSend(self._send, self._scope)
         await self._patient(message)
