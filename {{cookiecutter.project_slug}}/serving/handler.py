@@ -22,6 +22,7 @@ from django.core.handlers.base import BaseHandler
 from django.db import close_old_connections
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
+
 from serving.asgi import Message, Receive, Scope, Send
 from serving.middleware import SAFE_METHODS, closes_nothing, inline, only_tidies
 from serving.request import Request

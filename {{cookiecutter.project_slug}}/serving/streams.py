@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.http import FileResponse, HttpResponse
 from django.http.response import StreamingHttpResponse
+
 from serving.asgi import Message, Scope, Send
 from serving.request_id import SCOPE_KEY, request_id
 from serving.threads import Lease, pool
