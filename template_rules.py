@@ -63,7 +63,7 @@ MODULES = frozenset(
     datetime dj_database_url dotenv email enum errno functools home http importlib inspect io
     ipaddress itertools json keyword logging manage math multiprocessing os pathlib
     prometheus_client pythonjsonlogger queue re reprlib secrets select serving signal socket
-    sqlite3 subprocess sys tempfile tests threading time traceback types typing urllib weakref
+    sqlite3 ssl stat subprocess sys tempfile tests threading time traceback types typing urllib weakref
     wsgiref
     """.split()
 )
