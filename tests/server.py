@@ -48,7 +48,10 @@ def wait_for[T](condition: Callable[[], T], what: str) -> T:
 
 
 class Server:
-    """A server process. Its log goes to a file, one JSON object a line unless LOG_FORMAT says else."""
+    """A server process. Its log goes to a file, one JSON object a line unless LOG_FORMAT says else.
+
+    `output`: the open file that it goes to instead.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Server:
         base: Mapping[str, str],
         variables: Mapping[str, str],
         command: str = "granian --port {port} config.asgi:application",
+        output: int | None = None,
     ) -> None:
         self.port = free_port()
         program, *arguments = command.format(port=self.port).split()
@@ -69,7 +73,7 @@ class Server:
                 [programs / program, *arguments],
                 cwd=project,
                 env=environment,
-                stdout=log,
+                stdout=log if output is None else output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

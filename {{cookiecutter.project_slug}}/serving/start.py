@@ -1,18 +1,21 @@
-"""Refuses ways to start the server that would serve errors only, or cannot work.
+"""Refuses ways to start the server that would serve errors only, and warns of those that may.
 
 Asked in each worker, before it imports Django: by hand, nothing of the project runs any sooner.
 """
 
 import logging
 import os
+import resource
 from importlib.util import find_spec
 
 from django.core.exceptions import ImproperlyConfigured
 
+from serving.logs import MORE_FILES
 from serving.main_process import granian_flags
 
 logger = logging.getLogger(__name__)
 
+CONNECTIONS = 1024  # Granian's own bound, with one worker: --backlog
 TARGET = "config.asgi:application"
 
 
@@ -40,6 +43,14 @@ def refuse_wrong_start() -> None:
             "config/granian.env was not read, so a response that never ends holds up a stop for ever"
             " (GRANIAN_WORKERS_KILL_TIMEOUT), and other flags are not as they should be: `make run`"
         )
+    check_open_files()
+
+
+def check_open_files() -> None:
+    """Warns of a limit that is less than the connections that Granian admits, each of which is a file."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < CONNECTIONS:
+        logger.warning("this process may open %d files, and each connection is one: %s", soft, MORE_FILES)
 
 
 def check_settings_module(name: str) -> None:
