@@ -164,11 +164,21 @@ def serve(environment: Path) -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(
-        folder: Path, command: str | None = None, output: int | None = None, **variables: str
+        folder: Path,
+        command: str | None = None,
+        output: int | None = None,
+        port: int | None = None,
+        **variables: str,
     ) -> Server:
         options = {"command": command} if command else {}
         server = Server(
-            environment / "bin", folder, clean_environment(), variables, output=output, **options
+            environment / "bin",
+            folder,
+            clean_environment(),
+            variables,
+            output=output,
+            port=port,
+            **options,
         )
         servers.append(server)
         return server

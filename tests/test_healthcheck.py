@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,14 +127,14 @@ def test_a_server_with_a_prefix(project: Path, serve: Serve, check: Check) -> No
 
 
 def test_a_server_that_answers_under_its_prefix_alone(check: Check) -> None:
-    with answering(b"/app/livez") as port:
+    with Answering(b"/app/livez") as port:
         flags = {"GRANIAN_PORT": str(port)}
         assert check(**flags, GRANIAN_URL_PATH_PREFIX="/app/") == (0, "")
         status, words = check(**flags)
         assert (status, words) == (1, f"http://127.0.0.1:{port}/livez: 404 nothing here")
 
 
-class answering:  # noqa: N801
+class Answering:
     """A server that has one path alone, on a thread of its own; gives its port."""
 
     def __init__(self, path: bytes) -> None:
@@ -163,16 +163,16 @@ class answering:  # noqa: N801
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Iterator[dict[str, str]]:
+def authority(tmp_path: Path) -> dict[str, str]:
     """The flags of a server whose certificate an authority signed, which signs the clients' too."""
     flags = signed(tmp_path, "authority")
     request, own = tmp_path / "own.csr", tmp_path / "own"
     openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=own", "-keyout", f"{own}.key",
             "-addext", "subjectAltName=DNS:own", "-out", str(request))  # fmt: skip
     openssl("x509", "-req", "-in", str(request), "-CA", flags["GRANIAN_SSL_CERTIFICATE"],
-            "-CAkey", flags["GRANIAN_SSL_KEYFILE"], "-CAcreateserial", "-copy_extensions", "copy", "-days", "2",
-            "-out", f"{own}.pem")  # fmt: skip
-    yield {
+            "-CAkey", flags["GRANIAN_SSL_KEYFILE"], "-CAcreateserial", "-days", "2",
+            "-copy_extensions", "copy", "-out", f"{own}.pem")  # fmt: skip
+    return {
         "GRANIAN_SSL_CERTIFICATE": f"{own}.pem",
         "GRANIAN_SSL_KEYFILE": f"{own}.key",
         "GRANIAN_SSL_CA": flags["GRANIAN_SSL_CERTIFICATE"],
@@ -188,7 +188,11 @@ def test_a_server_that_verifies_clients_is_shown_its_own_certificate(
 
 
 def test_a_server_that_takes_no_certificate_of_its_own_is_said_to(
-    project: Path, serve: Serve, check: Check, authority: dict[str, str], certificate: dict[str, str]
+    project: Path,
+    serve: Serve,
+    check: Check,
+    authority: dict[str, str],
+    certificate: dict[str, str],
 ) -> None:
     flags = {**authority, **certificate, "GRANIAN_PORT": str(free_port())}
     serve(project, BY_VARIABLES, **flags).wait_for_log("Started worker-")
@@ -212,9 +216,7 @@ def test_a_server_that_takes_no_certificate_of_its_own_is_said_to(
         ),
     ],
 )
-def test_what_cannot_work_is_one_line(
-    check: Check, variables: dict[str, str], words: str
-) -> None:
+def test_what_cannot_work_is_one_line(check: Check, variables: dict[str, str], words: str) -> None:
     status, said = check(**{"GRANIAN_PORT": str(free_port()), **variables})
     assert status == 1
     if "GRANIAN_PORT" not in variables:

@@ -129,7 +129,7 @@ def test_workers_end_with_their_lifespan_left(
     assert (site / "left").exists()
     assert not server.listens()
 
-    follower = serve(site, f"granian --port {server.port} config.asgi:application").ready()
+    follower = serve(site, port=server.port).ready()
     assert follower.stop() == 0
 
 
@@ -187,9 +187,12 @@ def test_an_open_stream_is_ended(site: Path, serve: Serve) -> None:
 def test_a_worker_that_does_not_stop_ends_after_the_kill_timeout(site: Path, serve: Serve) -> None:
     server = serve(site, DRAIN_TIMEOUT="60", GRANIAN_WORKERS_KILL_TIMEOUT="1").ready()
     pids = worker_pids(server)
-    asking = threading.Thread(
-        target=lambda: pytest.raises(httpx.TransportError, server.get, "/stuck"), daemon=True
-    )
+
+    def ask() -> None:
+        with pytest.raises(httpx.TransportError):
+            server.get("/stuck")
+
+    asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     server.wait_for_log("stuck begins")
     kill_main(server)
@@ -228,12 +231,12 @@ def test_no_alarm_while_workers_are_replaced(watchful: Path, serve: Serve, metri
 def test_no_alarm_when_the_shell_that_started_it_ends(
     watchful: Path, serve: Serve, environment: Path
 ) -> None:
-    script = environment / "bin" / "in-background"
+    script = watchful.parent / "in-background"
     script.write_text('#!/bin/sh\ngranian "$@" &\n')
     script.chmod(0o755)
     server = serve(
         watchful,
-        "in-background --port {port} config.asgi:application",
+        f"{script} --port {{port}} config.asgi:application",
         PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
     )
     assert server.wait() == 0, "the shell has ended"
@@ -463,12 +466,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def test_a_low_limit_is_warned_of_at_start(site: Path, serve: Serve, environment: Path) -> None:
-    script = environment / "bin" / "with-few-files"
+    script = site.parent / "with-few-files"
     script.write_text('#!/bin/sh\nulimit -n 64\nexec granian "$@"\n')
     script.chmod(0o755)
     server = serve(
         site,
-        "with-few-files --port {port} config.asgi:application",
+        f"{script} --port {{port}} config.asgi:application",
         PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
     ).ready()
     assert "this process may open 64 files" in server.log

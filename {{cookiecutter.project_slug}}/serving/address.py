@@ -126,4 +126,6 @@ def check_uds(path: Path) -> None:
             raise TakenError(
                 f"GRANIAN_UDS={path}: cannot tell whether a server has it: {reason}"
             ) from None
-    raise TakenError(f"GRANIAN_UDS={path} is taken: another server answers there; stop it, or set another")
+    raise TakenError(
+        f"GRANIAN_UDS={path} is taken: another server answers there; stop it, or set another"
+    )

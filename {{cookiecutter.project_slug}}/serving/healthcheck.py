@@ -23,9 +23,9 @@ TRUE = {"1", "true", "t", "yes", "y", "on"}  # as Granian reads a flag
 def variables() -> dict[str, str]:
     """The server's flags, as `dotenv run` in the image and `make run` put them together."""
     found = {}
-    path = os.path.join(os.path.dirname(__file__), "..", "config", "granian.env")  # noqa: PTH118, PTH120
+    path = os.path.join(os.path.dirname(__file__), "..", "config", "granian.env")
     try:
-        with open(path, encoding="utf-8") as lines:  # noqa: PTH123
+        with open(path, encoding="utf-8") as lines:
             for line in lines:
                 name, equals, value = line.strip().partition("=")
                 if equals and not name.startswith("#"):
@@ -73,7 +73,7 @@ def port_of(text: str) -> int:
 
 def with_tls(connection: socket.socket, flags: Mapping[str, str]) -> socket.socket:
     """The connection with TLS on it. Whose certificate it is does not matter: it is this machine's."""
-    import ssl  # noqa: PLC0415  # takes half as long as all the rest
+    import ssl  # takes half as long as all the rest
 
     context = ssl.create_default_context()
     context.check_hostname = False

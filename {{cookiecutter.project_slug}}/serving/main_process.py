@@ -78,7 +78,8 @@ def prepare() -> None:
             refuse_taken_addresses(flags)
             spawn_workers(flags)
     elif multiprocessing.current_process().name == "granian-worker":
-        multiprocessing.set_start_method(None, force=True)  # what a worker's apps start is not touched
+        # What a worker's apps start is not touched.
+        multiprocessing.set_start_method(None, force=True)
 
 
 def refuse_taken_addresses(flags: Mapping[str, Any]) -> None:

@@ -104,7 +104,7 @@ class Output:
         self._size += len(data)
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_later, name="log", daemon=True)
-            with suppress(RuntimeError):  # at the end of a process none can be started; flush() comes
+            with suppress(RuntimeError):  # a process that ends starts none, and calls flush()
                 self._writer.start()
 
     def _note_gap(self) -> None:

@@ -50,7 +50,9 @@ def check_open_files() -> None:
     """Warns of a limit that is less than the connections that Granian admits, each of which is a file."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < CONNECTIONS:
-        logger.warning("this process may open %d files, and each connection is one: %s", soft, MORE_FILES)
+        logger.warning(
+            "this process may open %d files, and each connection is one: %s", soft, MORE_FILES
+        )
 
 
 def check_settings_module(name: str) -> None:
