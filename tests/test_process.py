@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.conftest import Serve, clean_environment
-from tests.server import PATIENCE, Server, server_environment, wait_for
+from tests.server import PATIENCE, Server, free_port, server_environment, wait_for
 
 GONE = "the server's main process is gone"
 
@@ -112,6 +112,11 @@ def all_end(pids: list[int]) -> bool:
 # --- the main process is killed
 
 
+def metrics_flags(enabled: str) -> dict[str, str]:
+    """With metrics, workers are started anew and not forked."""
+    return {"GRANIAN_METRICS_ENABLED": enabled, "GRANIAN_METRICS_PORT": str(free_port())}
+
+
 @pytest.mark.parametrize("metrics", ["false", "true"], ids=["forked", "spawned"])
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "rloop"])
@@ -119,7 +124,7 @@ def test_workers_end_with_their_lifespan_left(
     site: Path, serve: Serve, loop: str, workers: int, metrics: str
 ) -> None:
     flags = {"GRANIAN_LOOP": loop, "GRANIAN_WORKERS": str(workers)}
-    server = serve(site, GRANIAN_METRICS_ENABLED=metrics, **flags).ready(workers)
+    server = serve(site, **metrics_flags(metrics), **flags).ready(workers)
     pids = worker_pids(server)
     assert len(pids) == workers
     kill_main(server)
@@ -220,7 +225,7 @@ def goes_on(server: Server) -> None:
 @pytest.mark.parametrize("metrics", ["false", "true"], ids=["forked", "spawned"])
 def test_no_alarm_while_workers_are_replaced(watchful: Path, serve: Serve, metrics: str) -> None:
     flags = {"GRANIAN_WORKERS": "2", "GRANIAN_RESPAWN_INTERVAL": "1.5"}
-    server = serve(watchful, GRANIAN_METRICS_ENABLED=metrics, **flags).ready(2)
+    server = serve(watchful, **metrics_flags(metrics), **flags).ready(2)
     server.signal(signal.SIGHUP)
     server.wait_for_log("Stopped old worker-", 2)
     goes_on(server)

@@ -205,11 +205,13 @@ def uds(project: Path) -> str:
 
 
 def uds_answers(path: str) -> bool:
-    try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
-            return client.get("http://localhost/livez").status_code == 200
-    except httpx.TransportError:
-        return False
+    with socket.socket(socket.AF_UNIX) as asker:
+        try:
+            asker.connect(path)
+        except OSError:
+            return False
+        asker.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return asker.recv(20).startswith(b"HTTP/1.1 200")
 
 
 def test_a_socket_that_nobody_serves_any_more(project: Path, serve: Serve, uds: str) -> None:
@@ -257,10 +259,10 @@ def by_hand(environment: Path, project: Path) -> ByHand:
 
 
 def said_once(done: subprocess.CompletedProcess[str], words: str, workers: int = 1) -> str:
-    """The line with which each worker has refused to serve."""
+    """The line with which each worker has refused to serve, or the first of them."""
     assert done.returncode == 1
     lines = [line for line in done.stdout.splitlines() if words in line]
-    assert len(lines) == workers, done.stdout
+    assert 1 <= len(lines) <= workers, done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "Started worker" not in done.stdout
     return lines[0]
