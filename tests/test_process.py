@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -334,6 +334,49 @@ def test_it_is_all_there_once_somebody_reads_it(
     said = [message.split()[1] for message in reader.messages if message.startswith("line ")]
     assert said == [str(number) for number in range(4500)]
     assert reader.messages[-1].startswith("Granian shutdown completed")
+
+
+@pytest.fixture
+def unopenable(site: Path) -> Path:
+    """The site where its stdout can't be opened anew: another user's, or a system without /proc."""
+    output = site / "serving" / "output.py"
+    text = output.read_text()
+    assert text.count("/proc/self/fd/") == 1
+    output.write_text(text.replace("/proc/self/fd/", "/nowhere/"))
+    return site
+
+
+@pytest.mark.parametrize("make", [full_pipe, full_terminal], ids=["pipe", "terminal"])
+def test_it_is_the_same_where_stdout_cannot_be_opened_anew(
+    unopenable: Path, serve: Serve, make: Callable[[], tuple[int, int]]
+) -> None:
+    ours, its = make()
+    server = serve(unopenable, output=its)
+    os.close(its)
+    wait_for(lambda: server.exited or server.listens(), "a listener")
+    for first in range(0, 2000, 500):
+        assert server.get(f"/lines?from={first}&to={first + 500}&size=500").text == "said"
+    reader = Reader(ours).start()
+    assert server.stop() == 0
+    reader.thread.join(PATIENCE)
+    os.close(ours)
+    said = [message.split()[1] for message in reader.messages if message.startswith("line ")]
+    assert said == [str(number) for number in range(2000)]
+
+
+def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve) -> None:
+    ours, its = os.pipe()
+    os.set_blocking(its, False)
+    server = serve(site, output=its)
+    os.close(its)
+    wait_for(lambda: server.exited or server.listens(), "a listener")
+    server.get("/lines?from=0&to=1000&size=500")
+    reader = Reader(ours).start()
+    assert server.stop() == 0
+    reader.thread.join(PATIENCE)
+    os.close(ours)
+    said = [message.split()[1] for message in reader.messages if message.startswith("line ")]
+    assert said == [str(number) for number in range(1000)]
 
 
 def test_what_is_too_much_is_counted(site: Path, serve: Serve) -> None:
