@@ -163,9 +163,23 @@ def serve(environment: Path) -> Iterator[Serve]:
     """Starts a project's server on a free port: `serve(project, LIFESPAN="optional")`."""
     servers: list[Server] = []
 
-    def start(folder: Path, command: str | None = None, **variables: str) -> Server:
+    def start(
+        folder: Path,
+        command: str | None = None,
+        output: int | None = None,
+        port: int | None = None,
+        **variables: str,
+    ) -> Server:
         options = {"command": command} if command else {}
-        server = Server(environment / "bin", folder, clean_environment(), variables, **options)
+        server = Server(
+            environment / "bin",
+            folder,
+            clean_environment(),
+            variables,
+            output=output,
+            port=port,
+            **options,
+        )
         servers.append(server)
         return server
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ SECRET_KEY = "for-tests-only-" + "0123456789" * 5
 # How long a condition may take to come true. Not a measure of speed: it ends a test that would
 # otherwise hang.
 PATIENCE = 60.0
+
+NUMBERS = count(1)  # of servers: two may have one port, one after the other
 
 
 def server_environment(project: Path) -> dict[str, str]:
@@ -48,7 +51,10 @@ def wait_for[T](condition: Callable[[], T], what: str) -> T:
 
 
 class Server:
-    """A server process. Its log goes to a file, one JSON object a line unless LOG_FORMAT says else."""
+    """A server process. Its log goes to a file, one JSON object a line unless LOG_FORMAT says else.
+
+    `output`: the open file that it goes to instead. `port`: one that may be taken; else one that is free.
+    """
 
     def __init__(
         self,
@@ -57,11 +63,13 @@ class Server:
         base: Mapping[str, str],
         variables: Mapping[str, str],
         command: str = "granian --port {port} config.asgi:application",
+        output: int | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         program, *arguments = command.format(port=self.port).split()
         self.address = f"http://127.0.0.1:{self.port}"
-        self.log_file = project.parent / f"server-{self.port}.log"
+        self.log_file = project.parent / f"server-{self.port}-{next(NUMBERS)}.log"
         environment = {**base, **server_environment(project), **variables}
         self.kill_timeout = float(environment["GRANIAN_WORKERS_KILL_TIMEOUT"])
         with self.log_file.open("w") as log:
@@ -69,7 +77,7 @@ class Server:
                 [programs / program, *arguments],
                 cwd=project,
                 env=environment,
-                stdout=log,
+                stdout=log if output is None else output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

@@ -49,6 +49,7 @@ manage.py
 pyproject.toml
 serving/__init__.py
 serving/access_log.py
+serving/address.py
 serving/asgi.py
 serving/database.py
 serving/drain.py
@@ -59,6 +60,8 @@ serving/logs.py
 serving/main_process.py
 serving/metrics.py
 serving/middleware.py
+serving/output.py
+serving/parent.py
 serving/probes.py
 serving/redaction.py
 serving/report.py
@@ -66,6 +69,7 @@ serving/request.py
 serving/request_id.py
 serving/routes.py
 serving/sqlite.py
+serving/start.py
 serving/state.py
 serving/static.py
 serving/testing.py

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import Serve
-from tests.server import PATIENCE
+from tests.server import PATIENCE, wait_for
 from tests.test_lifespan_faults import Install, app, enters_and_leaves, install
 
 __all__ = ["install"]
@@ -66,3 +66,12 @@ def test_an_endless_stream_is_ended(install: Install, serve: Serve, server: str)
         assert b"tick" in b"".join(parts), "ended as if it were complete"
     running.wait()
     assert enters_and_leaves(running, "one") == ["one enters", "one leaves"]
+
+
+def test_a_server_that_calls_it_by_another_protocol_is_told(install: Install, serve: Serve) -> None:
+    project = install(one=app())
+    command = SERVERS["uvicorn"].replace("uvicorn ", "uvicorn --interface wsgi ", 1)
+    running = serve(project, command, DJANGO_SETTINGS_MODULE="faulty")
+    wait_for(lambda: running.exited or running.listens(), "a listener")
+    assert running.get("/").status_code == 500
+    running.wait_for_log("config.asgi is an ASGI application, and this server calls it as one of")

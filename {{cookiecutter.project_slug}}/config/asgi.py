@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from serving.asgi import ASGIApp
 from serving.drain import Drain, stopping
 from serving.logs import thread_failed, unraisable
+from serving.parent import stop_without_parent
+from serving.start import refuse_wrong_start
 
 
 def build() -> ASGIApp:
@@ -65,6 +67,8 @@ if not logging.getLogger().handlers:  # as Granian has done, and other servers h
     logging.config.dictConfig(json.loads(Path(__file__).with_name("logging.json").read_bytes()))
 try:
     stopping.listen_early()
+    stop_without_parent()
+    refuse_wrong_start()
     application = build()
 except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
     logging.getLogger(__name__).critical("%s", error)

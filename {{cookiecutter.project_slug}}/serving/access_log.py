@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import re
-import select
 import sys
 import time
 from collections import deque
@@ -24,13 +23,13 @@ import orjson
 
 from serving.asgi import Scope
 from serving.logs import ClientErrorFilter, EcsFormatter, stream, timestamp, unformattable
+from serving.output import PIPE_BUF, Output
 from serving.redaction import HIDDEN, is_sensitive, query_shown
 from serving.request_id import request_id
 
 ACCESS = "granian.access"
 PROBES = frozenset({"/livez", "/readyz"})
 
-PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes; Windows has none, and POSIX promises these
 HELD = 64  # requests at most
 HELD_SECONDS = 0.05
 
@@ -115,13 +114,18 @@ class AccessFilter:
 
 
 class Stdout(logging.StreamHandler[TextIO]):
-    """Writes to `serving.logs.stream()`: each record at once, requests together, 50 ms late at most."""
+    """Writes to `serving.logs.stream()`: each record at once, requests together, 50 ms late at most.
+
+    It never waits for who reads that; see serving/output.py.
+    """
 
     def __init__(self) -> None:
         super().__init__(stream())
         if isinstance(self.stream, TextIOWrapper):
             # Whatever the locale: a letter that it lacks would lose the record, and its neighbours.
             self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        assert self.lock  # noqa: S101
+        self._output = Output(self.stream, self.lock, self._dropped)
         self.held: deque[Access] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._holder = 0  # the process that holds them
@@ -129,12 +133,22 @@ class Stdout(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record, after what is held."""
         self.write_held()
-        super().emit(record)
+        try:
+            self._output.write(self.format(record) + self.terminator)
+        except Exception:
+            self.handleError(record)
 
     def flush(self) -> None:
-        """Writes what is held; Python asks for it at the end of a process."""
+        """Writes what is held, and what the output keeps; asked for at the end of a process."""
         self.write_held()
-        super().flush()
+        with self.lock:  # type: ignore[union-attr]
+            self._output.flush()
+
+    def _dropped(self, lines: int, seconds: float) -> str:
+        """A line in the place of those that were dropped."""
+        message = f"{lines} lines were dropped here in {seconds:.0f} s: nobody read the log"
+        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
+        return self.format(record) + self.terminator
 
     def hold(self, access: Access) -> None:
         """Writes a request, soon. For the thread of the event loop."""
@@ -217,8 +231,7 @@ class Stdout(logging.StreamHandler[TextIO]):
 
     def _write(self, piece: str) -> None:
         try:
-            self.stream.write(piece)
-            self.stream.flush()
+            self._output.write(piece)
         except Exception:
             self.handleError(logging.makeLogRecord({"name": ACCESS}))
 

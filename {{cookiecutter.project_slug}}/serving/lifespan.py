@@ -84,7 +84,14 @@ class Lifespan:
     # Servers ask whether they are given a coroutine function. This one hands on the coroutine of the
     # application itself, so a request pays for no coroutine of its own.
     @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    def __call__(
+        self, scope: Scope, receive: Receive, send: Send | None = None
+    ) -> Coroutine[Any, Any, None]:
+        if send is None:  # gunicorn without a worker class, say
+            raise TypeError(
+                "config.asgi is an ASGI application, and this server calls it as one of another kind:"
+                " use `make run`, or this server's option for ASGI"
+            )
         if scope["type"] == "lifespan":
             return self._run(scope, receive, send)
         return self.app(scope, receive, send)

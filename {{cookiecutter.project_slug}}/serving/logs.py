@@ -47,6 +47,8 @@ LAST_ERROR = re.compile(r"^([\w.<>]+)(?:: (.*))?\Z", re.MULTILINE | re.DOTALL)
 
 SHOWN_AS_LIST = (list, tuple, set, frozenset, deque, ItemsView, KeysView, ValuesView)
 
+MORE_FILES = "raise the limit (`ulimit -n 4096`; in compose.yaml, `ulimits: {nofile: 4096}` at web)"
+
 # For values whose own __repr__ may fail. Long, for a secret that is cut in two would be shown.
 safe_repr = reprlib.Repr(maxstring=10_000, maxother=10_000).repr
 
@@ -342,6 +344,17 @@ class GranianErrorFilter:
             if last := LAST_ERROR.search(trace.rpartition(heading)[2]):
                 record.__dict__["error.type"] = last[1]
                 record.__dict__["error.message"] = last[2] or ""
+        return True
+
+
+class OpenFilesFilter:
+    """Adds what to do where a worker may open no more files, so that it can't take a connection."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown: always."""
+        message = record.getMessage()
+        if "Too many open files" in message:
+            record.msg, record.args = f"{message}: {MORE_FILES}", None
         return True
 
 

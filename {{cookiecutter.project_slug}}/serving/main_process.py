@@ -1,6 +1,7 @@
 """What Granian's main process needs of the project: of it, that process only loads config/logging.json.
 
-Its workers and manage.py load this too, by the same file.
+Its workers and manage.py load this too, by the same file. What happens on import stands in one place,
+`prepare()`, at the end.
 """
 
 import logging
@@ -13,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from serving.address import AddressError, check_addresses
 from serving.logs import parse_levels
 
 
@@ -33,20 +35,17 @@ def granian_flags() -> Mapping[str, Any]:
     }
 
 
-def spawn_workers() -> None:
+def spawn_workers(flags: Mapping[str, Any]) -> None:
     """Has Granian start its workers with a fresh interpreter, and not by a fork, if it counts metrics.
 
     It counts them in threads of the main process. Where one of them holds a lock at the moment of the
     fork, nobody gives it back in the worker: one worker in 70 never answered. Granian itself does so
     under Python 3.14, and so do other systems than Linux; without metrics there are no such threads, and
-    a fork saves memory. What a worker's apps start is not touched.
+    a fork saves memory.
     https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
     """
-    if multiprocessing.parent_process() is None:
-        if granian_flags().get("metrics_enabled"):
-            multiprocessing.set_start_method("spawn", force=True)
-    elif multiprocessing.current_process().name == "granian-worker":
-        multiprocessing.set_start_method(None, force=True)
+    if flags["metrics_enabled"]:
+        multiprocessing.set_start_method("spawn", force=True)
 
 
 class GranianLevelFilter:
@@ -68,4 +67,40 @@ class GranianLevelFilter:
         return record.levelno >= self.level
 
 
-spawn_workers()
+def prepare() -> None:
+    """Runs when this module is imported; it acts in Granian's main process and its workers alone.
+
+    The main process imports it while it reads config/logging.json: before it binds a socket, and
+    before a worker imports Django.
+    """
+    if multiprocessing.parent_process() is None:
+        if flags := granian_flags():
+            refuse_taken_addresses(flags)
+            spawn_workers(flags)
+    elif multiprocessing.current_process().name == "granian-worker":
+        # What a worker's apps start is not touched.
+        multiprocessing.set_start_method(None, force=True)
+
+
+def refuse_taken_addresses(flags: Mapping[str, Any]) -> None:
+    """Ends the main process with status 1, and one line, where it could not listen.
+
+    Granian binds its port so that any process of the same user may bind it too: two servers would
+    answer by turns. For other faults it has a traceback, which does not name the address.
+    """
+    try:
+        check_addresses(flags)
+    except AddressError as error:
+        from serving.access_log import Stdout  # which imports the formats; they are not set up yet
+        from serving.logs import formatter
+
+        handler = Stdout()
+        handler.setFormatter(formatter())
+        handler.handle(
+            logging.LogRecord(__name__, logging.CRITICAL, __file__, 0, str(error), None, None)
+        )
+        handler.flush()
+        raise SystemExit(1) from None
+
+
+prepare()

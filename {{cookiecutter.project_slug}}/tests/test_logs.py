@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 from granian import asgi as granian_asgi
 
-from serving import access_log, logs, main_process, redaction
+from serving import access_log, logs, main_process, output, redaction
 from serving.request_id import identify, request_id
 
 
@@ -359,7 +359,7 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
     stdout.write_held()
 
     assert 4 < len(pieces) < 50
-    assert max(len(piece.encode()) for piece in pieces) <= access_log.PIPE_BUF
+    assert max(len(piece.encode()) for piece in pieces) <= output.PIPE_BUF
     assert sum(piece.count("\n") for piece in pieces) == 50
 
 
