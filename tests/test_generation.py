@@ -35,6 +35,7 @@ config/granian.env
 config/logging.json
 config/settings.py
 config/urls.py
+conftest.py
 deploy/Caddyfile
 deploy/replace.sh
 home/__init__.py
@@ -49,6 +50,7 @@ manage.py
 pyproject.toml
 serving/__init__.py
 serving/access_log.py
+serving/apps.py
 serving/asgi.py
 serving/database.py
 serving/drain.py
@@ -57,6 +59,9 @@ serving/healthcheck.py
 serving/lifespan.py
 serving/logs.py
 serving/main_process.py
+serving/management/__init__.py
+serving/management/commands/__init__.py
+serving/management/commands/runserver.py
 serving/metrics.py
 serving/middleware.py
 serving/probes.py
@@ -71,7 +76,6 @@ serving/static.py
 serving/testing.py
 serving/threads.py
 tests/__init__.py
-tests/conftest.py
 tests/settings.py
 tests/test_accounts.py
 tests/test_home.py
