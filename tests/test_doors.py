@@ -2,11 +2,10 @@
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
-import execnet
 import pytest
-import xdist
 
 from tests.conftest import ROOT, Bake, Run, Serve
 from tests.server import SECRET_KEY, wait_for
@@ -43,8 +42,11 @@ def test_under_pytest_in_parallel(shop: Path, run: Run, tmp_path: Path) -> None:
     """With this repository's own pytest-xdist: projects do without it."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
-    for module in (xdist, execnet):
-        (plugins / module.__name__).symlink_to(Path(str(module.__file__)).parent)
+    for module in ("xdist", "execnet"):
+        spec = find_spec(module)
+        assert spec
+        assert spec.origin
+        (plugins / module).symlink_to(Path(spec.origin).parent)
     variables = {"PYTHONPATH": str(plugins), "PYTEST_PLUGINS": "xdist.plugin"}
     done = run(shop, "pytest", "-p", "no:cacheprovider", "-n", "2", "shop", "tests", **variables)
     assert re.search(r"\d\d passed", done.stdout)

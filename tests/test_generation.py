@@ -76,6 +76,7 @@ serving/static.py
 serving/testing.py
 serving/threads.py
 tests/__init__.py
+tests/own_warnings.py
 tests/settings.py
 tests/test_accounts.py
 tests/test_home.py

@@ -1,13 +1,14 @@
-"""Fixtures for every test. `client` and `async_client` carry the lifespans' state."""
+"""Fixtures for every test, in `tests/` and in the apps: serving/testing.py has those that open the lifespans."""
+
+from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 
-from accounts.models import User
-
-pytest_plugins = ["serving.testing"]
+pytest_plugins = ["serving.testing", "tests.own_warnings"]
 
 
 @pytest.fixture
-def user(db: None) -> User:
+def user(db: None) -> Any:
     """A person with a password, "open sesame"."""
-    return User.objects.create_superuser("ada", "ada@example.com", "open sesame")
+    return get_user_model().objects.create_superuser("ada", "ada@example.com", "open sesame")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -675,17 +676,17 @@ def test_an_error_that_granian_logs_is_taken_apart(last: str, error: str, text: 
 
 def test_levels_by_logger() -> None:
     found = logs.parse_levels(
-        " home = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
+        " serving = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
     )
 
-    assert found == {"home": "DEBUG", "_granian": "WARNING", "_granian.serve": "ERROR"}
+    assert found == {"serving": "DEBUG", "_granian": "WARNING", "_granian.serve": "ERROR"}
     for wrong in (
-        "home",
-        "home=loud",
+        "serving",
+        "serving=loud",
         "=debug",
         "nowhere.at.all=debug",
-        "home=debug;home=info",
-        "home=debug,home=info",
+        "serving=debug;serving=info",
+        "serving=debug,serving=info",
     ):
         with pytest.raises(ValueError, match=r"is no|is not|already"):
             logs.parse_levels(wrong, known=())
@@ -694,10 +695,10 @@ def test_levels_by_logger() -> None:
 @pytest.mark.parametrize(
     ("name", "is_one"),
     [
-        ("home", True),
-        ("home.views", True),
-        ("home.views.Cart", True),
-        ("home.veiws", False),
+        ("serving", True),
+        ("serving.logs", True),
+        ("serving.logs.Cart", True),
+        ("serving.lgos", False),
         ("django.db.backends", True),
         ("django.db.backend", False),
         ("django.security.csrf", True),
@@ -710,7 +711,6 @@ def test_levels_by_logger() -> None:
         ("my-app", True),
         ("json.other_than.a.module", False),
         ("__main__", False),
-        ("home.templates", False),
     ],
 )
 def test_a_logger_is_named_after_a_module_or_known(name: str, is_one: bool) -> None:
@@ -731,6 +731,19 @@ def test_a_namespace_within_a_namespace_is_not_looked_into(
 
     assert logs.is_logger("teahouse.cloud.storage", known=())
     assert not logs.is_logger("teahouse", known=())
+
+
+def test_a_folder_that_holds_no_package_is_no_logger(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "teashop" / "templates").mkdir(parents=True)
+    (tmp_path / "teashop" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    import_module("teashop")
+    assert logs.is_logger("teashop", known=())
+    assert not logs.is_logger("teashop.templates", known=())
+    monkeypatch.delitem(sys.modules, "teashop")
 
 
 def test_the_main_process_takes_its_level_whatever_else_is_named(

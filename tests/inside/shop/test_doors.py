@@ -9,6 +9,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+from accounts.models import User
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.management import BaseCommand, call_command
@@ -27,8 +28,6 @@ from django.test import (
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
-
-from accounts.models import User
 from serving.lifespan import Resources
 from serving.testing import LifespanMixin, LoopResources
 from shop import lifespan, views
@@ -168,7 +167,7 @@ def test_factories(rf: RequestFactory, async_rf: AsyncRequestFactory, resources:
 
 
 def fetch(address: str) -> Any:
-    with urllib.request.urlopen(address) as answer:
+    with urllib.request.urlopen(address) as answer:  # noqa: S310
         return json.load(answer)
 
 
@@ -224,7 +223,7 @@ def test_a_lifespan_that_fails_fails_the_test_and_leaves_nothing(
         raise ValueError("no stock")
 
     monkeypatch.setattr(lifespan, "Stock", fail)
-    with pytest.raises(Exception, match="shop: .*no stock"), LoopResources():
+    with pytest.raises(Exception, match=r"shop: .*no stock"), LoopResources():
         pass
     assert not lifespan.opened
     assert getattr(HttpRequest().state, "stock", None) is None  # type: ignore[attr-defined]

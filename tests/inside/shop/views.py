@@ -1,7 +1,6 @@
+from accounts.models import User
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, JsonResponse
-
-from accounts.models import User
 
 
 def state(request: HttpRequest) -> JsonResponse:
