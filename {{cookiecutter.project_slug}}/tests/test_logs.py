@@ -25,7 +25,7 @@ from serving import access_log, logs, main_process, redaction
 from serving.request_id import identify, request_id
 
 
-def record(message: str, *args: object, name: str = "home", **more: object) -> logging.LogRecord:
+def record(message: str, *args: object, name: str = "teahouse", **more: object) -> logging.LogRecord:
     made = logging.LogRecord(name, logging.WARNING, __file__, 1, message, args, None)
     made.__dict__.update(more)
     return made
@@ -76,7 +76,7 @@ def test_a_record_has_the_schemas_fields(own_id: str) -> None:
     assert as_json(shown) == {
         "@timestamp": "1970-01-01T00:00:00.250Z",
         "log.level": "WARNING",
-        "log.logger": "home",
+        "log.logger": "teahouse",
         "message": "tea is cold",
         "process.pid": shown.process,
         "http.request.id": own_id,
@@ -213,7 +213,7 @@ def test_what_an_app_adds_replaces_nothing_of_the_schema() -> None:
     fields = as_json(shown)
     assert fields["@timestamp"] == "1970-01-01T00:00:00.250Z"
     assert fields["log.level"] == "WARNING"
-    assert fields["log.logger"] == "home"
+    assert fields["log.logger"] == "teahouse"
     assert fields["process.pid"] == shown.process
 
 
@@ -248,7 +248,7 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
 def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
     first, *rest = logs.ConsoleFormatter().format(failed("no\ntea")).splitlines()
 
-    assert first.endswith(" WARNING  home                 failed [order-7]")
+    assert first.endswith(" WARNING  teahouse             failed [order-7]")
     assert rest[0] == "    Traceback (most recent call last):"
     assert rest[-2:] == ["    ValueError: no", "    tea"]
     text = logs.ConsoleFormatter().format(record("two\nlines"))
@@ -422,7 +422,7 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
         lambda m: m.setattr(own, "handlers", [logging.NullHandler()]),
         lambda m: m.setattr(own, "filters", [logging.Filter()]),
         lambda m: m.setattr(own, "propagate", False),
-        lambda m: m.setattr(own, "parent", logging.getLogger("home")),
+        lambda m: m.setattr(own, "parent", logging.getLogger("teahouse")),
         lambda m: m.setattr(stdout, "filters", [*stdout.filters, logging.Filter()]),
         lambda m: m.setattr(stdout, "formatter", logs.ConsoleFormatter()),
         lambda m: m.setattr(stdout, "level", logging.WARNING),
@@ -653,9 +653,9 @@ Traceback (most recent call last):
 @pytest.mark.parametrize(
     ("last", "error", "text"),
     [
-        ("home.views.Odd: two\nlines: of text", "home.views.Odd", "two\nlines: of text"),
+        ("teahouse.views.Odd: two\nlines: of text", "teahouse.views.Odd", "two\nlines: of text"),
         ("ValueError", "ValueError", ""),
-        ("home.views.buy.<locals>.Odd: x", "home.views.buy.<locals>.Odd", "x"),
+        ("teahouse.views.buy.<locals>.Odd: x", "teahouse.views.buy.<locals>.Odd", "x"),
         ("ValueError\n", "ValueError", ""),
     ],
 )

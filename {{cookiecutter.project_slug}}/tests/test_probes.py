@@ -61,12 +61,12 @@ def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
 
 
 def test_a_lifespan_that_ended_asks_for_a_restart() -> None:
-    ended = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem="ended while serving: home")}
+    ended = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem="ended while serving: teahouse")}
     app = Probes(application, lifespan_required=True)
 
     assert get(app, "/livez", ended) == (
         503,
-        {"status": "unavailable", "problems": {"lifespan": "ended while serving: home"}},
+        {"status": "unavailable", "problems": {"lifespan": "ended while serving: teahouse"}},
     )
 
 
