@@ -83,6 +83,7 @@ tests/test_home.py
 tests/test_lifespan.py
 tests/test_logs.py
 tests/test_probes.py
+tests/test_redaction.py
 tests/test_request_path.py
 tests/test_settings.py
 tests/test_sqlite.py

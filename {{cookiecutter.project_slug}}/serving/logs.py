@@ -30,7 +30,7 @@ from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
-from serving.redaction import HIDDEN, Secrets, is_sensitive
+from serving.redaction import HIDDEN, Secrets, is_secret_field
 from serving.request_id import request_id
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -162,7 +162,7 @@ def shown_field(name: str, value: Any) -> Any:
 
 def encodable(name: str, value: Any) -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
-    if is_sensitive(name):
+    if is_secret_field(name, value):
         return HIDDEN
     if type(value) in (str, int):  # most are
         return value

@@ -25,7 +25,9 @@ from serving import access_log, logs, main_process, redaction
 from serving.request_id import identify, request_id
 
 
-def record(message: str, *args: object, name: str = "teahouse", **more: object) -> logging.LogRecord:
+def record(
+    message: str, *args: object, name: str = "teahouse", **more: object
+) -> logging.LogRecord:
     made = logging.LogRecord(name, logging.WARNING, __file__, 1, message, args, None)
     made.__dict__.update(more)
     return made

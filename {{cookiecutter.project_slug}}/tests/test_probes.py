@@ -61,7 +61,9 @@ def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
 
 
 def test_a_lifespan_that_ended_asks_for_a_restart() -> None:
-    ended = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem="ended while serving: teahouse")}
+    ended = {
+        ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem="ended while serving: teahouse")
+    }
     app = Probes(application, lifespan_required=True)
 
     assert get(app, "/livez", ended) == (
