@@ -76,7 +76,7 @@ class EcsFormatter(JsonFormatter):
                 "status_code": "http.response.status_code",
                 "exc_info": "error.stack_trace",
             },
-            reserved_attrs=[*RESERVED_ATTRS, "request"],  # Django adds it; it shows no value
+            reserved_attrs=RESERVED_ATTRS,
         )
         self._encode = JsonEncoder(
             ensure_ascii=False, allow_nan=False, separators=(",", ":")
@@ -117,6 +117,8 @@ class EcsFormatter(JsonFormatter):
         """Adds when it was, for which request, and what kind of error."""
         log_data["@timestamp"] = ""  # it comes first
         super().add_fields(log_data, record, message_dict)
+        if not isinstance(log_data.get("request"), str | Mapping):
+            log_data.pop("request", None)  # Django's own object, which shows no value
         for name in list(log_data):
             log_data[str(name)] = shown_field(str(name), log_data.pop(name))
         # Whatever an app calls what it adds.

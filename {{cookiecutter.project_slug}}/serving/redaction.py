@@ -21,7 +21,7 @@ HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # of a name such as privateKey
 
 # A word that makes a value secret wherever it stands in the name; several may be run together: csrftoken.
 SECRET_WORD = re.compile(
-    r"authorization|bearer|cookie(?!cutter)|credential|jwt|pass(code|phrase|w)|secret(?!ar)|signature"
+    r"authorization|bearer|connectionstring|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)|secret(?!ar)|signature"
     r"|(?<!pos)(?<!ob)session|token(?!i[sz])|samlresponse|(access|account|api|private)key"
     r"|^(card|cc)number$|^(auth|device|login|mfa|otp|recovery|security|sms|user|verification)codes?$"
 )
@@ -31,7 +31,7 @@ SECRET_AT_END = words(
     "2fa assertion auth cvc cvv iban otp otps pass pin pwd sid sig ssn totp verifier"
 )
 
-# What a code, a number or an id at the end belongs to, if it is secret: `mfa_code` and no `exit_code`.
+# What such a word at the end belongs to, if it is secret: `mfa_code` and no `exit_code`.
 SECRET_BEFORE = {
     "code": words(
         "2fa access activation auth backup confirmation device email factor invitation invite login magic mfa"
@@ -39,6 +39,7 @@ SECRET_BEFORE = {
     ),
     "number": words("card cc"),
     "id": words("key"),
+    "string": words("connection"),
 }
 
 # What a key at the end belongs to, if it is none to a lock: `cache_key` and no `stripe_key`.

@@ -25,6 +25,7 @@ HIDDEN_NAMES = words("""
     otp totp otp_code otpcode mfa_code mfaCode 2fa_code device_code user_code auth_code authorization_code
     verification_code recovery_codes backup_codes sms_code pin user_pin pin_code sid connect.sid code_verifier
     cvv cvc card[cvc] card_cvv card_number cardNumber card[number] cc_number iban ssn SAMLResponse client_assertion
+    connection_string connectionString mnemonic auth:token
 """)
 
 SHOWN_NAMES = words("""
@@ -33,7 +34,7 @@ SHOWN_NAMES = words("""
     session_count sessionCount session_age SESSION_ENGINE SESSION_COOKIE_NAME SESSION_COOKIE_AGE session_timeout
     SESSION_SERIALIZER SESSION_CACHE_ALIAS SESSION_COOKIE_SAMESITE SESSION_FILE_PATH obsession possession
     tokens_used token_count max_tokens token_type token_expires_at tokenizer tokenized page_token next_page_token
-    NextToken NextContinuationToken has_token token_valid
+    NextToken NextContinuationToken has_token hasSecret token_valid passthrough pass_through gen_ai.usage.type
     pass_rate passed passing bypass passenger compass password_changed password_changed_at has_password
     PASSWORD_HASHERS PASSWORD_RESET_TIMEOUT AUTH_PASSWORD_VALIDATORS AUTH_USER_MODEL AUTHENTICATION_BACKENDS
     author authors authored authorized authenticated auth_backend auth_method authority oauth_provider
@@ -75,6 +76,7 @@ def shown(what: Any) -> Any:
         # What counts or switches holds no secret; what is of digits may.
         ("tokens", 512, False),
         ("prompt_tokens", 512, False),
+        ("gen_ai.usage.input_tokens", 512, False),
         ("sessions", 3, False),
         ("cookies", 1.5, False),
         ("password", True, False),
@@ -145,6 +147,32 @@ def test_a_query(query: str, expected: str) -> None:
 )
 def test_a_text(text: str, expected: str) -> None:
     assert redaction.Secrets().hidden_in(text) == expected.replace("*", HIDDEN)
+
+
+def test_what_libraries_of_structured_logs_add() -> None:
+    """As django-structlog, an HTTP client, a cloud's and a payment's library give it."""
+    record = logging.LogRecord("teahouse", logging.INFO, __file__, 1, "finished", (), None)
+    given = {
+        "request": "GET /tea",
+        "code": 200,
+        "response": {"Error": {"Code": "NoSuchKey", "Key": "media/a.png"}, "RetryAttempts": 0},
+        "headers": [("Content-Type", "text/html"), ("Authorization", "Bearer planted")],
+        "error": {"code": "card_declined", "decline_code": "insufficient_funds"},
+        "intent": {"client_secret": "planted", "livemode": False},
+        "usage": {"prompt_tokens": 1, "total_tokens": 3},
+        "task": {"routing_key": "celery", "retries": 0, "args": ["planted"]},
+        "breadcrumb": {"data": {"status_code": 502, "http.query": "token=planted&page=2"}},
+    }
+    record.__dict__ |= given
+
+    fields = json.loads(logs.EcsFormatter().format(record))
+    assert fields["headers"][1] == ["Authorization", HIDDEN]
+    assert fields["intent"] == {"client_secret": HIDDEN, "livemode": False}
+    assert fields["breadcrumb"]["data"]["http.query"] == f"token={HIDDEN}&page=2"
+    for name in ("request", "code", "response", "error", "usage", "task"):
+        assert fields[name] == given[name]
+    record.request = object()
+    assert "request" not in json.loads(logs.EcsFormatter().format(record))
 
 
 def test_settings_are_listed_with_what_an_operator_needs(
