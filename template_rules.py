@@ -319,8 +319,15 @@ def sources(folder: Path) -> tuple[bytes, ...]:
 
 
 LOADED = sources(HERE)
+DEFAULTS: Mapping[str, Any] = json.loads(LOADED[1])
 QUESTIONS: Mapping[str, Any] = {
-    key: default for key, default in json.loads(LOADED[1]).items() if not key.startswith("_")
+    key: default for key, default in DEFAULTS.items() if not key.startswith("_")
+}
+
+# What the template derives or sets itself; cookiecutter would let anyone override it. The prompts never
+# reach a project.
+DERIVED: Mapping[str, Any] = {
+    key: value for key, value in DEFAULTS.items() if key.startswith("_") and key != "__prompts__"
 }
 
 
@@ -353,8 +360,30 @@ def problem(answer: str, value: object) -> str | None:
     return text(value, RULES[answer]) if answer in RULES else None
 
 
+def derived(key: str, answers: Mapping[str, object]) -> object:
+    """The value of a variable that the template derives from the answers (`__...`) or sets (`_...`)."""
+    if key.startswith("__check_"):
+        return ""
+    if key.startswith("__"):
+        return Environment().from_string(DERIVED[key]).render(cookiecutter=answers)  # noqa: S701
+    return DERIVED[key]
+
+
+def cannot_be_given(key: str, value: object) -> str:
+    """What is said of a value that the template derives or sets itself, and someone gave."""
+    return f"{key}: {shortened(value)} cannot be given, the template sets it; leave {key} out"
+
+
+def given_from_outside(answers: Mapping[str, object]) -> Iterator[str]:
+    """One line for each variable of the template's own that has another value than its own."""
+    for key in DERIVED.keys() & answers.keys():
+        if answers[key] != derived(key, answers):
+            yield cannot_be_given(key, answers[key])
+
+
 def problems(answers: Mapping[str, object]) -> Iterator[str]:
     """Every problem of the answers given so far, one line each: answer, value, reason, mend."""
+    yield from sorted(given_from_outside(answers))
     for answer, value in answers.items():
         if reason := problem(answer, value):
             yield f"{answer}: {shortened(value)} {reason}"
@@ -384,7 +413,7 @@ def folder_exists(answers: Mapping[str, object], command: Mapping[str, object]) 
 def unknown_keys(given: Iterable[str]) -> Iterator[str]:
     """One line for each key of the command line that is no question: cookiecutter ignores those."""
     for key in given:
-        if key not in QUESTIONS:
+        if key not in DEFAULTS:
             close = difflib.get_close_matches(key, QUESTIONS, n=1)
             mend = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(QUESTIONS)}"
             yield f"warning: {shortened(key)} is no question and changes nothing; {mend}"
@@ -461,14 +490,20 @@ class TemplateRules(Extension):
         if reason := too_old(cookiecutter.__version__):
             raise FailedHookException(reason)
         environment.filters.update(newest_filters())
-        warn_of_unknown_keys()
+        judge_keys()
 
 
-def warn_of_unknown_keys() -> None:
-    """Says so once a run, on standard error; cookiecutter makes several environments in one run."""
+def judge_keys() -> None:
+    """Judges the keys of the command line once a run; cookiecutter makes several environments in one.
+
+    Warns of unknown ones, on standard error. Raises FailedHookException for one that the template sets.
+    """
     context = click.get_current_context(silent=True)
     given = command_line().get("extra_context")
     if context and isinstance(given, Mapping) and not context.meta.get(__name__):
         context.meta[__name__] = True
+        for key in given:
+            if key in DEFAULTS and key not in QUESTIONS:
+                raise FailedHookException(cannot_be_given(key, given[key]))
         for line in unknown_keys(given):
             click.echo(line, err=True)

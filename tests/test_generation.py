@@ -35,6 +35,7 @@ config/granian.env
 config/logging.json
 config/settings.py
 config/urls.py
+conftest.py
 deploy/Caddyfile
 deploy/replace.sh
 home/__init__.py
@@ -50,6 +51,7 @@ pyproject.toml
 serving/__init__.py
 serving/access_log.py
 serving/address.py
+serving/apps.py
 serving/asgi.py
 serving/database.py
 serving/drain.py
@@ -58,6 +60,9 @@ serving/healthcheck.py
 serving/lifespan.py
 serving/logs.py
 serving/main_process.py
+serving/management/__init__.py
+serving/management/commands/__init__.py
+serving/management/commands/runserver.py
 serving/metrics.py
 serving/middleware.py
 serving/output.py
@@ -72,16 +77,18 @@ serving/sqlite.py
 serving/start.py
 serving/state.py
 serving/static.py
+serving/streams.py
 serving/testing.py
 serving/threads.py
 tests/__init__.py
-tests/conftest.py
+tests/own_warnings.py
 tests/settings.py
 tests/test_accounts.py
 tests/test_home.py
 tests/test_lifespan.py
 tests/test_logs.py
 tests/test_probes.py
+tests/test_redaction.py
 tests/test_request_path.py
 tests/test_settings.py
 tests/test_sqlite.py

@@ -11,7 +11,8 @@ from django.db import DatabaseError
 from serving.database import MIGRATE, mend
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    settings = "tests.settings" if sys.argv[1:2] == ["test"] else "config.settings"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings)
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

@@ -93,6 +93,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # Applications
 
 INSTALLED_APPS = [
+    "serving",
     "home",
     "accounts",
     "django.contrib.admin",

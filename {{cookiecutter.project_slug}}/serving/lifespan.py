@@ -35,7 +35,7 @@ from django.utils.module_loading import module_has_submodule
 from serving.asgi import ASGIApp, Receive, Scope, Send
 from serving.drain import stopping
 from serving.request_id import carry_context
-from serving.state import ORIGIN, State
+from serving.state import ORIGIN, State, opened
 
 logger = logging.getLogger(__name__)
 
@@ -237,6 +237,7 @@ class Resources:
         self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())
         self.items: dict[str, Any] = {}
+        self._shown: State | None = None  # where it stands among what this process opened
         self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
 
     @property
@@ -278,9 +279,14 @@ class Resources:
                     ) from error
                 raise LifespanError(f"{app}: {reason(error)}") from error
             logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
+        self._shown = self.state
+        opened.append(self._shown)
 
     async def leave(self) -> list[str]:
         """Leaves what was entered. What fails to is logged and returned; the others are still left."""
+        if self._shown is not None:
+            opened.remove(self._shown)
+            self._shown = None
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.shutdown_timeout
         failures = []
@@ -421,11 +427,16 @@ def end_without_threads(hung: list[str]) -> None:
 
 
 def apps_with_lifespan() -> list[str]:
-    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS."""
+    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS.
+
+    Not this package, whose own `lifespan.py` is the protocol.
+    """
     return [
         config.name
         for config in apps.get_app_configs()
-        if config.module is not None and module_has_submodule(config.module, "lifespan")
+        if config.name != __package__
+        and config.module is not None
+        and module_has_submodule(config.module, "lifespan")
     ]
 
 

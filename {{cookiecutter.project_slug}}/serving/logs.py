@@ -30,7 +30,7 @@ from colorlog import ColoredFormatter
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
-from serving.redaction import HIDDEN, Secrets, is_sensitive
+from serving.redaction import HIDDEN, Secrets, is_secret_field
 from serving.request_id import request_id
 
 LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -78,7 +78,7 @@ class EcsFormatter(JsonFormatter):
                 "status_code": "http.response.status_code",
                 "exc_info": "error.stack_trace",
             },
-            reserved_attrs=[*RESERVED_ATTRS, "request"],  # Django adds it; it shows no value
+            reserved_attrs=RESERVED_ATTRS,
         )
         self._encode = JsonEncoder(
             ensure_ascii=False, allow_nan=False, separators=(",", ":")
@@ -119,6 +119,8 @@ class EcsFormatter(JsonFormatter):
         """Adds when it was, for which request, and what kind of error."""
         log_data["@timestamp"] = ""  # it comes first
         super().add_fields(log_data, record, message_dict)
+        if not isinstance(log_data.get("request"), str | Mapping):
+            log_data.pop("request", None)  # Django's own object, which shows no value
         for name in list(log_data):
             log_data[str(name)] = shown_field(str(name), log_data.pop(name))
         # Whatever an app calls what it adds.
@@ -164,7 +166,7 @@ def shown_field(name: str, value: Any) -> Any:
 
 def encodable(name: str, value: Any) -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
-    if is_sensitive(name):
+    if is_secret_field(name, value):
         return HIDDEN
     if type(value) in (str, int):  # most are
         return value

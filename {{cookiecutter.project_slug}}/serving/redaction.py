@@ -4,21 +4,77 @@ import json
 import os
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
-# Names whose values are secret, of fields and of what stands in a query string.
-SENSITIVE = re.compile(
-    r"authorization|bearer|cookie|credential|jwt|pass(code|phrase|w)|secret|session|signature|token"
-    r"|(access|account|api|private)[._-]?key|(^|[._-])(auth|key|otp|pass|pin|pwd|sid|sig)$|^code$",
-    re.IGNORECASE,
-)
 HIDDEN = "********"
-HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # of a name such as privateKey
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+# A name is read word by word: `sessionCount`, `session_count` and `session.count` are the same two.
+WORD = re.compile(r"[a-z0-9]+")
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # of a name such as privateKey
+
+# A word that makes a value secret wherever it stands in the name; several may be run together: csrftoken.
+SECRET_WORD = re.compile(
+    r"authorization|bearer|connectionstring|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)|secret(?!ar)|signature"
+    r"|(?<!pos)(?<!ob)session|token(?!i[sz])|samlresponse|(access|account|api|private)key"
+    r"|^(card|cc)number$|^(auth|device|login|mfa|otp|recovery|security|sms|user|verification)codes?$"
+)
+
+# A word that does so at the end alone: `db_pass` and no `pass_rate`, `proxy_auth` and no `auth_backend`.
+SECRET_AT_END = words(
+    "2fa assertion auth cvc cvv iban otp otps pass pin pwd sid sig ssn totp verifier"
+)
+
+# What such a word at the end belongs to, if it is secret: `mfa_code` and no `exit_code`.
+SECRET_BEFORE = {
+    "code": words(
+        "2fa access activation auth backup confirmation device email factor invitation invite login magic mfa"
+        " oauth otp pin recovery reset security sms time totp user verification verify"
+    ),
+    "number": words("card cc"),
+    "id": words("key"),
+    "string": words("connection"),
+}
+
+# What a key at the end belongs to, if it is none to a lock: `cache_key` and no `stripe_key`.
+PLAIN_KEYS = words(
+    "cache composite config dedup deduplication dict event feature field file flag foreign group hash header"
+    " idempotency index item json label limit lock map message natural object partition primary public"
+    " publishable queue range record redis routing row s3 search setting sort task throttle translation"
+    " unique"
+)
+
+# A last or first word that tells of a secret, and is none: `token_count`, `PASSWORD_HASHERS`, `max_tokens`.
+TELLS_LAST = words(
+    "accepted age alg algorithm alias at backend backends changed class consent count counts created deleted"
+    " disabled domain duration enabled engine error errors exists expired expires expiration expiry failed"
+    " file folder found hasher hashers httponly invalid issued kind length len lifetime limit method middleware missing"
+    " model module name names ok path policy present provider rate reason refreshed required revoked rotated"
+    " samesite score secure serializer size status store strength timeout total ttl type types updated usage"
+    " used user valid validator validators verified version"
+)
+TELLS_FIRST = words("has is max min num total")
+
+# A page of a long list is asked for by a token: it opens nothing.
+PAGES = words("continuation next page")
+
+# Of a code without another word: what a status, an exit or an error may have, and a login has not.
+NUMBER_OF_A_CODE = 99_999
+PLAIN_CODE = re.compile(r"-?[0-9]{1,3}|[A-Za-z]+([_. -][A-Za-z]+)*")
+STATUS = re.compile(r"-?[0-9]{1,3}")
 
 # An item of a query string, in a URL that an app, its HTTP client or Django's CSRF check logs, or at the
 # start of a text in JSON.
 IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
+
+# A password in the address of a service.
+PASSWORD_IN_URL = re.compile(r"""(://[^\s/:@"'\\]*:)[^\s/"'\\]+@""")
 
 # What parts the items in the value of such an item: a URL to go on to, say.
 BETWEEN = re.compile(r"[\s?&;#]")
@@ -32,8 +88,59 @@ ADDRESS_NAME = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
 
 
 def is_sensitive(name: str) -> bool:
-    """Whether a value of this name is secret."""
-    return SENSITIVE.search(HUMP.sub("_", name)) is not None
+    """Whether a value of this name is secret, whatever it is."""
+    return named_like_a_secret(name) if len(name) <= 64 else named_like_a_secret.__wrapped__(name)
+
+
+@lru_cache(maxsize=1024)  # programs use the same few names again and again
+def named_like_a_secret(name: str) -> bool:
+    """The same, worked out."""
+    parts = parts_of(name)
+    if not parts or only_tells(name):
+        return False
+    *_, before, last = ["", *parts]
+    one = last.removesuffix("s")
+    if last in SECRET_AT_END or any(map(SECRET_WORD.search, parts)):
+        return not (one == "token" and before in PAGES)
+    if one == "key":
+        return before != "" and before not in PLAIN_KEYS
+    return before in SECRET_BEFORE.get(one, ())
+
+
+def parts_of(name: str) -> list[str]:
+    """The words of a name."""
+    return WORD.findall(HUMP.sub("_", name).lower())
+
+
+def only_tells(name: str) -> bool:
+    """Whether a name may sound like a secret's, and is that of its count, its kind, its age and the like."""
+    parts = parts_of(name)
+    return bool(parts) and (parts[-1] in TELLS_LAST or parts[0] in TELLS_FIRST)
+
+
+def is_secret_field(name: str, value: object) -> bool:
+    """Whether a field's value is to be hidden: by its name, unless it is a switch or counts something."""
+    if name in ("code", "Code"):
+        return is_secret_code(value)
+    if not is_sensitive(name):
+        return False
+    if value is None or isinstance(value, bool):
+        return False
+    return not (isinstance(value, int | float) and name[-1:] in ("s", "S"))  # tokens=512
+
+
+def is_secret_code(value: object) -> bool:
+    """Whether a value named "code" is that of a login, and not a status or the name of an error."""
+    match value:
+        case None | bool() | float():
+            return False
+        case int():
+            return abs(value) > NUMBER_OF_A_CODE
+        case str():
+            return not (PLAIN_CODE.fullmatch(value) and len(value) <= 40)
+        case bytes():
+            return True
+    return False  # what it holds is looked at by itself
 
 
 class Secrets:
@@ -64,6 +171,8 @@ class Secrets:
                 line = line.replace(secret, HIDDEN)
         if "%" in line or "+" in line:
             line = self._quoted.sub(HIDDEN, line)
+        if "@" in line and "://" in line:
+            line = PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", line)
         return IN_QUERY.sub(item_shown, line) if "=" in line else line
 
 
@@ -84,7 +193,7 @@ def secrets_in_url(url: str) -> set[str]:
         parts = urlsplit(url)
     except ValueError:
         return set()
-    found = {value for name, value in parse_qsl(parts.query) if is_sensitive(name)}
+    found = {value for name, value in parse_qsl(parts.query) if is_sensitive_in_query(name)}
     secret = parts.password or (parts.username if parts.scheme.startswith("http") else None)
     return found | {secret, unquote(secret)} if secret else found
 
@@ -131,14 +240,22 @@ def query_shown(query: str) -> str:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether an item of a query string, or of a URL in its value, is named like a secret."""
-    if is_sensitive(unquote_plus(name)):
-        return True
+    name = unquote_plus(name)
+    if is_sensitive_in_query(name):
+        # A status, or how many there are.
+        counts = name[-1] in "sS" and value.isdigit()
+        return not (counts or (name.lower() == "code" and STATUS.fullmatch(value)))
     for _ in range(4):
         # No regular expression for names: it would take the square of the time for a long value.
         names = [inner for item in BETWEEN.split(value) for inner in item.split("=")[:-1]]
-        if any(map(is_sensitive, names)):
+        if any(map(is_sensitive_in_query, names)):
             return True
         quoted, value = value, unquote_plus(value)
         if value == quoted:
             return False
     return True  # nobody has a reason to quote so often
+
+
+def is_sensitive_in_query(name: str) -> bool:
+    """The same of an item of a query string or of a form: a login's `code`, and the `key` of an API."""
+    return name.lower() in ("code", "key") or is_sensitive(name)

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from serving.main_process import granian_flags
-from serving.redaction import HIDDEN
+from serving.redaction import HIDDEN, only_tells
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +20,18 @@ def report_configuration() -> None:
     """Logs every flag, and every setting of the project's own, with secrets hidden."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
-    from django.views.debug import get_default_exception_reporter_filter
+    from django.views.debug import (
+        SafeExceptionReporterFilter,
+        get_default_exception_reporter_filter,
+    )
 
     hidden = get_default_exception_reporter_filter()
     defined = vars(import_module(settings.SETTINGS_MODULE))
-    safe: Mapping[str, Any] = hidden.get_safe_settings()
+    safe: dict[str, Any] = hidden.get_safe_settings()
+    if (
+        type(hidden) is SafeExceptionReporterFilter
+    ):  # it hides AUTH_USER_MODEL and PASSWORD_HASHERS, too
+        safe |= {name: getattr(settings, name) for name in safe if only_tells(name)}
     report("settings", {name: value for name, value in safe.items() if name in defined})
     flags = granian_flags()
     report("flags", {name: hidden.cleanse_setting(name, flags[name]) for name in flags})

@@ -1,12 +1,18 @@
-"""What a view gets: Django's request, with the lifespan's state and an id."""
+"""What a view gets: Django's request, with the lifespan's state and an id.
+
+Our handler makes a `Request`. Everything else that makes one (Django's test clients and request factories,
+`runserver`, a WSGI server, `HttpRequest()` in a shell or a command) makes a class of Django's own, to which
+`complete` gives the same two attributes; serving/apps.py calls it.
+"""
 
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
 
-from serving.request_id import SCOPE_KEY
-from serving.state import State
+from serving.request_id import HEADER, SCOPE_KEY, identify, request_id
+from serving.state import OUTSIDE, UNSERVED, State, state_of
 
 
 class Request[S](ASGIRequest):
@@ -15,9 +21,32 @@ class Request[S](ASGIRequest):
     @cached_property
     def state(self) -> S:
         """What the apps' lifespans yielded, as attributes; see `serving.state.State`."""
-        return cast(S, State(self.scope.get("state") or {}))
+        return cast(S, state_of(self.scope, empty=UNSERVED))
 
     @cached_property
     def id(self) -> str:
-        """The request's id, as in the log; empty in a server without `serving.request_id.RequestId`."""
-        return cast(str, self.scope.get(SCOPE_KEY, ""))
+        """The request's id, as in the log."""
+        return id_of(self)
+
+
+def complete(request_class: type[HttpRequest]) -> None:
+    """Gives a class of requests, and those derived from it, the attributes `state` and `id`.
+
+    Both are made when they are first read, and a request can be given others.
+    """
+
+    def state(request: Any) -> State:
+        return state_of(getattr(request, "scope", None), empty=OUTSIDE)
+
+    for name, made in {"state": cached_property(state), "id": cached_property(id_of)}.items():
+        made.__set_name__(request_class, name)
+        setattr(request_class, name, made)
+
+
+def id_of(request: HttpRequest) -> str:
+    """The id that the server gave, else of the request that this code runs for, else one of its own."""
+    scope = getattr(request, "scope", {})
+    if own := scope.get(SCOPE_KEY) or request_id.get():
+        return cast(str, own)
+    brought = request.headers.get(HEADER.decode(), "")
+    return identify([(HEADER, brought.encode(errors="replace"))])

@@ -1,10 +1,14 @@
 """The lifespan's state, as views and commands read it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 # Under this key a server's state holds who filled it. It is no identifier: no app can yield it.
 ORIGIN = "serving.lifespan"
+
+
+NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
 
 
 class Origin(Protocol):
@@ -14,6 +18,14 @@ class Origin(Protocol):
     def mode(self) -> str: ...
     @property
     def problem(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Empty:
+    """The origin of a state that nobody filled."""
+
+    problem: str
+    mode: str = "no lifespan"
 
 
 class State:
@@ -53,10 +65,36 @@ class State:
         """Why there is no such name, so that a developer or an operator can act on it."""
         origin: Origin | None = self._items.get(ORIGIN)
         if origin is None:
-            why = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
+            why = NO_LIFESPAN
         elif origin.problem:
             why = origin.problem
         else:
             names = ", ".join(dir(self)) or "none"
             why = f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
         return f"the lifespan's state has no {name!r}: {why}"
+
+
+# What `serving.lifespan.Resources` has opened in this process, the latest last.
+opened: list[State] = []
+
+# What a request holds where nothing was opened: in a server, and elsewhere.
+UNSERVED = State({})
+OUTSIDE = State(
+    {
+        ORIGIN: Empty(
+            "no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
+            " `with Resources():` (serving/lifespan.py) opens it, in a test the fixture `resources` or"
+            " LifespanMixin (serving/testing.py)"
+        )
+    }
+)
+
+
+def state_of(scope: Mapping[str, Any] | None, *, empty: State) -> State:
+    """The state of a request: its server's, else what this process opened last, else `empty`.
+
+    `scope`: the request's ASGI scope; None where it has none, as under WSGI.
+    """
+    if scope and (items := scope.get("state")):
+        return State(items)
+    return opened[-1] if opened else empty

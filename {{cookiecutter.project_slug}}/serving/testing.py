@@ -1,71 +1,153 @@
-"""pytest fixtures for what the apps' lifespans open: a `pytest_plugins` line loads them."""
+"""For tests: what the apps' lifespans open, for pytest's fixtures and for Django's own test classes.
 
-from collections.abc import Iterator
-from typing import Any
+A `pytest_plugins` line loads the fixtures. While the resources of a test are open, every request that is made
+in this process has them as `request.state`, whatever makes it: a test client, a factory, a live server.
+"""
+
+import asyncio
+import unittest
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, Self
 
 import pytest
-from django.http import HttpRequest, HttpResponseBase
-from django.test import AsyncClient, Client
-from django.test.client import AsyncClientHandler, ClientHandler
+from asgiref.sync import async_to_sync
+from django.core.signals import request_started
+from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
+from django.test.client import AsyncClientHandler
 
 from serving.lifespan import Resources
-from serving.request_id import identify
-from serving.state import State
+from serving.threads import be_a_thread_of
+
+
+class LoopResources:
+    """What the apps' lifespans open, on an event loop that runs in a thread of its own, as in a server.
+
+    So a client or a pool is used on the loop that it was opened on: sync code that calls async code (a test
+    client that asks for an async view, an `async def` of Django's TestCase) has that loop run it. The
+    lifespans are entered and left in one task.
+    """
+
+    state: Any
+    loop: asyncio.AbstractEventLoop
+
+    def __enter__(self) -> Self:
+        opened: Future[None] = Future()
+        self._thread = Thread(target=self._serve, args=(opened,), name="lifespan", daemon=True)
+        self._thread.start()
+        opened.result()  # or raises what went wrong
+        self._lend()
+        request_started.connect(self._lend)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        request_started.disconnect(self._lend)
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine on the event loop that the resources were opened on."""
+
+        async def awaited() -> T:
+            return await coroutine
+
+        self._lend()
+        return async_to_sync(awaited)()
+
+    def _lend(self, **_: object) -> None:
+        """Has `async_to_sync` of this thread run on the loop; a thread of a live server's, too."""
+        be_a_thread_of(self.loop, [])
+
+    def _serve(self, opened: Future[None]) -> None:
+        async def serve() -> None:
+            async with Resources() as resources:
+                self.state, self.loop = resources.state, asyncio.get_running_loop()
+                self._end = asyncio.Event()
+                opened.set_result(None)
+                await self._end.wait()
+
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+
+class LifespanMixin(unittest.TestCase):
+    """Opens the resources for each test of a class of Django's: `class Shop(LifespanMixin, TestCase)`."""
+
+    def setUp(self) -> None:
+        self.resources = self.enterContext(LoopResources())
+        super().setUp()
 
 
 @pytest.fixture
-def resources() -> Iterator[Resources]:
+def resources() -> Iterator[LoopResources]:
     """What the apps' lifespans opened, for the length of a test.
 
     `resources.state` has it as attributes; `resources.run(coroutine)` runs on its event loop.
     """
-    with Resources() as opened:
+    with LoopResources() as opened:
         yield opened
 
 
 @pytest.fixture
-def state(resources: Resources) -> Any:
+def state(resources: LoopResources) -> Any:
     """What views see as `request.state`."""
     return resources.state
 
 
-@pytest.fixture
-def client(state: State) -> Client:
-    """Django's test client, whose requests carry the state and an id."""
-    made = Client()
-    made.handler = StateHandler(state, made.handler.enforce_csrf_checks)
-    return made
+# pytest-django's own, with the resources open
 
 
 @pytest.fixture
-def async_client(state: State) -> AsyncClient:
-    """Django's asynchronous test client, whose requests carry the state."""
-    made = AsyncClient()
-    made.handler = AsyncStateHandler(state, made.handler.enforce_csrf_checks)
-    return made
+def client(resources: LoopResources, client: Client) -> Client:
+    """Django's test client."""
+    return client
 
 
-class StateHandler(ClientHandler):
-    """Gives a request its state; the test client makes requests of its own class."""
+@pytest.fixture
+def admin_client(resources: LoopResources, admin_client: Client) -> Client:
+    """Django's test client, logged in as an administrator."""
+    return admin_client
 
-    def __init__(self, state: State, enforce_csrf_checks: bool) -> None:
+
+@pytest.fixture
+def async_client(resources: LoopResources, async_client: AsyncClient) -> AsyncClient:
+    """Django's asynchronous test client; on any event loop, views run on that of the resources."""
+    async_client.handler = LoopHandler(resources.loop, async_client.handler.enforce_csrf_checks)
+    return async_client
+
+
+@pytest.fixture
+def rf(resources: LoopResources, rf: RequestFactory) -> RequestFactory:
+    """Django's request factory."""
+    return rf
+
+
+@pytest.fixture
+def async_rf(resources: LoopResources, async_rf: AsyncRequestFactory) -> AsyncRequestFactory:
+    """Django's asynchronous request factory."""
+    return async_rf
+
+
+@pytest.fixture
+def live_server(resources: LoopResources, live_server: Any) -> Any:
+    """A server in a thread of this process, for a browser or a real client."""
+    return live_server
+
+
+class LoopHandler(AsyncClientHandler):
+    """Answers the requests of an asynchronous test client on a loop, whichever the test runs on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, enforce_csrf_checks: bool) -> None:
         super().__init__(enforce_csrf_checks)
-        self.state = state
+        self._own = loop
 
-    def get_response(self, request: HttpRequest) -> HttpResponseBase:
-        request.state = self.state  # type: ignore[attr-defined]
-        request.id = identify([])  # type: ignore[attr-defined]
-        return super().get_response(request)
-
-
-class AsyncStateHandler(AsyncClientHandler):
-    """The same for the asynchronous client."""
-
-    def __init__(self, state: State, enforce_csrf_checks: bool) -> None:
-        super().__init__(enforce_csrf_checks)
-        self.state = state
-
-    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        request.state = self.state  # type: ignore[attr-defined]
-        request.id = identify([])  # type: ignore[attr-defined]
-        return await super().get_response_async(request)
+    async def __call__(self, scope: dict[str, Any]) -> Any:
+        answer = super().__call__(scope)
+        if asyncio.get_running_loop() is self._own:
+            return await answer
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer, self._own))

@@ -1,11 +1,19 @@
 """The lifespan protocol, spoken to the project's own ASGI application."""
 
 import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import path
 
 from config.asgi import application
+from serving import lifespan
 from serving.lifespan import Resources
 from serving.state import ORIGIN, State
 
@@ -36,18 +44,55 @@ def test_the_server_is_told_of_startup_and_shutdown() -> None:
     sent, state = lifespan_conversation(application)
 
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert State(state).started_at
-
-
-def test_the_state_names_what_there_is_and_cannot_be_changed() -> None:
     with Resources() as resources:
-        with pytest.raises(AttributeError, match=r"no 'client'.*there are: started_at"):
-            resources.state.client  # noqa: B018
+        assert dir(State(state)) == dir(resources.state)
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An app of this test's own has a lifespan; what happened to it."""
+    happened: list[str] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[dict[str, object]]:
+        happened.append("entered")
+        yield {"teapot": "full", "cups": 2}
+        happened.append("left")
+
+    monkeypatch.setattr(lifespan, "apps_with_lifespan", lambda: ["teahouse"])
+    monkeypatch.setitem(sys.modules, "teahouse.lifespan", SimpleNamespace(lifespan=opened))
+    return happened
+
+
+def test_the_state_names_what_there_is_and_cannot_be_changed(made_up: list[str]) -> None:
+    with Resources() as resources:
+        assert made_up == ["entered"]
+        assert (resources.state.teapot, resources.state.cups) == ("full", 2)
+        with pytest.raises(AttributeError, match=r"no 'kettle'.*there are: cups, teapot"):
+            resources.state.kettle  # noqa: B018
         with pytest.raises(AttributeError, match="cannot be set"):
-            resources.state.started_at = None
+            resources.state.teapot = None
+    assert made_up == ["entered", "left"]
+
+
+def pour(request: Any) -> HttpResponse:
+    return HttpResponse(f"{request.state.teapot} {len(request.id)}")
+
+
+urlpatterns = [path("pour/", pour)]
+
+
+@pytest.mark.urls(__name__)
+def test_a_view_gets_it_by_any_client_or_factory(
+    made_up: list[str], client: Client, rf: RequestFactory
+) -> None:
+    assert client.get("/pour/").content == b"full 32"
+    assert pour(rf.get("/")).content == b"full 32"
 
 
 def test_an_empty_state_says_why() -> None:
     with pytest.raises(AttributeError, match="this server ran no lifespan"):
         State({}).client  # noqa: B018
     assert not hasattr(State({ORIGIN: Resources()}), "client")
+    with pytest.raises(AttributeError, match=r"no lifespan ran in this process\. `make dev`"):
+        HttpRequest().state.client  # type: ignore[attr-defined]  # noqa: B018

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,9 @@ from serving import access_log, logs, main_process, output, redaction
 from serving.request_id import identify, request_id
 
 
-def record(message: str, *args: object, name: str = "home", **more: object) -> logging.LogRecord:
+def record(
+    message: str, *args: object, name: str = "teahouse", **more: object
+) -> logging.LogRecord:
     made = logging.LogRecord(name, logging.WARNING, __file__, 1, message, args, None)
     made.__dict__.update(more)
     return made
@@ -75,7 +78,7 @@ def test_a_record_has_the_schemas_fields(own_id: str) -> None:
     assert as_json(shown) == {
         "@timestamp": "1970-01-01T00:00:00.250Z",
         "log.level": "WARNING",
-        "log.logger": "home",
+        "log.logger": "teahouse",
         "message": "tea is cold",
         "process.pid": shown.process,
         "http.request.id": own_id,
@@ -212,7 +215,7 @@ def test_what_an_app_adds_replaces_nothing_of_the_schema() -> None:
     fields = as_json(shown)
     assert fields["@timestamp"] == "1970-01-01T00:00:00.250Z"
     assert fields["log.level"] == "WARNING"
-    assert fields["log.logger"] == "home"
+    assert fields["log.logger"] == "teahouse"
     assert fields["process.pid"] == shown.process
 
 
@@ -247,7 +250,7 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
 def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
     first, *rest = logs.ConsoleFormatter().format(failed("no\ntea")).splitlines()
 
-    assert first.endswith(" WARNING  home                 failed [order-7]")
+    assert first.endswith(" WARNING  teahouse             failed [order-7]")
     assert rest[0] == "    Traceback (most recent call last):"
     assert rest[-2:] == ["    ValueError: no", "    tea"]
     text = logs.ConsoleFormatter().format(record("two\nlines"))
@@ -421,7 +424,7 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
         lambda m: m.setattr(own, "handlers", [logging.NullHandler()]),
         lambda m: m.setattr(own, "filters", [logging.Filter()]),
         lambda m: m.setattr(own, "propagate", False),
-        lambda m: m.setattr(own, "parent", logging.getLogger("home")),
+        lambda m: m.setattr(own, "parent", logging.getLogger("teahouse")),
         lambda m: m.setattr(stdout, "filters", [*stdout.filters, logging.Filter()]),
         lambda m: m.setattr(stdout, "formatter", logs.ConsoleFormatter()),
         lambda m: m.setattr(stdout, "level", logging.WARNING),
@@ -652,9 +655,9 @@ Traceback (most recent call last):
 @pytest.mark.parametrize(
     ("last", "error", "text"),
     [
-        ("home.views.Odd: two\nlines: of text", "home.views.Odd", "two\nlines: of text"),
+        ("teahouse.views.Odd: two\nlines: of text", "teahouse.views.Odd", "two\nlines: of text"),
         ("ValueError", "ValueError", ""),
-        ("home.views.buy.<locals>.Odd: x", "home.views.buy.<locals>.Odd", "x"),
+        ("teahouse.views.buy.<locals>.Odd: x", "teahouse.views.buy.<locals>.Odd", "x"),
         ("ValueError\n", "ValueError", ""),
     ],
 )
@@ -675,17 +678,17 @@ def test_an_error_that_granian_logs_is_taken_apart(last: str, error: str, text: 
 
 def test_levels_by_logger() -> None:
     found = logs.parse_levels(
-        " home = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
+        " serving = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
     )
 
-    assert found == {"home": "DEBUG", "_granian": "WARNING", "_granian.serve": "ERROR"}
+    assert found == {"serving": "DEBUG", "_granian": "WARNING", "_granian.serve": "ERROR"}
     for wrong in (
-        "home",
-        "home=loud",
+        "serving",
+        "serving=loud",
         "=debug",
         "nowhere.at.all=debug",
-        "home=debug;home=info",
-        "home=debug,home=info",
+        "serving=debug;serving=info",
+        "serving=debug,serving=info",
     ):
         with pytest.raises(ValueError, match=r"is no|is not|already"):
             logs.parse_levels(wrong, known=())
@@ -694,10 +697,10 @@ def test_levels_by_logger() -> None:
 @pytest.mark.parametrize(
     ("name", "is_one"),
     [
-        ("home", True),
-        ("home.views", True),
-        ("home.views.Cart", True),
-        ("home.veiws", False),
+        ("serving", True),
+        ("serving.logs", True),
+        ("serving.logs.Cart", True),
+        ("serving.lgos", False),
         ("django.db.backends", True),
         ("django.db.backend", False),
         ("django.security.csrf", True),
@@ -710,7 +713,6 @@ def test_levels_by_logger() -> None:
         ("my-app", True),
         ("json.other_than.a.module", False),
         ("__main__", False),
-        ("home.templates", False),
     ],
 )
 def test_a_logger_is_named_after_a_module_or_known(name: str, is_one: bool) -> None:
@@ -731,6 +733,19 @@ def test_a_namespace_within_a_namespace_is_not_looked_into(
 
     assert logs.is_logger("teahouse.cloud.storage", known=())
     assert not logs.is_logger("teahouse", known=())
+
+
+def test_a_folder_that_holds_no_package_is_no_logger(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "teashop" / "templates").mkdir(parents=True)
+    (tmp_path / "teashop" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    import_module("teashop")
+    assert logs.is_logger("teashop", known=())
+    assert not logs.is_logger("teashop.templates", known=())
+    monkeypatch.delitem(sys.modules, "teashop")
 
 
 def test_the_main_process_takes_its_level_whatever_else_is_named(

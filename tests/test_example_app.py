@@ -1,0 +1,115 @@
+"""The example app is an owner's to change, rename and remove: the tests of serving do without it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bake, Run
+
+
+def change(path: Path, *replacements: tuple[str, str]) -> None:
+    text = path.read_text()
+    for old, new in replacements:
+        assert old in text, f"{path}: no {old!r}"
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def assert_green(project: Path, run: Run) -> None:
+    """As `make test` asks, and the half of `make lint` that is quick."""
+    done = run(project, "pytest", "-p", "no:cacheprovider")
+    assert re.search(r"\d+ passed", done.stdout)
+    assert "failed" not in done.stdout
+    run(project, "ruff", "check", "--no-cache")
+
+
+def remove(project: Path) -> None:
+    """Does what README.md says."""
+    readme = (project / "README.md").read_text()
+    assert "To remove it, delete the folder and `tests/test_home.py`, and its lines in\n" in readme
+    shutil.rmtree(project / "home")
+    (project / "tests" / "test_home.py").unlink()
+    change(project / "config" / "settings.py", ('    "home",\n', ""))
+    change(
+        project / "config" / "urls.py",
+        ('    path("", include("home.urls")),\n', ""),
+        ("import include, path", "import path"),
+    )
+    change(project / ".dockerignore", ("!home\n", ""))
+    change(project / "compose.override.yaml", ("        - { action: rebuild, path: home }\n", ""))
+
+
+def add_shop(project: Path) -> None:
+    """Adds an app with a lifespan of its own, whose names sort before and behind the example's."""
+    shop = project / "shop"
+    shop.mkdir()
+    (shop / "__init__.py").write_text("")
+    (shop / "lifespan.py").write_text(
+        "from collections.abc import AsyncIterator, Mapping\n"
+        "from contextlib import asynccontextmanager\n"
+        "from typing import Any\n"
+        "\n"
+        "\n"
+        "@asynccontextmanager\n"
+        "async def lifespan() -> AsyncIterator[Mapping[str, Any]]:\n"
+        '    yield {"client": "c", "app": "a", "zebra": "z"}\n'
+    )
+    change(
+        project / "config" / "settings.py",
+        ("INSTALLED_APPS = [\n", 'INSTALLED_APPS = [\n    "shop",\n'),
+    )
+
+
+def test_its_lifespan_yields_more(bake: Bake, run: Run) -> None:
+    project = bake()
+    change(
+        project / "home" / "lifespan.py",
+        ('yield {"started_at"', 'yield {"client": "c", "zebra": "z", "started_at"'),
+    )
+    assert_green(project, run)
+
+
+def test_an_app_of_the_owners_has_one_too(bake: Bake, run: Run) -> None:
+    project = bake()
+    add_shop(project)
+    assert_green(project, run)
+
+
+def test_it_is_renamed(bake: Bake, run: Run) -> None:
+    project = bake()
+    app = project / "catalogue"
+    (project / "home").rename(app)
+    for kind in ("templates", "static"):
+        (app / kind / "home").rename(app / kind / "catalogue")
+    (project / "tests" / "test_home.py").rename(project / "tests" / "test_catalogue.py")
+    for path in [*app.rglob("*.py"), *app.rglob("*.html"), *(project / "tests").glob("*.py")]:
+        text = re.sub(r"\b(import|from) home\b", r"\1 catalogue", path.read_text())
+        path.write_text(re.sub(r"\bhome(?=[:/\"])", "catalogue", text))
+    change(app / "apps.py", ("HomeConfig", "CatalogueConfig"))
+    change(project / "config" / "settings.py", ('"home"', '"catalogue"'))
+    change(project / "config" / "urls.py", ("home.urls", "catalogue.urls"))
+    run(project, "ruff", "check", "--fix", "--no-cache")
+    assert_green(project, run)
+
+
+@pytest.mark.parametrize("answers", [{}, {"cache": "valkey"}], ids=["default", "valkey"])
+def test_it_is_removed(bake: Bake, run: Run, answers: dict[str, str]) -> None:
+    project = bake(**answers)
+    remove(project)
+    assert_green(project, run)
+    found = [
+        f"{path.relative_to(project)}: {line}"
+        for path in [*project.rglob("*.py"), project / "pyproject.toml"]
+        for line in path.read_text().splitlines()
+        if re.search(r"^\s*(from|import) home\b|include\(.home", line)
+    ]
+    assert found == []
+
+
+def test_it_is_removed_and_another_stands_in_its_place(bake: Bake, run: Run) -> None:
+    project = bake()
+    remove(project)
+    add_shop(project)
+    assert_green(project, run)

@@ -1,0 +1,145 @@
+"""Warnings of the project's own code are errors, those of plugins and libraries are not."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bake, Run
+
+# A plugin as it may be installed: it warns wherever a plugin runs code.
+PLUGIN = """
+import threading
+import warnings
+
+import pytest
+
+
+def warn(where):
+    warnings.warn(f"the plugin's, {where}", DeprecationWarning, stacklevel=1)
+    warnings.warn(f"another of the plugin's, {where}", pytest.PytestDeprecationWarning)
+
+
+warn("import")
+
+
+def pytest_load_initial_conftests():
+    warn("conftests")
+
+
+def pytest_configure():
+    warn("configure")
+
+
+def pytest_collection_modifyitems():
+    warn("collection")
+
+
+def pytest_runtest_setup():
+    warn("setup")
+
+
+@pytest.fixture(autouse=True)
+def everywhere():
+    warn("fixture")
+    thread = threading.Thread(target=warn, args=["thread"])
+    thread.start()
+    thread.join()
+    yield
+    warn("teardown")
+
+
+class Odd:
+    def __del__(self):
+        raise ValueError("the plugin's, in __del__")
+
+
+def pytest_runtest_call():
+    Odd()
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+
+
+def pytest_sessionfinish():
+    warn("finish")
+"""
+
+
+def outcome(
+    project: Path, run: Run, tmp_path: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return run(
+        project, "pytest", "-p", "no:cacheprovider", "tests/test_accounts.py", "tests/test_own.py",
+        check=False, PYTHONPATH=str(tmp_path), **variables,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own(bake: Bake) -> Path:
+    """A project with an app that a test imports, and a test."""
+    made = bake()
+    (made / "shop").mkdir()
+    for name in ("__init__.py", "models.py", "old.py"):
+        (made / "shop" / name).write_text("")
+    settings = made / "config" / "settings.py"
+    settings.write_text(settings.read_text().replace('    "home",\n', '    "home",\n    "shop",\n'))
+    (made / "tests" / "test_own.py").write_text("def test_nothing() -> None: ...\n")
+    return made
+
+
+def test_a_plugin_may_warn_wherever_it_likes(own: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(PLUGIN)
+    done = outcome(own, run, tmp_path, PYTEST_PLUGINS="noisy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for where in ("import", "configure", "collection", "setup", "fixture", "thread", "teardown"):
+        assert f"the plugin's, {where}" in done.stdout + done.stderr, "it is shown all the same"
+
+
+def test_a_setting_that_is_deprecated_is_no_end_of_the_tests(
+    own: Path, run: Run, tmp_path: Path
+) -> None:
+    """Django itself warns of it, and names no code of the project's."""
+    with (own / "config" / "settings.py").open("a") as settings:
+        settings.write('\nEMAIL_FILE_PATH = "/tmp/mail"\n')
+    done = outcome(own, run, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+OWN = [
+    ("tests/test_own.py", "import warnings\ndef test() -> None:\n    warnings.warn('old')\n"),
+    ("tests/test_own.py", "import warnings\nwarnings.warn('old')\ndef test() -> None: ...\n"),
+    # What it calls is deprecated, and says so of its caller.
+    ("shop/old.py", "from datetime import datetime\ndef now(): return datetime.utcnow()\n"),
+    ("shop/old.py", "from django.core.mail import EmailMessage\ndef now(): EmailMessage('a').send('x', True, 1)\n"),
+    ("shop/old.py", "import threading, warnings\ndef now():\n    thread = threading.Thread(target=lambda: warnings.warn('old'))\n    thread.start()\n    thread.join()\n"),
+    ("shop/old.py", "async def f(): ...\ndef now(): f()\n"),
+    ("shop/old.py", "class Odd:\n    def __del__(self): raise ValueError\ndef now(): Odd()\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code"), OWN)
+def test_own_code_that_warns_fails(
+    own: Path, run: Run, tmp_path: Path, name: str, code: str
+) -> None:
+    (own / name).write_text(code)
+    if name == "shop/old.py":
+        (own / "tests" / "test_own.py").write_text(
+            "from shop.old import now\ndef test() -> None:\n    now()\n"
+        )
+    done = outcome(own, run, tmp_path)
+    assert done.returncode != 0
+    assert re.search("1 (failed|error)", done.stdout), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["shop/models.py", "config/settings.py", "shop/__init__.py"])
+def test_own_code_that_warns_where_django_imports_it_is_named_in_one_line(
+    own: Path, run: Run, tmp_path: Path, name: str
+) -> None:
+    with (own / name).open("a") as module:
+        module.write("\nimport warnings\nwarnings.warn('old', DeprecationWarning)\n")
+    done = outcome(own, run, tmp_path)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+    assert re.search(rf"/{name}:\d+: DeprecationWarning: old", line)

@@ -1,0 +1,197 @@
+"""What the log hides, and what an operator needs and it shows: fields, query strings, texts."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from serving import logs, redaction, report
+from serving.redaction import HIDDEN, is_sensitive, query_shown, words
+from tests import settings as config_settings
+
+HIDDEN_NAMES = words("""
+    password passwd passphrase passcode db_pass pwd dbPwd user.password password2 PASSWORD old_password mypassword
+    secret client_secret clientSecret SECRET_KEY secret_key_fallbacks aws_secret_access_key AWSSecretAccessKey
+    token access_token refresh_token id_token csrftoken csrfmiddlewaretoken X-CSRFToken X-Amz-Security-Token
+    token_value secretToken auth_token authtoken reset_token bot_token sessionToken
+    apikey apiKey APIKEY api-key api_key x-api-key X-API-Key api_keys stripe_key ocp-apim-subscription-key
+    accesskey accesskeyid access_key access_key_id AWSAccessKeyId account_key AccountKey SharedAccessKey
+    private_key privateKey ssh_key signing_key encryption_key license_key
+    authorization Authorization HTTP_AUTHORIZATION proxy-authorization auth x-auth proxy_auth bearer
+    cookie cookies set-cookie Set-Cookie HTTP_COOKIE session sessionid session_id session_key sessionKey
+    credential credentials X-Amz-Credential signature X-Amz-Signature stripe-signature sig jwt cf-access-jwt-assertion
+    otp totp otp_code otpcode mfa_code mfaCode 2fa_code device_code user_code auth_code authorization_code
+    verification_code recovery_codes backup_codes sms_code pin user_pin pin_code sid connect.sid code_verifier
+    cvv cvc card[cvc] card_cvv card_number cardNumber card[number] cc_number iban ssn SAMLResponse client_assertion
+    connection_string connectionString mnemonic auth:token
+""")
+
+SHOWN_NAMES = words("""
+    status_code exit_code exitCode error_code country_code zip_code postcode language_code decline_code coupon_code
+    returncode status HTTPStatusCode
+    session_count sessionCount session_age SESSION_ENGINE SESSION_COOKIE_NAME SESSION_COOKIE_AGE session_timeout
+    SESSION_SERIALIZER SESSION_CACHE_ALIAS SESSION_COOKIE_SAMESITE SESSION_FILE_PATH obsession possession
+    tokens_used token_count max_tokens token_type token_expires_at tokenizer tokenized page_token next_page_token
+    NextToken NextContinuationToken has_token hasSecret token_valid passthrough pass_through gen_ai.usage.type
+    pass_rate passed passing bypass passenger compass password_changed password_changed_at has_password
+    PASSWORD_HASHERS PASSWORD_RESET_TIMEOUT AUTH_PASSWORD_VALIDATORS AUTH_USER_MODEL AUTHENTICATION_BACKENDS
+    author authors authored authorized authenticated auth_backend auth_method authority oauth_provider
+    keyboard keys key Key primary_key foreign_key cache_key public_key publishable_key sort_key partition_key
+    routing_key idempotency_key Idempotency-Key KEY_PREFIX monkey turkey hockey keyspace object_key translation_key
+    signature_valid signature_algorithm design assignment cookie_consent cookie_domain CSRF_COOKIE_NAME
+    CSRF_COOKIE_PATH cookiecutter secretary secret_name secret_version credentials_path SECRET_KEY_FILE
+    pinned spinner opinion sigma signal resident side card_type card_brand number order_number phone_number account
+    code_challenge_method grant_type state event logger user_agent client.address url.path duration_ms
+""")
+
+
+@pytest.mark.parametrize("name", sorted(HIDDEN_NAMES))
+def test_a_name_of_a_secret(name: str) -> None:
+    assert is_sensitive(name)
+    assert shown({name: "planted"}) == {name: HIDDEN}
+    assert shown([(name, "planted")]) == [[name, HIDDEN]]
+    assert query_shown(f"a=1&{name}=planted") == f"a=1&{name}={HIDDEN}"
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN_NAMES))
+def test_a_name_that_only_sounds_like_one(name: str) -> None:
+    assert not is_sensitive(name)
+    assert shown({name: "needed"}) == {name: "needed"}
+    if name.lower() != "key":
+        assert query_shown(f"{name}=needed") == f"{name}=needed"
+
+
+def shown(what: Any) -> Any:
+    """A field of a record, as the log has it."""
+    record = logging.LogRecord("teahouse", logging.INFO, __file__, 1, "", (), None)
+    record.__dict__["what"] = what
+    return json.loads(logs.EcsFormatter().format(record))["what"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hidden"),
+    [
+        # What counts or switches holds no secret; what is of digits may.
+        ("tokens", 512, False),
+        ("prompt_tokens", 512, False),
+        ("gen_ai.usage.input_tokens", 512, False),
+        ("sessions", 3, False),
+        ("cookies", 1.5, False),
+        ("password", True, False),
+        ("token", None, False),
+        ("CSRF_COOKIE_HTTPONLY", False, False),
+        ("SESSION_SAVE_EVERY_REQUEST", False, False),
+        ("password", 12345678, True),
+        ("pin", 1234, True),
+        ("otp", 123456, True),
+        ("cvv", 123, True),
+        ("tokens", "a,b", True),
+        # A status, the name of an error, and what a login is given.
+        ("code", 200, False),
+        ("code", 404, False),
+        ("code", -9, False),
+        ("code", 20404, False),
+        ("code", "200", False),
+        ("code", "card_declined", False),
+        ("Code", "NoSuchKey", False),
+        ("code", "invalid", False),
+        ("code", None, False),
+        ("code", ["invalid", "required"], False),
+        ("code", 123456, True),
+        ("code", "123456", True),
+        ("code", "4/0AX4XfWh-x2", True),
+        ("code", "SplxlOBeZQQYbYS6WxSbIA", True),
+        ("code", b"4/0AX4XfWh", True),
+        ("code", "a" * 41, True),
+    ],
+)
+def test_a_value_that_tells_which_it_is(field: str, value: object, hidden: bool) -> None:
+    found = shown({field: value})[field]
+    assert found == (HIDDEN if hidden else value)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("code=200&a=1", "code=200&a=1"),
+        ("code=4/0AX4XfWh&state=x", "code=*&state=x"),
+        ("code=123456", "code=*"),
+        ("code=abc", "code=*"),
+        ("CODE=abc", "CODE=*"),
+        ("key=AIzaSyD-9tSr", "key=*"),
+        ("cache_key=a", "cache_key=a"),
+        ("max_tokens=5&tokens=5&tokens=abc", "max_tokens=5&tokens=5&tokens=*"),
+        ("next=%2Fcallback%3Fcode%3Dabc", "next=*"),
+        ("status_code=500&zip_code=94107", "status_code=500&zip_code=94107"),
+        ("card%5Bnumber%5D=4242", "card%5Bnumber%5D=*"),
+        ("=&a", "=&a"),
+    ],
+)
+def test_a_query(query: str, expected: str) -> None:
+    assert query_shown(query) == expected.replace("*", HIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cannot reach amqp://shop:hunter2@10.0.0.5", "cannot reach amqp://shop:*@10.0.0.5"),
+        ("postgres://ada:hunter@2@db/shop", "postgres://ada:*@db/shop"),
+        ("redis://:hunter2@cache/0 ada@tea.example", "redis://:*@cache/0 ada@tea.example"),
+        ("see https://tea.example/@ada:1", "see https://tea.example/@ada:1"),
+        ("GET /callback?code=4/0AX&state=1", "GET /callback?code=*&state=1"),
+        ("grant_type=x&code=4/0AX&token_count=2", "grant_type=x&code=*&token_count=2"),
+        ("exited with code=137", "exited with code=137"),
+    ],
+)
+def test_a_text(text: str, expected: str) -> None:
+    assert redaction.Secrets().hidden_in(text) == expected.replace("*", HIDDEN)
+
+
+def test_what_libraries_of_structured_logs_add() -> None:
+    """As django-structlog, an HTTP client, a cloud's and a payment's library give it."""
+    record = logging.LogRecord("teahouse", logging.INFO, __file__, 1, "finished", (), None)
+    given = {
+        "request": "GET /tea",
+        "code": 200,
+        "response": {"Error": {"Code": "NoSuchKey", "Key": "media/a.png"}, "RetryAttempts": 0},
+        "headers": [("Content-Type", "text/html"), ("Authorization", "Bearer planted")],
+        "error": {"code": "card_declined", "decline_code": "insufficient_funds"},
+        "intent": {"client_secret": "planted", "livemode": False},
+        "usage": {"prompt_tokens": 1, "total_tokens": 3},
+        "task": {"routing_key": "celery", "retries": 0, "args": ["planted"]},
+        "breadcrumb": {"data": {"status_code": 502, "http.query": "token=planted&page=2"}},
+    }
+    record.__dict__ |= given
+
+    fields = json.loads(logs.EcsFormatter().format(record))
+    assert fields["headers"][1] == ["Authorization", HIDDEN]
+    assert fields["intent"] == {"client_secret": HIDDEN, "livemode": False}
+    assert fields["breadcrumb"]["data"]["http.query"] == f"token={HIDDEN}&page=2"
+    for name in ("request", "code", "response", "error", "usage", "task"):
+        assert fields[name] == given[name]
+    record.request = object()
+    assert "request" not in json.loads(logs.EcsFormatter().format(record))
+
+
+def test_settings_are_listed_with_what_an_operator_needs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, report.__name__)
+    monkeypatch.setattr(config_settings, "STRIPE_KEY", "planted", raising=False)
+    monkeypatch.setattr(settings, "STRIPE_KEY", "planted", raising=False)
+    report.report_configuration()
+
+    lines = caplog.messages[0].splitlines()
+    assert f"AUTH_USER_MODEL = {settings.AUTH_USER_MODEL!r}" in lines
+    assert any(line.startswith("AUTH_PASSWORD_VALIDATORS = [{'NAME': ") for line in lines)
+    assert any(line.startswith("STRIPE_KEY = '***") for line in lines)
+    assert settings.SECRET_KEY not in caplog.text
+    assert "planted" not in caplog.text
+
+
+def test_a_name_of_any_length_is_read() -> None:
+    assert is_sensitive("x" * 100_000 + "_token")
+    assert not is_sensitive("token" * 0)
+    assert not is_sensitive("é_ü")
