@@ -63,8 +63,8 @@ MODULES = frozenset(
     datetime dj_database_url dotenv email enum errno functools home http importlib inspect io
     ipaddress itertools json keyword logging manage math multiprocessing os pathlib
     prometheus_client pythonjsonlogger queue re reprlib secrets select serving signal socket
-    sqlite3 subprocess sys tempfile tests threading time traceback types typing urllib weakref
-    wsgiref
+    sqlite3 subprocess sys tempfile tests threading time traceback types typing unittest urllib
+    warnings weakref wsgiref
     """.split()
 )
 
