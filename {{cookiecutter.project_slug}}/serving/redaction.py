@@ -21,43 +21,49 @@ HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # of a name such as privateKey
 
 # A word that makes a value secret wherever it stands in the name; several may be run together: csrftoken.
 SECRET_WORD = re.compile(
-    r"authorization|bearer|connectionstring|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)|secret(?!ar)|signature"
-    r"|(?<!pos)(?<!ob)session|token(?!i[sz])|samlresponse|(access|account|api|private)key"
+    r"authorization|bearer|connectionstring|cookie(?!cutter)|credential|jwt|mnemonic"
+    r"|pass(code|phrase|w)|samlresponse|secret(?!ar)|sessid|(?<!pos)(?<!ob)session|signature"
+    r"|token(?!i[sz])|(access|account|api|private)key|^(admin|db|mail|root|smtp|user)pass$"
     r"|^(card|cc)number$|^(auth|device|login|mfa|otp|recovery|security|sms|user|verification)codes?$"
 )
 
 # A word that does so at the end alone: `db_pass` and no `pass_rate`, `proxy_auth` and no `auth_backend`.
 SECRET_AT_END = words(
-    "2fa assertion auth cvc cvv iban otp otps pass pin pwd sid sig ssn totp verifier"
+    "2fa assertion auth csrf cvc cvv hmac iban otp otps pass pin pw pwd sid sig ssn totp verifier xsrf"
 )
 
 # What such a word at the end belongs to, if it is secret: `mfa_code` and no `exit_code`.
 SECRET_BEFORE = {
     "code": words(
         "2fa access activation auth backup confirmation device email factor invitation invite login magic mfa"
-        " oauth otp pin recovery reset security sms time totp user verification verify"
+        " oauth otp pin recovery reset security sms time totp twofactor user verification verify"
     ),
-    "number": words("card cc"),
+    "answer": words("secret security"),
+    "no": words("card cc"),
+    "number": words("card cc security"),
+    "phrase": words("recovery seed"),
     "id": words("key"),
     "string": words("connection"),
 }
 
 # What a key at the end belongs to, if it is none to a lock: `cache_key` and no `stripe_key`.
 PLAIN_KEYS = words(
-    "cache composite config dedup deduplication dict event feature field file flag foreign group hash header"
-    " idempotency index item json label limit lock map message natural object partition primary public"
-    " publishable queue range record redis routing row s3 search setting sort task throttle translation"
-    " unique"
+    "cache composite config dedup deduplication dict event feature field file flag foreign group"
+    " hash header idempotency index item json label limit lock map message natural object"
+    " partition primary public publishable queue range record redis routing row s3 search setting"
+    " sort task throttle translation unique"
 )
 
 # A last or first word that tells of a secret, and is none: `token_count`, `PASSWORD_HASHERS`, `max_tokens`.
 TELLS_LAST = words(
-    "accepted age alg algorithm alias at backend backends changed class consent count counts created deleted"
-    " disabled domain duration enabled engine error errors exists expired expires expiration expiry failed"
-    " file folder found hasher hashers httponly invalid issued kind length len lifetime limit method middleware missing"
-    " model module name names ok path policy present provider rate reason refreshed required revoked rotated"
-    " samesite score secure serializer size status store strength timeout total ttl type types updated usage"
-    " used user valid validator validators verified version"
+    "accepted age alg algorithm alias at backend backends banner bucket change changed class"
+    " consent count counts created deleted disabled domain duration enabled endpoint engine error"
+    " errors exists expiration expired expires expiry failed file folder found hasher hashers"
+    " httponly invalid issued kind len length lifetime limit method middleware missing model"
+    " module name names ok on path policy present provider rate reason refreshed requested"
+    " required revoked rotated samesite score secure sent serializer size status store strength"
+    " timeout total ttl type types updated usage used user valid validator validators verified"
+    " version"
 )
 TELLS_FIRST = words("has is max min num total")
 
@@ -95,12 +101,21 @@ def is_sensitive(name: str) -> bool:
 @lru_cache(maxsize=1024)  # programs use the same few names again and again
 def named_like_a_secret(name: str) -> bool:
     """The same, worked out."""
-    parts = parts_of(name)
-    if not parts or only_tells(name):
+    if only_tells(name):
         return False
-    *_, before, last = ["", *parts]
+    parts = parts_of(name)
+    return ends_in_a_secret(parts) or any(map(SECRET_WORD.search, parts[:-1]))
+
+
+def ends_in_a_secret(parts: list[str]) -> bool:
+    """Whether a name's last word, after the one before it, is that of a secret."""
+    *_, before, last = ["", "", *parts]
     one = last.removesuffix("s")
-    if last in SECRET_AT_END or any(map(SECRET_WORD.search, parts)):
+    if (
+        last.rstrip("0123456789") in SECRET_AT_END
+        or last in SECRET_AT_END
+        or SECRET_WORD.search(last)
+    ):
         return not (one == "token" and before in PAGES)
     if one == "key":
         return before != "" and before not in PLAIN_KEYS
@@ -126,7 +141,9 @@ def is_secret_field(name: str, value: object) -> bool:
         return False
     if value is None or isinstance(value, bool):
         return False
-    return not (isinstance(value, int | float) and name[-1:] in ("s", "S"))  # tokens=512
+    if isinstance(value, int | float):  # tokens=512, session_ms=12
+        return name[-1] not in "sS" and ends_in_a_secret(parts_of(name))
+    return True
 
 
 def is_secret_code(value: object) -> bool:

@@ -25,7 +25,8 @@ HIDDEN_NAMES = words("""
     otp totp otp_code otpcode mfa_code mfaCode 2fa_code device_code user_code auth_code authorization_code
     verification_code recovery_codes backup_codes sms_code pin user_pin pin_code sid connect.sid code_verifier
     cvv cvc card[cvc] card_cvv card_number cardNumber card[number] cc_number iban ssn SAMLResponse client_assertion
-    connection_string connectionString mnemonic auth:token
+    connection_string connectionString mnemonic auth:token xsrf csrf PHPSESSID JSESSIONID dbpass userpass db_pw cvv2
+    card_cvc2 card_no seed_phrase security_answer social_security_number hmac new_password1 session_cookie
 """)
 
 SHOWN_NAMES = words("""
@@ -34,7 +35,7 @@ SHOWN_NAMES = words("""
     session_count sessionCount session_age SESSION_ENGINE SESSION_COOKIE_NAME SESSION_COOKIE_AGE session_timeout
     SESSION_SERIALIZER SESSION_CACHE_ALIAS SESSION_COOKIE_SAMESITE SESSION_FILE_PATH obsession possession
     tokens_used token_count max_tokens token_type token_expires_at tokenizer tokenized page_token next_page_token
-    NextToken NextContinuationToken has_token hasSecret token_valid passthrough pass_through gen_ai.usage.type
+    NextToken NextContinuationToken has_token hasSecret token_valid token_bucket token_endpoint authorization_endpoint password_changed_on passthrough pass_through gen_ai.usage.type
     pass_rate passed passing bypass passenger compass password_changed password_changed_at has_password
     PASSWORD_HASHERS PASSWORD_RESET_TIMEOUT AUTH_PASSWORD_VALIDATORS AUTH_USER_MODEL AUTHENTICATION_BACKENDS
     author authors authored authorized authenticated auth_backend auth_method authority oauth_provider
@@ -77,6 +78,14 @@ def shown(what: Any) -> Any:
         ("tokens", 512, False),
         ("prompt_tokens", 512, False),
         ("gen_ai.usage.input_tokens", 512, False),
+        ("tokens_per_second", 51.2, False),
+        ("first_token_ms", 12, False),
+        ("session_duration_ms", 12, False),
+        ("password_age_days", 12, False),
+        ("pass", 12, False),
+        ("card_number", 4242424242424242, True),
+        ("api_key", 12345678, True),
+        ("token", 123456, True),
         ("sessions", 3, False),
         ("cookies", 1.5, False),
         ("password", True, False),
