@@ -208,10 +208,10 @@ def uds_answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as asker:
         try:
             asker.connect(path)
+            asker.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return asker.recv(20).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
-        asker.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        return asker.recv(20).startswith(b"HTTP/1.1 200")
 
 
 def test_a_socket_that_nobody_serves_any_more(project: Path, serve: Serve, uds: str) -> None:

@@ -193,7 +193,8 @@ def open_file(file: int, mode: int, *_identity: int) -> tuple[int, WriteSome]:
 def write_if_ready(file: int, data: bytes) -> int:
     """Writes a piece to a file that has room for one.
 
-    It waits all the same where another process takes that room in between.
+    It waits all the same where another process takes that room in between, and for a terminal, which
+    says that it has room as soon as there is some.
     """
     if not ready(file, 0):
         raise BlockingIOError
