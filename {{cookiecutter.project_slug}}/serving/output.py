@@ -52,6 +52,7 @@ class Output:
         self._dropped = 0  # lines
         self._dropping_since = 0.0
         self._writer: threading.Thread | None = None
+        self._given_up = False  # nobody read in time when the process was about to end
 
     def write(self, text: str) -> None:
         """Writes, keeps or drops whole lines. Raises OSError or ValueError if the file is broken."""
@@ -69,20 +70,18 @@ class Output:
             self._keep(data)
 
     def flush(self) -> None:
-        """Writes what is kept, as a process must before it ends; drops it after AT_END."""
+        """Writes what is kept, as a process must before it ends; for AT_END at most, and only once."""
         if self._opened is None:
             self._stream.flush()
             return
         if self._process != os.getpid():
             return
         deadline = time.monotonic() + AT_END
-        while self._kept:
-            if not self._takes_more(max(0.0, deadline - time.monotonic())):
-                self._dropped += sum(data.count(b"\n") for data in self._kept)
-                self._kept.clear()
-                self._size = 0
-                return
-            self._write_kept()
+        while self._kept and not self._given_up:
+            if self._takes_more(max(0.0, deadline - time.monotonic())):
+                self._write_kept()
+            else:
+                self._given_up = True
 
     def _rest_of(self, data: bytes) -> bytes:
         """Writes what the file takes at once; returns what it does not."""
@@ -96,7 +95,8 @@ class Output:
     def _keep(self, data: bytes) -> None:
         # One gap and not many: once lines were dropped, half of what is kept must have gone first.
         if self._size > (KEPT // 2 if self._dropped else KEPT):
-            self._dropping_since = self._dropping_since or time.monotonic()
+            if not self._dropped:
+                self._dropping_since = time.monotonic()
             self._dropped += data.count(b"\n")
             return
         self._note_gap()
@@ -109,9 +109,9 @@ class Output:
 
     def _note_gap(self) -> None:
         if self._dropped:
-            lasted = time.monotonic() - self._dropping_since if self._dropping_since else 0.0
+            lasted = time.monotonic() - self._dropping_since
             line = self._notice(self._dropped, lasted).encode("utf-8", "backslashreplace")
-            self._dropped, self._dropping_since = 0, 0.0
+            self._dropped = 0
             self._kept.append(line)
             self._size += len(line)
 
@@ -123,6 +123,7 @@ class Output:
                 self._write_kept()
                 if not self._kept:
                     self._writer = None
+                    self._given_up = False
                     return
 
     def _write_kept(self) -> None:
