@@ -523,3 +523,21 @@ def test_a_low_limit_is_warned_of_at_start(site: Path, serve: Serve, environment
     ).ready()
     assert "this process may open 64 files" in server.log
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
+def test_a_server_without_a_stdout(
+    site: Path, serve: Serve, environment: Path, closed: str
+) -> None:
+    script = site.parent / "without-stdout"
+    script.write_text(f'#!/bin/sh\nexec granian "$@" {closed}\n')
+    script.chmod(0o755)
+    server = serve(
+        site,
+        f"{script} --port {{port}} config.asgi:application",
+        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
+    )
+    wait_for(lambda: server.exited or server.listens(), "a listener")
+    assert server.get("/livez").status_code == 200
+    assert server.stop() == 0
+    assert (site / "left").exists()

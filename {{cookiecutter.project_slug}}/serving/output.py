@@ -37,7 +37,7 @@ class Output:
     """
 
     def __init__(
-        self, stream: TextIO, lock: threading.RLock, notice: Callable[[int, float], str]
+        self, stream: TextIO | None, lock: threading.RLock, notice: Callable[[int, float], str]
     ) -> None:
         self._stream = stream
         self._lock = lock
@@ -57,14 +57,15 @@ class Output:
     def write(self, text: str) -> None:
         """Writes, keeps or drops whole lines. Raises OSError or ValueError if the file is broken."""
         if self._opened is None:
-            self._stream.write(text)
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.write(text)
+                self._stream.flush()
             return
         if self._process != os.getpid():  # an app has forked, and its parent writes what it keeps
             self._forget()
         data = text.encode("utf-8", "backslashreplace")
         if not self._kept:
-            self._stream.flush()  # what was printed before comes first
+            self._stream.flush()  # type: ignore[union-attr]  # what was printed before comes first
             data = self._rest_of(data)
         if data:
             self._keep(data)
@@ -72,7 +73,8 @@ class Output:
     def flush(self) -> None:
         """Writes what is kept, as a process must before it ends; for AT_END at most, and only once."""
         if self._opened is None:
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.flush()
             return
         if self._process != os.getpid():
             return
@@ -157,12 +159,14 @@ def ready(file: int, seconds: float | None) -> bool:
     return bool(asker.poll(None if seconds is None else seconds * 1000))
 
 
-def open_for(stream: TextIO) -> tuple[int, WriteSome] | None:
+def open_for(stream: TextIO | None) -> tuple[int, WriteSome] | None:
     """A stream's file and how to write to it without waiting; None where that is not called for.
+
+    A process that was started without stdout and stderr has no stream.
 
     So for a text in memory, and for stderr, which commands log to: they may wait for who reads them.
     """
-    if stream is sys.stderr or not hasattr(select, "poll"):
+    if stream is None or stream is sys.stderr or not hasattr(select, "poll"):
         return None
     try:
         file = stream.fileno()
