@@ -162,9 +162,8 @@ def ready(file: int, seconds: float | None) -> bool:
 def open_for(stream: TextIO | None) -> tuple[int, WriteSome] | None:
     """A stream's file and how to write to it without waiting; None where that is not called for.
 
-    A process that was started without stdout and stderr has no stream.
-
-    So for a text in memory, and for stderr, which commands log to: they may wait for who reads them.
+    So for a text in memory, for stderr, which commands log to (they may wait for who reads them), and for a
+    process that was started with both closed.
     """
     if stream is None or stream is sys.stderr or not hasattr(select, "poll"):
         return None
