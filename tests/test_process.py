@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -346,11 +346,10 @@ def unopenable(site: Path) -> Path:
     return site
 
 
-@pytest.mark.parametrize("make", [full_pipe, full_terminal], ids=["pipe", "terminal"])
-def test_it_is_the_same_where_stdout_cannot_be_opened_anew(
-    unopenable: Path, serve: Serve, make: Callable[[], tuple[int, int]]
+def test_it_is_the_same_for_a_pipe_that_cannot_be_opened_anew(
+    unopenable: Path, serve: Serve
 ) -> None:
-    ours, its = make()
+    ours, its = os.pipe()
     server = serve(unopenable, output=its)
     os.close(its)
     wait_for(lambda: server.exited or server.listens(), "a listener")
@@ -524,3 +523,21 @@ def test_a_low_limit_is_warned_of_at_start(site: Path, serve: Serve, environment
     ).ready()
     assert "this process may open 64 files" in server.log
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
+def test_a_server_without_a_stdout(
+    site: Path, serve: Serve, environment: Path, closed: str
+) -> None:
+    script = site.parent / "without-stdout"
+    script.write_text(f'#!/bin/sh\nexec granian "$@" {closed}\n')
+    script.chmod(0o755)
+    server = serve(
+        site,
+        f"{script} --port {{port}} config.asgi:application",
+        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
+    )
+    wait_for(lambda: server.exited or server.listens(), "a listener")
+    assert server.get("/livez").status_code == 200
+    assert server.stop() == 0
+    assert (site / "left").exists()

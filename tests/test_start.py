@@ -100,6 +100,7 @@ def test_the_port_of_the_metrics(project: Path, serve: Serve, form: str) -> None
     [
         ({"GRANIAN_HOST": "localhost"}, "GRANIAN_HOST='localhost' is no IP address"),
         ({"GRANIAN_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
+        ({"GRANIAN_HOST": "[::]"}, "GRANIAN_HOST='[::]' is no IP address"),
         ({"GRANIAN_UDS": "/none/web.sock"}, "GRANIAN_UDS=/none/web.sock: its folder"),
         ({"GRANIAN_UDS": "/" + "x" * 120}, "is longer than a socket's path may be"),
         ({"GRANIAN_UDS": "manage.py"}, "manage.py is a file, and no socket"),
@@ -109,6 +110,11 @@ def test_an_address_that_cannot_be_had(
     project: Path, serve: Serve, flags: dict[str, str], words: str
 ) -> None:
     assert words in refusal(serve(project, **flags))
+
+
+def test_a_number_that_is_no_port(project: Path, serve: Serve) -> None:
+    words = refusal(serve(project, BY_VARIABLES, GRANIAN_PORT="99999"))
+    assert words == "GRANIAN_PORT=99999 is no port: they go up to 65535"
 
 
 def test_connections_that_an_earlier_server_has_closed_are_not_in_the_way(
@@ -208,10 +214,10 @@ def uds_answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as asker:
         try:
             asker.connect(path)
+            asker.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return asker.recv(20).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
-        asker.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        return asker.recv(20).startswith(b"HTTP/1.1 200")
 
 
 def test_a_socket_that_nobody_serves_any_more(project: Path, serve: Serve, uds: str) -> None:

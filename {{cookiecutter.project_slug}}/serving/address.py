@@ -18,6 +18,8 @@ from typing import Any
 # need one to learn of it (see serving/parent.py), and who supervises it may start the next at once.
 PATIENCE = 2.0
 
+PORT_MAX = 65535
+
 # Of a socket's path, with the byte that ends it: https://man7.org/linux/man-pages/man7/unix.7.html
 UDS_MAX = 108
 
@@ -38,7 +40,9 @@ def check_addresses(flags: Mapping[str, Any]) -> None:
         waiting(lambda: check_tcp("GRANIAN_HOST", flags["host"], "GRANIAN_PORT", flags["port"]))
     if flags["metrics_enabled"] and not flags["reload"]:  # with reload, Granian serves none
         address, port = flags["metrics_address"], flags["metrics_port"]
-        waiting(lambda: check_tcp("GRANIAN_METRICS_ADDRESS", address, "GRANIAN_METRICS_PORT", port))
+        if port <= PORT_MAX:  # the settings say what is wrong with another
+            metrics = ("GRANIAN_METRICS_ADDRESS", address, "GRANIAN_METRICS_PORT", port)
+            waiting(lambda: check_tcp(*metrics))
 
 
 class TakenError(AddressError):
@@ -66,6 +70,8 @@ def check_tcp(host_variable: str, host: str, port_variable: str, port: int) -> N
             f"{host_variable}={host!r} is no IP address, and Granian takes no name: write 127.0.0.1"
             " for this machine alone, 0.0.0.0 for every network"
         ) from None
+    if not 0 <= port <= PORT_MAX:
+        raise AddressError(f"{port_variable}={port} is no port: they go up to {PORT_MAX}")
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     where = f"{host}:{port}" if address.version == 4 else f"[{host}]:{port}"
     try:

@@ -37,7 +37,7 @@ class Output:
     """
 
     def __init__(
-        self, stream: TextIO, lock: threading.RLock, notice: Callable[[int, float], str]
+        self, stream: TextIO | None, lock: threading.RLock, notice: Callable[[int, float], str]
     ) -> None:
         self._stream = stream
         self._lock = lock
@@ -52,37 +52,38 @@ class Output:
         self._dropped = 0  # lines
         self._dropping_since = 0.0
         self._writer: threading.Thread | None = None
+        self._given_up = False  # nobody read in time when the process was about to end
 
     def write(self, text: str) -> None:
         """Writes, keeps or drops whole lines. Raises OSError or ValueError if the file is broken."""
         if self._opened is None:
-            self._stream.write(text)
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.write(text)
+                self._stream.flush()
             return
         if self._process != os.getpid():  # an app has forked, and its parent writes what it keeps
             self._forget()
         data = text.encode("utf-8", "backslashreplace")
         if not self._kept:
-            self._stream.flush()  # what was printed before comes first
+            self._stream.flush()  # type: ignore[union-attr]  # what was printed before comes first
             data = self._rest_of(data)
         if data:
             self._keep(data)
 
     def flush(self) -> None:
-        """Writes what is kept, as a process must before it ends; drops it after AT_END."""
+        """Writes what is kept, as a process must before it ends; for AT_END at most, and only once."""
         if self._opened is None:
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.flush()
             return
         if self._process != os.getpid():
             return
         deadline = time.monotonic() + AT_END
-        while self._kept:
-            if not self._takes_more(max(0.0, deadline - time.monotonic())):
-                self._dropped += sum(data.count(b"\n") for data in self._kept)
-                self._kept.clear()
-                self._size = 0
-                return
-            self._write_kept()
+        while self._kept and not self._given_up:
+            if self._takes_more(max(0.0, deadline - time.monotonic())):
+                self._write_kept()
+            else:
+                self._given_up = True
 
     def _rest_of(self, data: bytes) -> bytes:
         """Writes what the file takes at once; returns what it does not."""
@@ -96,7 +97,8 @@ class Output:
     def _keep(self, data: bytes) -> None:
         # One gap and not many: once lines were dropped, half of what is kept must have gone first.
         if self._size > (KEPT // 2 if self._dropped else KEPT):
-            self._dropping_since = self._dropping_since or time.monotonic()
+            if not self._dropped:
+                self._dropping_since = time.monotonic()
             self._dropped += data.count(b"\n")
             return
         self._note_gap()
@@ -109,9 +111,9 @@ class Output:
 
     def _note_gap(self) -> None:
         if self._dropped:
-            lasted = time.monotonic() - self._dropping_since if self._dropping_since else 0.0
+            lasted = time.monotonic() - self._dropping_since
             line = self._notice(self._dropped, lasted).encode("utf-8", "backslashreplace")
-            self._dropped, self._dropping_since = 0, 0.0
+            self._dropped = 0
             self._kept.append(line)
             self._size += len(line)
 
@@ -123,6 +125,7 @@ class Output:
                 self._write_kept()
                 if not self._kept:
                     self._writer = None
+                    self._given_up = False
                     return
 
     def _write_kept(self) -> None:
@@ -156,12 +159,13 @@ def ready(file: int, seconds: float | None) -> bool:
     return bool(asker.poll(None if seconds is None else seconds * 1000))
 
 
-def open_for(stream: TextIO) -> tuple[int, WriteSome] | None:
+def open_for(stream: TextIO | None) -> tuple[int, WriteSome] | None:
     """A stream's file and how to write to it without waiting; None where that is not called for.
 
-    So for a text in memory, and for stderr, which commands log to: they may wait for who reads them.
+    So for a text in memory, for stderr, which commands log to (they may wait for who reads them), and for a
+    process that was started with both closed.
     """
-    if stream is sys.stderr or not hasattr(select, "poll"):
+    if stream is None or stream is sys.stderr or not hasattr(select, "poll"):
         return None
     try:
         file = stream.fileno()
@@ -193,7 +197,8 @@ def open_file(file: int, mode: int, *_identity: int) -> tuple[int, WriteSome]:
 def write_if_ready(file: int, data: bytes) -> int:
     """Writes a piece to a file that has room for one.
 
-    It waits all the same where another process takes that room in between.
+    It waits all the same where another process takes that room in between, and for a terminal, which
+    says that it has room as soon as there is some.
     """
     if not ready(file, 0):
         raise BlockingIOError

@@ -47,9 +47,9 @@ def gone(parent: multiprocessing.process.BaseProcess) -> Callable[[], bool]:
 
 def stop_when(parent_is_gone: Callable[[], bool]) -> None:
     """Waits until the parent is gone; does then what it does to a worker that is to stop."""
+    timeout = granian_flags().get("workers_kill_timeout") or KILL_TIMEOUT
     while not parent_is_gone():
         time.sleep(INTERVAL)
-    timeout = granian_flags().get("workers_kill_timeout") or KILL_TIMEOUT
     logger.error("the server's main process is gone (was it killed?), so this worker stops")
     if not stopping.is_set():  # else the parent has said so before
         os.kill(os.getpid(), signal.SIGTERM)

@@ -380,6 +380,19 @@ def test_a_process_that_is_forked_writes_nothing_of_its_parent(
     assert len(written(stdout)) == 1
 
 
+def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb") as read, open(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        handler = access_log.Stdout()
+        handler.setFormatter(logs.EcsFormatter())
+        for number in range(1000):  # more than a pipe holds
+            handler.handle(record(f"{number} {'x' * 200}"))
+
+        lines = (json.loads(read.readline())["message"] for _ in range(1000))
+        assert [int(line.split()[0]) for line in lines] == list(range(1000))
+
+
 def test_other_threads_get_the_lock_back(stdout: access_log.Stdout) -> None:
     # As logging.shutdown() does, and before Python 3.13 every record.
     stdout.acquire()
