@@ -387,7 +387,9 @@ def test_manage_py_reads_no_env_for_tests_nor_where_there_is_none(bake: Bake, ru
         "granian --interface asgi config.asgi:application",
     ],
 )
-def test_what_does_not_read_env_says_so_and_how(bake: Bake, run: Run, command: str) -> None:
+def test_what_does_not_read_env_says_so_and_how(
+    bake: Bake, run: Run, environment: Path, command: str
+) -> None:
     project = bake()
     (project / ".env").write_text(f"SECRET_KEY={SECRET}\n")
     program, *arguments = command.split()
@@ -402,4 +404,5 @@ def test_what_does_not_read_env_says_so_and_how(bake: Bake, run: Run, command: s
     assert SECRET not in said
     if "granian" not in command:
         wrapped = ("-m", "serving.env_file", ".env", "--", program, *arguments)
+        variables["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
         run(project, "python", *wrapped, **variables)
