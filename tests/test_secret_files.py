@@ -230,7 +230,10 @@ def test_no_secret_is_in_what_the_engine_shows(tmp_path: Path, answers: dict[str
             compose("config"),
             docker("image", "inspect", compose.name),
         ]
-        shown += [docker("exec", each, "cat", "/proc/1/environ") for each in running(compose)]
+        shown += [
+            docker("exec", "--privileged", each, "cat", "/proc/1/environ")
+            for each in running(compose)
+        ]
         shown += [docker("exec", each, "env") for each in running(compose)]
         for text in shown:
             for secret in secrets:

@@ -85,7 +85,7 @@ def parse(text: str, environ: Mapping[str, str], name: str = ".env") -> dict[str
     lines: dict[str, int] = {}  # where each name stands
     problems: list[str] = []
     for number, ended in enumerate(text.split("\n"), 1):
-        line = ended[:-1] if ended.endswith("\r") else ended
+        line = ended.removesuffix("\r")
         if not line.strip(" \t") or line.lstrip(" \t").startswith("#"):
             continue
         found = LINE.fullmatch(line)
@@ -96,7 +96,9 @@ def parse(text: str, environ: Mapping[str, str], name: str = ".env") -> dict[str
             known = {**values, **environ}
             unknown = [each for each in references(found) if each not in known]
             if variable in lines:
-                problem = f"{variable} stands in line {lines[variable]} already; keep one of the two"
+                problem = (
+                    f"{variable} stands in line {lines[variable]} already; keep one of the two"
+                )
             elif unknown:
                 problem = (
                     f"{variable} names {unknown[0]}, which no line above it sets;"
@@ -130,7 +132,9 @@ def why_unusable(found: re.Match[str]) -> str | None:
     if name == "export":
         return "export is no name of a variable"
     if found["single"] and re.search(r"\$\{.*\}", text):
-        return f"{name} has ${{...}} in single quotes, which some readers replace; {in_a_file(name)}"
+        return (
+            f"{name} has ${{...}} in single quotes, which some readers replace; {in_a_file(name)}"
+        )
     quoted = not found["plain"]
     for letter in text:
         if not letter.isprintable() and not (quoted and (letter == "\t" or letter > "\x9f")):
@@ -154,7 +158,9 @@ def why_refused(line: str) -> str:
             fix = in_a_file(name) if quote == "'" else in_quotes
             return f"{name} has a backslash in its quotes, which readers take differently; {fix}"
         if quote not in inside:
-            return f"{name} opens a quote that its line does not close; close it, or {in_a_file(name)}"
+            return (
+                f"{name} opens a quote that its line does not close; close it, or {in_a_file(name)}"
+            )
         if quote == '"' and "$" in inside.split(quote)[0]:
             return f"{name} has a $ that is not of a ${{NAME}}; {in_quotes}"
         return f"{name} has something behind the closing quote; {in_quotes}, a comment on a line of its own"

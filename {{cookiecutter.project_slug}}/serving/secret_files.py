@@ -59,7 +59,9 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
     changed = folder / "changed.env"
     missing = [name for name in names if not (environ.get(name) or environ.get(f"{name}_FILE"))]
     if missing:
-        raise ValueError(f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)")
+        raise ValueError(
+            f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
+        )
     anew = not changed.exists()
     for name in names:
         if environ.get(f"{name}_FILE"):

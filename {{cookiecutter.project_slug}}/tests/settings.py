@@ -14,9 +14,8 @@ if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
     )
 {% endif %}
 
-for name in ("CACHE_URL_FILE", "SECRET_KEY_FILE"):
-    os.environ.pop(name, None)
-
+os.environ.pop("CACHE_URL_FILE", None)
+os.environ.pop("SECRET_KEY_FILE", None)
 os.environ.update(
     DEBUG="false",
 {% if cookiecutter.cache == "valkey" %}
