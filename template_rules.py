@@ -60,9 +60,9 @@ PACKAGES = frozenset(
 MODULES = frozenset(
     """
     accounts asyncio atexit collections concurrent config contextlib contextvars copy dataclasses
-    datetime dj_database_url dotenv email enum errno functools home http importlib inspect io
+    datetime difflib dj_database_url dotenv email enum errno functools home http importlib inspect io
     ipaddress itertools json keyword logging manage math multiprocessing os pathlib
-    prometheus_client pythonjsonlogger queue re reprlib secrets select serving signal socket
+    prometheus_client pythonjsonlogger queue re reprlib secrets select serving shutil signal socket
     sqlite3 subprocess sys tempfile tests threading time traceback types typing urllib weakref
     wsgiref
     """.split()

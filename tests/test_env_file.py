@@ -379,6 +379,15 @@ def test_manage_py_reads_no_env_for_tests_nor_where_there_is_none(bake: Bake, ru
     assert refused.stderr.startswith("manage.py: The environment holds values")
 
 
+def test_the_projects_own_tests_pass_beside_a_filled_env(bake: Bake, run: Run) -> None:
+    project = bake()
+    example = (project / ".env.example").read_text()
+    (project / ".env").write_text(
+        example.replace("SECRET_KEY=", f"SECRET_KEY={SECRET}") + "DEBUG=true\n"
+    )
+    run(project, "pytest", "-p", "no:cacheprovider", "tests/test_settings.py", "tests/test_home.py")
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -51,7 +51,10 @@ serving/__init__.py
 serving/access_log.py
 serving/asgi.py
 serving/database.py
+serving/doctor.py
 serving/drain.py
+serving/env_file.py
+serving/environment.py
 serving/handler.py
 serving/healthcheck.py
 serving/lifespan.py
@@ -65,6 +68,7 @@ serving/report.py
 serving/request.py
 serving/request_id.py
 serving/routes.py
+serving/secret_files.py
 serving/sqlite.py
 serving/state.py
 serving/static.py

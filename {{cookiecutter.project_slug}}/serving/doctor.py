@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -489,16 +490,15 @@ def cache_inside() -> Iterator[Finding]:
     if not (ROOT / "serving/valkey.py").exists():
         return
     from django.conf import settings
-    from redis import Redis
-    from redis.exceptions import RedisError
 
+    redis: Any = import_module("redis")  # of projects that have it
     url = settings.CACHES["default"]["LOCATION"]
     if isinstance(url, list):
         url = url[0]
     try:
-        with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
             client.set("doctor", 1, ex=1)
-    except (OSError, RedisError, ValueError) as error:
+    except (OSError, redis.RedisError, ValueError) as error:
         text = f"it takes no write: {described(error)}; start it (`make services`), or correct CACHE_URL"
         yield Finding("warning", "cache", text)
     else:
