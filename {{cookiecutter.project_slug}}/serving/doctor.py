@@ -87,10 +87,10 @@ class Case:
     def containers(self) -> list[Container]:
         """All that there are; none where no engine answers."""
         if self._containers is None:
-            labels = "com.docker.compose.project"
-            parts = ["{{.Names}}", f'{{{{.Label "{labels}"}}}}']
-            parts += [f'{{{{.Label "{labels}.working_dir"}}}}', "{{.Ports}}"]
-            said = output([self.engine, "ps", "--all", "--format", "\t".join(parts)])
+            label = '.Label "com.docker.compose.project'
+            parts = [".Names", f'{label}"', f'{label}.working_dir"', ".Ports"]
+            command = [self.engine, "ps", "--all", "--format", "\t".join(map(template, parts))]
+            said = output(command)
             rows = [line.split("\t") for line in (said or "").splitlines()]
             self._containers = [Container(*row) for row in rows if len(row) == 4]
         return self._containers
@@ -158,8 +158,17 @@ def by_other_readers(case: Case) -> dict[str, dict[str, str | None]]:
     uv = shutil.which(case.get("UV", "uv"))  # `make` and `uv run` set UV
     show = "import json, os; print(json.dumps(dict(os.environ)))"
     if uv:
-        run = [uv, "run", "--quiet", "--no-project", "--env-file", ".env", "--", sys.executable]
-        if said := output([*run, "-I", "-c", show]):
+        run = [
+            uv,
+            "run",
+            "--quiet",
+            "--no-project",
+            "--python",
+            sys.executable,
+            "--env-file",
+            ".env",
+        ]
+        if said := output([*run, "--", sys.executable, "-I", "-c", show]):
             found["uv"] = json.loads(said)
     service = {"image": "none", "environment": list(case.local)}
     asked = json.dumps({"name": "doctor", "services": {"none": service}})  # JSON is YAML, too
@@ -227,7 +236,7 @@ def engine(case: Case) -> Iterator[Finding]:
         text = f"{case.engine} is not installed; `make up` needs it, or ENGINE=podman"
         yield Finding(grade, "engine", text)
         return
-    server = output([case.engine, "version", "--format", "{{.Server.Version}}"])
+    server = output([case.engine, "version", "--format", template(".Server.Version")])
     if not server:
         text = f"{case.engine} does not answer; start it, or let this user ask it (`{case.engine} info`)"
         yield Finding(grade, "engine", text)
@@ -645,6 +654,11 @@ def output(
     return done.stdout if done.returncode == 0 else None
 
 
+def template(part: str) -> str:
+    """A part of what the engine prints, as its --format wants it, in two pairs of braces."""
+    return "{" * 2 + part + "}" * 2
+
+
 def text_of(path: str | Path) -> str:
     """A file's text; none where it can't be read."""
     try:
@@ -754,6 +768,8 @@ def main(purpose: str = "all") -> int:
             if purpose == "all" or finding.grade != "ok":
                 stream = sys.stdout if purpose == "all" else sys.stderr
                 print(f"{finding.grade:<8} {finding.subject}: {finding.text}", file=stream)
+        if check is env_file and fatal and purpose != "all":
+            break  # the others would look at variables that nothing will have
     return int(fatal)
 
 

@@ -30,7 +30,7 @@ from collections.abc import Collection, Mapping, MutableMapping
 from pathlib import Path
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-REFERENCE = rf"\$\{{{NAME}\}}"
+REFERENCE = r"\$\{" + NAME + r"\}"
 PLAIN = rf"(?:[^\s'\"\\$]|{REFERENCE})"
 LINE = re.compile(
     rf"[ \t]*(?:export[ \t]+)?(?P<name>{NAME})[ \t]*=[ \t]*"
@@ -39,6 +39,9 @@ LINE = re.compile(
     rf"|(?P<plain>(?!\#){PLAIN}+))(?: +\#[^'\"\\$]*)?)?"
     r"[ \t]*"
 )
+
+BARE_DOLLAR = "has a $ that is not of a ${NAME}"
+QUOTED_REFERENCE = "has ${...} in single quotes, which some readers replace"
 
 
 class EnvFileError(Exception):
@@ -132,9 +135,7 @@ def why_unusable(found: re.Match[str]) -> str | None:
     if name == "export":
         return "export is no name of a variable"
     if found["single"] and re.search(r"\$\{.*\}", text):
-        return (
-            f"{name} has ${{...}} in single quotes, which some readers replace; {in_a_file(name)}"
-        )
+        return f"{name} {QUOTED_REFERENCE}; {in_a_file(name)}"
     quoted = not found["plain"]
     for letter in text:
         if not letter.isprintable() and not (quoted and (letter == "\t" or letter > "\x9f")):
@@ -162,7 +163,7 @@ def why_refused(line: str) -> str:
                 f"{name} opens a quote that its line does not close; close it, or {in_a_file(name)}"
             )
         if quote == '"' and "$" in inside.split(quote)[0]:
-            return f"{name} has a $ that is not of a ${{NAME}}; {in_quotes}"
+            return f"{name} {BARE_DOLLAR}; {in_quotes}"
         return f"{name} has something behind the closing quote; {in_quotes}, a comment on a line of its own"
     if rest.startswith("#"):
         return f"{name} begins with a #, which some readers take for a comment; {in_quotes}"
@@ -172,7 +173,7 @@ def why_refused(line: str) -> str:
     if "\\" in text:
         return f"{name} has a backslash outside quotes; {in_quotes}"
     if "$" in re.sub(REFERENCE, "", text):
-        return f"{name} has a $ that is not of a ${{NAME}}; {in_quotes}"
+        return f"{name} {BARE_DOLLAR}; {in_quotes}"
     if re.search(r"\s", text.rstrip(" \t")) or not comment:
         return f"{name} has a space outside quotes; {in_quotes}"
     return f"{name} has a comment that readers take differently; put it on a line of its own"
