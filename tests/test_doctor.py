@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Run, bake_into, clean_environment
+from tests.conftest import ROOT, Run, Serve, bake_into, clean_environment
 from tests.server import SECRET_KEY, free_port
 from tests.services import PASSWORD, Postgres, Valkey
 
@@ -237,6 +237,19 @@ def test_a_port_that_is_taken_is_told_with_who_listens(
         ready, "run", GRANIAN_METRICS_ENABLED="true", GRANIAN_METRICS_PORT=str(listener)
     )
     assert one(lines, "GRANIAN_METRICS_PORT").startswith("fatal GRANIAN_METRICS_PORT: ")
+
+
+def test_another_server_of_any_kind_is_seen(ready: Path, doctor: Doctor, serve: Serve) -> None:
+    """Granian lets others share its port, and IPv6 has a table of its own."""
+    server = serve(ready, GRANIAN_HOST="0.0.0.0").ready()  # noqa: S104
+    (line,) = doctor(ready, "run", PORT=str(server.port))[1]
+    assert "is taken by granian" in line
+    assert "(process " in line
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        (line,) = doctor(ready, "run", PORT=str(port), HOST="::1")[1]
+        assert f"::1:{port} is taken by " in line
+        assert f"(process {os.getpid()})" in line
 
 
 def engine_with(*rows: tuple[str, str, str, str], volume: str = "") -> str:

@@ -150,9 +150,9 @@ database_url = env.str("DATABASE_URL", "sqlite:///db.sqlite3", validate=database
 DATABASES = {"default": database(database_url) if database_url else {}}
 {% if cookiecutter.database == "postgres" %}
 # So an address need hold no secret, and one file does for the database's server and for this one.
-DATABASE_PASSWORD = env.str("DATABASE_PASSWORD", "")
-if DATABASE_PASSWORD and not DATABASES["default"].get("PASSWORD"):
-    DATABASES["default"]["PASSWORD"] = DATABASE_PASSWORD
+database_password = env.str("DATABASE_PASSWORD", "")
+if database_password and not DATABASES["default"].get("PASSWORD"):
+    DATABASES["default"]["PASSWORD"] = database_password
 {% endif %}
 
 {% if cookiecutter.cache == "valkey" %}
