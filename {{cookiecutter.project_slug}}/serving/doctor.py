@@ -116,13 +116,15 @@ def env_file(case: Case) -> Iterator[Finding]:
     for name in case.local.keys() & os.environ.keys():
         if os.environ[name] != case.local[name]:
             yield Finding("warning", ".env", f"{name} is set in the shell too, which wins")
-    others = by_other_readers(case)
+    others, different = by_other_readers(case), False
     for reader, values in others.items():
         for name in case.local:
-            if values.get(name) != case.environ[name] and values.get(name) != case.local[name]:
+            if values.get(name) != case.environ[name]:
+                different = True
                 yield Finding("fatal", ".env", f"{reader} reads {name} otherwise; quote its value")
-    text = f"{len(case.local)} variables, read alike by {', '.join(['make', 'manage.py', *others])}"
-    yield Finding("ok", ".env", text)
+    if not different:
+        readers = ", ".join(["make", "manage.py", *others])
+        yield Finding("ok", ".env", f"{len(case.local)} variables, read alike by {readers}")
 
 
 def unreadable(error: EnvFileError) -> Iterator[Finding]:
