@@ -59,11 +59,11 @@ PACKAGES = frozenset(
 MODULES = frozenset(
     """
     accounts asyncio atexit collections concurrent config contextlib contextvars copy dataclasses
-    datetime dj_database_url dotenv email enum errno functools home http importlib inspect io
-    ipaddress itertools json keyword logging manage math multiprocessing os pathlib
-    prometheus_client pythonjsonlogger queue re reprlib resource secrets select serving signal
-    socket sqlite3 ssl stat subprocess sys tempfile tests threading time traceback types typing
-    unittest urllib warnings weakref wsgiref
+    datetime difflib dj_database_url dotenv email enum errno functools home http importlib inspect
+    io ipaddress itertools json keyword logging manage math multiprocessing os pathlib
+    prometheus_client pythonjsonlogger queue re reprlib resource secrets select serving shutil
+    signal socket sqlite3 ssl stat subprocess sys tempfile tests threading time traceback types
+    typing unittest urllib warnings weakref wsgiref
     """.split()
 )
 

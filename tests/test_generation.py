@@ -54,7 +54,10 @@ serving/address.py
 serving/apps.py
 serving/asgi.py
 serving/database.py
+serving/doctor.py
 serving/drain.py
+serving/env_file.py
+serving/environment.py
 serving/handler.py
 serving/healthcheck.py
 serving/lifespan.py
@@ -73,6 +76,7 @@ serving/report.py
 serving/request.py
 serving/request_id.py
 serving/routes.py
+serving/secret_files.py
 serving/sqlite.py
 serving/start.py
 serving/state.py

@@ -39,7 +39,7 @@ UNREAD = frozenset(
     """
     .dockerignore .gitattributes .gitignore .python-version Dockerfile LICENSE README.md
     compose.override.yaml compose.proxy.yaml compose.yaml config/granian.env deploy/Caddyfile
-    deploy/replace.sh serving/healthcheck.py
+    deploy/replace.sh serving/doctor.py serving/healthcheck.py
     """.split()
 )
 

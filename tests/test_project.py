@@ -173,9 +173,9 @@ def test_the_shell_wins_over_env_and_env_over_the_flags(bake: Bake, environment:
     """The order that the Makefile and config/granian.env promise."""
     project = bake()
     (project / ".env").write_text("GRANIAN_WORKERS=2\nGRANIAN_LOG_LEVEL=error\n")
-    command = "UV run --env-file config/granian.env --env-file .env printenv"
-    command = command.replace("UV", str(ROOT / ".venv/bin/uv"))
-    assert "run --env-file config/granian.env --env-file .env" in (project / "Makefile").read_text()
+    server = "run python -m serving.env_file config/granian.env .env --"
+    command = f"{ROOT / '.venv/bin/uv'} {server} printenv"
+    assert f"SERVER := $(UV) {server}\n" in (project / "Makefile").read_text()
 
     shown = subprocess.run(
         command.split(),

@@ -1,20 +1,28 @@
 #!/usr/bin/env python
-"""Django's command line."""
+"""Django's command line. It reads .env, over which a variable of the shell wins; tests read none."""
 
 import os
 import sys
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 
 from serving.database import MIGRATE, mend
+from serving.env_file import EnvFileError, load
+
+ENV_FILE = Path(__file__).with_name(".env")
 
 if __name__ == "__main__":
     settings = "tests.settings" if sys.argv[1:2] == ["test"] else "config.settings"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings)
     try:
+        if os.environ["DJANGO_SETTINGS_MODULE"] != "tests.settings" and os.path.lexists(ENV_FILE):
+            load(ENV_FILE, os.environ, name=".env")
         execute_from_command_line(sys.argv)
+    except EnvFileError as error:
+        sys.exit(str(error))
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
     except DatabaseError as error:

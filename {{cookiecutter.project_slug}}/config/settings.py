@@ -14,14 +14,15 @@ from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import Env, EnvValidationError, ValidationError, validate
+from environs import EnvValidationError, ValidationError, validate
 
-from serving import access_log, logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from serving import access_log, env_file, logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from serving.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
 
-env = Env(eager=False)  # collects the problems; `env.seal()` at the end reports them
+env = Environment()  # collects the problems; `env.seal()` at the end reports them
 
 
 def each(check: Callable[[str], object]) -> Callable[[list[str]], None]:
@@ -148,6 +149,12 @@ database = partial(sqlite.database, folder=BASE_DIR)
 database_url = env.str("DATABASE_URL", "sqlite:///db.sqlite3", validate=database)
 {% endif %}
 DATABASES = {"default": database(database_url) if database_url else {}}
+{% if cookiecutter.database == "postgres" %}
+# So an address need hold no secret, and one file does for the database's server and for this one.
+database_password = env.str("DATABASE_PASSWORD", "")
+if database_password and not DATABASES["default"].get("PASSWORD"):
+    DATABASES["default"]["PASSWORD"] = database_password
+{% endif %}
 
 {% if cookiecutter.cache == "valkey" %}
 CACHE_URL = env.str("CACHE_URL", validate=valkey.location)
@@ -231,18 +238,27 @@ METRICS_PORT = env.int(
 
 # The end: nothing starts with a value that is missing or wrong
 
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "CACHE_URL"}
+SECRETS = {"SECRET_KEY", "DATABASE_URL", "CACHE_URL", "DATABASE_PASSWORD"}
 MENDS = {
     "SECRET_KEY": "`make secret` prints one.",
     "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
     "CACHE_URL": "For example redis://host:6379/0",
 }
 
+problems: dict[str, list[str]] = {}
 try:
     env.seal()
 except EnvValidationError as error:
+    problems = cast("dict[str, list[str]]", error.error_messages)
+if problems := problems | env.file_problems:
     lines = ["The environment holds values that are missing or wrong:"]
-    for name, reasons in cast("dict[str, list[str]]", error.error_messages).items():
+    for name, reasons in problems.items():
         value = "" if name in SECRETS or name not in os.environ else f"={os.environ[name]!r}"
-        lines.append(f"  {name}{value}: {' '.join([*reasons, MENDS.get(name, '')])}".rstrip())
+        mend = "" if name in env.file_problems else MENDS.get(name, "")
+        lines.append(f"  {name}{value}: {' '.join([*reasons, mend])}".rstrip())
+    if env_file.has_one_of(BASE_DIR / ".env", problems.keys() - os.environ.keys()):
+        lines.append(
+            "A .env is here, which `make` and `manage.py` read. For another command:"
+            " python -m serving.env_file .env -- COMMAND"
+        )
     raise ImproperlyConfigured("\n".join(lines)) from None

@@ -3,9 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache, partial
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
+
+from serving.secret_files import from_file
 
 HIDDEN = "********"
 
@@ -87,9 +91,10 @@ BETWEEN = re.compile(r"[\s?&;#]")
 
 # The name of a variable of the environment whose value is secret, and of one that may hold a secret.
 SECRET_NAME = re.compile(
-    r"^SECRET_KEY|(APIKEY|PASSWORD)S?$|_PWD$"
+    r"^SECRET_KEY(?!.*_FILE$)|(APIKEY|PASSWORD)S?$|_PWD$"
     r"|(^|_)(AUTH|CREDENTIAL|KEY|PASS|PASSPHRASE|PASSWD|SECRET|TOKEN)S?(_B(ASE)?64)?$"
 )
+LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 ADDRESS_NAME = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
 
 
@@ -163,13 +168,14 @@ def is_secret_code(value: object) -> bool:
 class Secrets:
     """What the environment holds in secret: no line shows it, whatever it came from.
 
-    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the secrets in addresses.
+    The values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, and the secrets in addresses;
+    and what the files hold that `SECRET_KEY_FILE` and the like name.
     Of several lines or items each is hidden by itself, for some formats part them.
     """
 
     def __init__(self) -> None:
         found: set[str] = set()
-        for name, value in os.environ.items():
+        for name, value in [*os.environ.items(), *in_files()]:
             if SECRET_NAME.search(name):
                 found |= {value, *re.split(r"[\n,]", value)}
             elif ADDRESS_NAME.search(name):
@@ -191,6 +197,19 @@ class Secrets:
         if "@" in line and "://" in line:
             line = PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", line)
         return IN_QUERY.sub(item_shown, line) if "=" in line else line
+
+
+def in_files() -> Iterator[tuple[str, str]]:
+    """The secret variables whose values lie in files, with those values."""
+    for variable in os.environ:
+        name = variable.removesuffix("_FILE")
+        if name == variable or not (SECRET_NAME.search(name) or ADDRESS_NAME.search(name)):
+            continue
+        path = Path(os.environ[variable])
+        # Of a pipe, the settings would find nothing left.
+        if path.is_file() and path.stat().st_size <= LONGEST_FILE:
+            with suppress(ValueError):  # the settings say what is wrong
+                yield name, from_file(name, {variable: str(path)}) or ""
 
 
 def secrets_in(address: str) -> set[str]:

@@ -10,7 +10,10 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from serving.secret_files import from_file, write
 
 # What is asked for: variable, Compose's service, port unless the URL has one, and an example.
 SERVICES = (
@@ -25,8 +28,8 @@ def main() -> None:
     """Ends the process with status 1 where there is no database; a cache can be missing."""
     startable: list[str] = []
     for variable, service, port, example in SERVICES:
-        url = os.environ.get(variable, "")
         try:
+            url = from_file(variable) or os.environ.get(variable, "")
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or port
         except ValueError:
@@ -43,6 +46,11 @@ def main() -> None:
             continue
         startable.append(service)
     if startable:
+        if "db" in startable:
+            try:
+                write(Path(".secrets"), ["POSTGRES_PASSWORD"])
+            except (OSError, ValueError) as error:
+                sys.exit(f"services: {error}")
         command = [ENGINE, "compose", "up", "--detach", "--wait", *startable]
         sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 

@@ -4,15 +4,18 @@ import os
 {% if cookiecutter.database == "postgres" %}
 from pathlib import Path
 
-from dotenv import dotenv_values
+from serving.env_file import read
 
-if "DATABASE_URL" not in os.environ:
-    local = dotenv_values(Path(__file__).parent.parent / ".env")
+if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
+    file = Path(__file__).parent.parent / ".env"
+    local = read(file, os.environ) if file.exists() else {}
     os.environ["DATABASE_URL"] = (
         local.get("DATABASE_URL") or "{{ cookiecutter.__database_example }}"
     )
 {% endif %}
 
+os.environ.pop("CACHE_URL_FILE", None)
+os.environ.pop("SECRET_KEY_FILE", None)
 os.environ.update(
     DEBUG="false",
 {% if cookiecutter.cache == "valkey" %}

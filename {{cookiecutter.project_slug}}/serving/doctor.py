@@ -1,0 +1,784 @@
+"""Looks for what is wrong before anything starts: a line for each thing, with the fix.
+
+    python serving/doctor.py                  # everything: `make doctor`
+    python serving/doctor.py setup|dev|run|up # what concerns that target, in silence where all is well
+
+Exit status 1 where something is fatal. It starts and changes nothing. By itself it needs Python 3.9 and
+no package, since what it is asked for may be why the packages are missing; what needs Django is asked by
+the project's own interpreter, in a process of its own (`inside`), whatever state the settings are in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import ipaddress
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # it is run as a script, too
+    sys.path.append(str(ROOT))
+
+from serving.env_file import EnvFileError, read  # noqa: E402
+from serving.secret_files import from_file  # noqa: E402
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+MARK = "doctor: "  # before each finding that the process inside prints
+COMPOSE_MIN, ENGINE_MIN = (2, 24), (25, 0)  # `!reset`, `required: false`; `start_interval`
+DISK_MIN = 1024**3  # bytes
+
+
+@dataclass
+class Finding:
+    """One line: "ok", "warning" or "fatal", what it is about, and what to do."""
+
+    grade: str
+    subject: str
+    text: str
+
+
+@dataclass
+class Container:
+    """A container that the engine has, whoever started it."""
+
+    name: str
+    project: str  # of Compose, or empty
+    folder: str  # where that project's files lie
+    ports: str  # as "127.0.0.1:5432->5432/tcp"
+
+
+@dataclass
+class Case:
+    """What is looked at, and what several checks want to know."""
+
+    purpose: str
+    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    local: dict[str, str] = field(default_factory=dict)  # what .env says
+    _containers: list[Container] | None = None
+
+    def get(self, name: str, default: str = "") -> str:
+        return self.environ.get(name) or default
+
+    @property
+    def engine(self) -> str:
+        return self.get("ENGINE", "docker")
+
+    @property
+    def project(self) -> str:
+        """Compose's name for this project."""
+        if name := self.get("COMPOSE_PROJECT_NAME"):
+            return name
+        found = re.search(r"^name: *[\"']?(.+?)[\"']?$", text_of("compose.yaml"), re.MULTILINE)
+        name = found[1] if found else ROOT.name
+        return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", name)
+
+    def containers(self) -> list[Container]:
+        """All that there are; none where no engine answers."""
+        if self._containers is None:
+            label = '.Label "com.docker.compose.project'
+            parts = [".Names", f'{label}"', f'{label}.working_dir"', ".Ports"]
+            command = [self.engine, "ps", "--all", "--format", "\t".join(map(template, parts))]
+            said = output(command)
+            rows = [line.split("\t") for line in (said or "").splitlines()]
+            self._containers = [Container(*row) for row in rows if len(row) == 4]
+        return self._containers
+
+
+def env_file(case: Case) -> Iterator[Finding]:
+    """.env as its readers see it."""
+    file = ROOT / ".env"
+    if not file.exists() and case.purpose == "setup":
+        return
+    try:
+        case.local = read(file, os.environ, ".env")
+    except EnvFileError as error:
+        yield from unreadable(error)
+        return
+    for name, value in case.local.items():
+        case.environ.setdefault(name, value)
+    if os.name == "posix" and file.stat().st_mode & 0o077:
+        yield Finding("warning", ".env", "others on this machine may read it; `chmod 600 .env`")
+    yield from misspelled(case)
+    if case.purpose != "all":
+        return
+    for name in case.local.keys() & os.environ.keys():
+        if os.environ[name] != case.local[name]:
+            yield Finding("warning", ".env", f"{name} is set in the shell too, which wins")
+    others, different = by_other_readers(case), False
+    for reader, values in others.items():
+        for name in case.local:
+            if values.get(name) != case.environ[name]:
+                different = True
+                yield Finding("fatal", ".env", f"{reader} reads {name} otherwise; quote its value")
+    if not different:
+        readers = ", ".join(["make", "manage.py", *others])
+        yield Finding("ok", ".env", f"{len(case.local)} variables, read alike by {readers}")
+
+
+def unreadable(error: EnvFileError) -> Iterator[Finding]:
+    """A finding for each line of a file, as ".env line 3: ..."."""
+    for line in str(error).splitlines():
+        found = re.match(r"(\S+(?: line \d+)?):? (.*)", line)
+        yield Finding("fatal", found[1] if found else ".env", found[2] if found else line)
+
+
+def misspelled(case: Case) -> Iterator[Finding]:
+    """Names that nothing reads and that resemble one that something does."""
+    files = [
+        "config/settings.py",
+        "config/granian.env",
+        ".env.example",
+        "Makefile",
+        "deploy/Caddyfile",
+    ]
+    text = "".join(map(text_of, [*files, *(path.name for path in ROOT.glob("compose*.yaml"))]))
+    known = set(
+        re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+|\b(?:DEBUG|HOST|IMAGE|LIFESPAN|PORT|TAG)\b", text)
+    )
+    for name in case.local.keys() - known:
+        if name.startswith(("GRANIAN_", "COMPOSE_")) or name.removesuffix("_FILE") in known:
+            continue
+        if near := difflib.get_close_matches(name, sorted(known), 1, 0.85):
+            yield Finding("warning", ".env", f"nothing reads {name}; did you mean {near[0]}?")
+
+
+def by_other_readers(case: Case) -> dict[str, dict[str, str | None]]:
+    """What uv and Compose read, as far as they are here."""
+    found: dict[str, dict[str, str | None]] = {}
+    uv = shutil.which(case.get("UV", "uv"))  # `make` and `uv run` set UV
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    if uv:
+        run = [
+            uv,
+            "run",
+            "--quiet",
+            "--no-project",
+            "--python",
+            sys.executable,
+            "--env-file",
+            ".env",
+        ]
+        if said := output([*run, "--", sys.executable, "-I", "-c", show]):
+            found["uv"] = json.loads(said)
+    service = {"image": "none", "environment": list(case.local)}
+    asked = json.dumps({"name": "doctor", "services": {"none": service}})  # JSON is YAML, too
+    command = ["compose", "--project-directory", ".", "--file", "-", "config", "--format", "json"]
+    variables = {key: value for key, value in os.environ.items() if key != "COMPOSE_FILE"}
+    if said := output([case.engine, *command], given=asked, environ=variables):
+        values = json.loads(said)["services"]["none"]["environment"]
+        found["Compose"] = {key: (text or "").replace("$$", "$") for key, text in values.items()}
+    return found
+
+
+def required(case: Case) -> Iterator[Finding]:
+    """What has no default; the settings, asked inside, know of all the rest."""
+    if case.purpose == "setup" or not (ROOT / ".env").exists():
+        return
+    names = ["SECRET_KEY"]
+    if case.purpose == "up":
+        names += ["POSTGRES_PASSWORD"] if (ROOT / "serving/postgres.py").exists() else []
+    else:
+        names += ["DATABASE_URL"] if (ROOT / "serving/postgres.py").exists() else []
+        names += ["CACHE_URL"] if (ROOT / "serving/valkey.py").exists() else []
+        if case.get("DEBUG").lower() in {"1", "true", "yes", "on", "t", "y"}:
+            names.remove("SECRET_KEY")
+    problems = 0
+    for name in names:
+        fix = "; `make secret` prints one" if "URL" not in name else "; .env.example shows one"
+        try:
+            value = from_file(name, case.environ) or case.get(name)
+        except ValueError as error:
+            yield Finding("fatal", name, str(error))
+            problems += 1
+            continue
+        if not value or (name == "SECRET_KEY" and len(value) < 50):
+            why = f"has {len(value)} characters, 50 are the least" if value else "is not set"
+            yield Finding("fatal", name, why + fix)
+            problems += 1
+    if case.purpose == "all" and not problems:
+        yield Finding("ok", "variables", f"{', '.join(names)} are set")
+
+
+def interpreter(case: Case) -> Iterator[Finding]:
+    """The environment's Python against the one that .python-version names."""
+    wanted = text_of(".python-version").strip()
+    folder = environment(case)
+    version = re.search(
+        r"^version(?:_info)? *= *(\S+)", text_of(folder / "pyvenv.cfg"), re.MULTILINE
+    )
+    if not version:
+        if case.purpose == "all":
+            yield Finding(
+                "fatal", "interpreter", f"{folder} is no environment; `make setup` makes it"
+            )
+        return
+    if wanted and not f"{version[1]}.".startswith(f"{wanted}."):
+        text = f"{folder} has Python {version[1]}, .python-version says {wanted}; `make setup` mends it"
+        yield Finding("warning", "interpreter", text)
+    elif case.purpose == "all":
+        yield Finding("ok", "interpreter", f"Python {version[1]}")
+
+
+def engine(case: Case) -> Iterator[Finding]:
+    """The engine and its Compose, which `up` can't do without."""
+    grade = "fatal" if case.purpose == "up" else "warning"
+    if not shutil.which(case.engine):
+        text = f"{case.engine} is not installed; `make up` needs it, or ENGINE=podman"
+        yield Finding(grade, "engine", text)
+        return
+    server = output([case.engine, "version", "--format", template(".Server.Version")])
+    if not server:
+        text = f"{case.engine} does not answer; start it, or let this user ask it (`{case.engine} info`)"
+        yield Finding(grade, "engine", text)
+        return
+    compose = output([case.engine, "compose", "version", "--short"])
+    if not compose:
+        text = (
+            f"`{case.engine} compose` is missing; install Compose {COMPOSE_MIN[0]}.{COMPOSE_MIN[1]}"
+        )
+        yield Finding(grade, "engine", text)
+        return
+    if case.engine == "docker" and (numbers(compose) < COMPOSE_MIN or numbers(server) < ENGINE_MIN):
+        text = f"Engine {server.strip()} with Compose {compose.strip()} is too old: 25 and 2.24 are the least"
+        yield Finding("warning", "engine", text)
+    elif case.purpose == "all":
+        text = f"{case.engine} {server.strip()}, Compose {compose.strip()}"
+        yield Finding("ok", "engine", text)
+
+
+def ownership(case: Case) -> Iterator[Finding]:
+    """Containers and volumes of this name that another checkout has made."""
+    if case.purpose in {"setup", "run"} and not has_services():
+        return
+    others = {
+        each.folder
+        for each in case.containers()
+        if each.project == case.project and each.folder and not same(each.folder, ROOT)
+    }
+    for folder in sorted(others):
+        named = case.get("COMPOSE_PROJECT_NAME")
+        fatal = case.purpose == "up" and Path(folder).exists() and not named
+        text = (
+            f"the containers named {case.project} belong to {folder}, and `make up` would replace them;"
+            f" set COMPOSE_PROJECT_NAME in .env, to another name, or to {case.project} to take them over"
+        )
+        yield Finding("fatal" if fatal else "warning", "Compose", text)
+    mine = any(each.project == case.project for each in case.containers())
+    if case.purpose == "setup" and not (ROOT / ".env").exists() and database_is_composes():
+        volume = f"{case.project}_db"
+        if output([case.engine, "volume", "inspect", volume]):
+            text = (
+                f"the volume {volume} was made with a password that a new .env will not have: put the old"
+                f" .env back, drop the volume with its data (`{case.engine} compose down`, then"
+                f" `{case.engine} volume rm {volume}`), or set COMPOSE_PROJECT_NAME to another name"
+            )
+            yield Finding("fatal", "Compose", text)
+    elif case.purpose == "all" and not others:
+        state = "has containers of this checkout" if mine else "has no containers yet"
+        yield Finding("ok", "Compose", f"{case.project} {state}")
+
+
+def ports(case: Case) -> Iterator[Finding]:
+    """Whether what will listen can, and who listens where it can't."""
+    wanted: list[tuple[str, str, str]] = []  # variable, host, port
+    proxied = "compose.proxy.yaml" in case.get("COMPOSE_FILE")
+    if case.purpose == "run" or not (proxied and case.purpose == "up"):
+        wanted.append(("PORT", case.get("HOST", "127.0.0.1"), case.get("PORT", "8000")))
+    if case.purpose in {"run", "all"} and case.get("GRANIAN_METRICS_ENABLED").lower() == "true":
+        first, workers = case.get("GRANIAN_METRICS_PORT", "9090"), case.get("GRANIAN_WORKERS", "1")
+        if first.isdigit() and workers.isdigit():
+            host = case.get("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
+            for port in range(int(first), int(first) + int(workers) + 1):
+                wanted.append(("GRANIAN_METRICS_PORT", host, str(port)))
+    if case.purpose in {"up", "all"}:
+        if (ROOT / "serving/postgres.py").exists():
+            wanted.append(("POSTGRES_PORT", "127.0.0.1", case.get("POSTGRES_PORT", "5432")))
+        if (ROOT / "serving/valkey.py").exists():
+            wanted.append(("VALKEY_PORT", "127.0.0.1", case.get("VALKEY_PORT", "6379")))
+        if proxied:
+            wanted.append(("HTTP_PORT", "0.0.0.0", case.get("HTTP_PORT", "80")))  # noqa: S104
+            wanted.append(("HTTPS_PORT", "0.0.0.0", case.get("HTTPS_PORT", "443")))  # noqa: S104
+    for variable, host, number in wanted:
+        yield from one_port(case, variable, host, number)
+    if case.purpose in {"setup", "run"}:
+        yield from strange_servers(case)
+
+
+def one_port(case: Case, variable: str, host: str, port: str) -> Iterator[Finding]:
+    """One port that something of this project listens on, or wants to."""
+    if not (port.isdigit() and int(port) < 65536):
+        yield Finding(
+            "fatal", variable, f"{port!r} is no port, a number from 1 to 65535; correct it"
+        )
+        return
+    problem = why_not_bound(host, int(port))
+    if not problem:
+        if case.purpose == "all":
+            yield Finding("ok", variable, f"{host}:{port} is free")
+        return
+    if problem == errno.EACCES and case.purpose != "run":
+        return  # the engine may
+    if problem != errno.EADDRINUSE:
+        reason = os.strerror(problem) if isinstance(problem, int) else problem
+        yield Finding("fatal", variable, f"{host}:{port}: {reason}; correct HOST or {variable}")
+        return
+    listener, ours = who_listens(case, int(port))
+    if ours and case.purpose != "run":
+        if case.purpose == "all":
+            yield Finding("ok", variable, f"{host}:{port} is taken by this project's {listener}")
+        return
+    grade = "warning" if case.purpose == "all" else "fatal"
+    free = next((n for n in range(int(port) + 1, 65535) if not why_not_bound(host, n)), 0)
+    how = f"`make run PORT={free}`" if case.purpose == "run" and variable == "PORT" else ""
+    fix = how or f"{variable}={free} in .env"
+    yield Finding(grade, variable, f"{host}:{port} is taken by {listener}; stop it, or set {fix}")
+
+
+def strange_servers(case: Case) -> Iterator[Finding]:
+    """A database or a cache that answers where .env says, and is a container of another project."""
+    for name, default, variable in (
+        ("DATABASE_URL", 5432, "POSTGRES_PORT"),
+        ("CACHE_URL", 6379, "VALKEY_PORT"),
+    ):
+        host, port = address(case, name, default)
+        if host not in LOOPBACK or not why_not_bound(host, port):
+            continue
+        for each in publishing(case, port):
+            if each.project != case.project:
+                owner = f" of the project {each.project} in {each.folder}" if each.project else ""
+                text = (
+                    f"what answers on {host}:{port} is the container {each.name}{owner}, not this"
+                    f" project's; set {variable} in .env to a free port"
+                )
+                yield Finding("warning", name, text)
+
+
+def disk(case: Case) -> Iterator[Finding]:
+    """Room for the database, the log and the image."""
+    free = shutil.disk_usage(ROOT).free
+    text = f"{free / 1024**3:.1f} GB are free here"
+    if free < DISK_MIN:
+        yield Finding("warning", "disk", f"{text}; make room")
+    else:
+        yield Finding("ok", "disk", text)
+
+
+def from_inside(case: Case) -> Iterator[Finding]:
+    """Settings, databases, cache and proxy trust, asked by the project's own interpreter."""
+    python = environment(case) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        return  # `interpreter` has said so
+    try:
+        flags = read(ROOT / "config" / "granian.env", case.environ, "config/granian.env")
+    except EnvFileError as error:
+        yield from unreadable(error)
+        return
+    variables = {**flags, **case.environ}
+    variables.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    command = [str(python), "-m", "serving.doctor", "inside"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, env=variables, capture_output=True, text=True, check=False, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield Finding("fatal", "Django", f"{python}: {type(error).__name__}; `make setup` mends it")
+        return
+    for line in done.stdout.splitlines():
+        if line.startswith(MARK):
+            yield Finding(*json.loads(line[len(MARK) :]))
+    if done.returncode:
+        why = "`make manage ARGS=check` shows why"
+        yield Finding("fatal", "Django", f"the check ended with status {done.returncode}; {why}")
+
+
+CHECKS: list[tuple[Callable[[Case], Iterator[Finding]], set[str]]] = [
+    (env_file, {"setup", "run", "up", "all"}),
+    (required, {"run", "up", "all"}),
+    (interpreter, {"run", "all"}),
+    (engine, {"up", "all"}),
+    (ownership, {"setup", "run", "up", "all"}),
+    (ports, {"setup", "run", "up", "all"}),
+    (disk, {"all"}),
+    (from_inside, {"all"}),
+]
+
+
+def settings_inside() -> Iterator[Finding]:
+    """Whether the settings can be loaded, and Django's own checks."""
+    import django
+    from django.core.checks import Error, run_checks
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+        errors = [each for each in run_checks() if each.level >= Error("").level]
+    except ImproperlyConfigured as error:
+        lines = str(error).splitlines()
+        for line in [line.strip() for line in lines[1:]] or lines:
+            yield Finding("fatal", "settings", line)
+        return
+    except SystemExit as error:
+        yield Finding("fatal", "settings", f"they end the process: {error.code}")
+        return
+    except Exception as error:
+        yield Finding("fatal", "settings", f"{described(error)}; correct it there")
+        return
+    for problem in errors:
+        yield Finding(
+            "fatal", "settings", f"{problem.id}: {problem.msg} {problem.hint or ''}".strip()
+        )
+    if not errors:
+        yield Finding("ok", "settings", "loaded, and Django's checks find nothing")
+
+
+def databases_inside() -> Iterator[Finding]:
+    """Whether each database answers, is this project's, and has its migrations."""
+    from django.apps import apps
+    from django.db import connections
+    from django.db.migrations.recorder import MigrationRecorder
+
+    from serving.database import mend, missing_migrations
+
+    for alias in connections:
+        connection = connections[alias]
+        config = connection.settings_dict
+        subject = f"database {alias}"
+        host, port = config["HOST"] or "", int(config["PORT"] or 5432)
+        if connection.vendor == "sqlite" and not Path(config["NAME"]).exists():
+            text = f"{config['NAME']} is not there yet; `make migrate` makes it"
+            yield Finding("warning", subject, text)
+            continue
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            missing = missing_migrations(connection)
+            applied = {app for app, _ in MigrationRecorder(connection).applied_migrations()}
+        except Exception as error:
+            advice = mend(error) or described(error)
+            if host in LOOPBACK and "Connection refused" in str(error):
+                text = f"nothing listens on {host}:{port} yet; `make services` starts Compose's"
+                yield Finding("warning", subject, text)
+                continue
+            if host in LOOPBACK and re.search(
+                r"authentication failed|role .* not exist", str(error)
+            ):
+                case = Case("all")
+                listener, _ = who_listens(case, port)
+                advice = (
+                    f"{listener} on {host}:{port} refuses the user or the password."
+                    f" If it is not this project's, set POSTGRES_PORT in .env to a free port;"
+                    f" if its volume was made with another password, correct that in .env, or drop the"
+                    f" volume with its data (`{case.engine} compose down`, then"
+                    f" `{case.engine} volume rm {case.project}_db`)"
+                )
+            yield Finding("fatal", subject, advice)
+            continue
+        strange = sorted(applied - {each.label for each in apps.get_app_configs()})
+        if strange:
+            text = f"it has migrations of {', '.join(strange)}, which is no app here: another project's?"
+            yield Finding("warning", subject, f"{text} correct DATABASE_URL")
+        if missing:
+            text = f"{len(missing)} migrations are missing; `make migrate` runs them"
+            yield Finding("warning", subject, text)
+        if not (strange or missing):
+            yield Finding("ok", subject, "answers, and has every migration")
+
+
+def cache_inside() -> Iterator[Finding]:
+    """Whether the cache's server answers, and takes a write."""
+    if not (ROOT / "serving/valkey.py").exists():
+        return
+    from django.conf import settings
+
+    redis: Any = import_module("redis")  # of projects that have it
+    url = settings.CACHES["default"]["LOCATION"]
+    if isinstance(url, list):
+        url = url[0]
+    try:
+        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+            client.set("doctor", 1, ex=1)
+    except (OSError, redis.RedisError, ValueError) as error:
+        text = f"it takes no write: {described(error)}; start it (`make services`), or correct CACHE_URL"
+        yield Finding("warning", "cache", text)
+    else:
+        yield Finding("ok", "cache", "answers, and takes a write")
+
+
+PROXY, CLIENT, STRANGER = "127.0.0.1", "203.0.113.7", "198.51.100.9"
+CLAIM = f"X-Forwarded-For: {CLIENT}, X-Forwarded-Proto: https"
+
+
+def proxy_inside() -> Iterator[Finding]:
+    """Sends the application a request as a proxy would, and says what it believes."""
+    from django.conf import settings
+
+    networks = []
+    for each in settings.TRUSTED_PROXIES:
+        try:
+            networks.append(ipaddress.ip_network(each, strict=False))
+        except ValueError:
+            continue  # a word for what has no address
+    proxy = str(next(iter(networks[0].hosts()), networks[0][0])) if networks else PROXY
+    client, scheme, status = seen_of(proxy)
+    shown = f"a request by {proxy} with {CLAIM} is seen as {scheme} from {client}"
+    redirected = status in {301, 302, 307, 308} and scheme != "https"
+    if networks and (client, scheme) != (CLIENT, "https"):
+        yield Finding(
+            "fatal", "proxy", f"{shown}, though TRUSTED_PROXIES names that proxy; correct it"
+        )
+    elif networks:
+        yield Finding("ok", "proxy", shown)
+    elif redirected:
+        text = (
+            f"no proxy is believed: {shown}, and redirected to https for ever;"
+            " name the proxy's address in TRUSTED_PROXIES (no proxy and no TLS: SECURE_SSL_REDIRECT=false)"
+        )
+        yield Finding("warning", "proxy", text)
+    else:
+        yield Finding("ok", "proxy", f"no proxy is believed: {shown}")
+    if any(ipaddress.ip_address(STRANGER) in network for network in networks):
+        text = f"anyone is believed, {STRANGER} too; TRUSTED_PROXIES must name proxies alone"
+        yield Finding("warning", "proxy", text)
+    elif seen_of(STRANGER)[:2] != (STRANGER, "http"):
+        text = f"a stranger's {CLAIM} is believed; TRUSTED_PROXIES must name proxies alone"
+        yield Finding("fatal", "proxy", text)
+
+
+def seen_of(peer: str) -> tuple[str, str, int]:
+    """Client and scheme as Django sees them of a request by this peer, and the answer's status."""
+    import asyncio
+
+    from django.conf import settings
+    from django.core.signals import request_started
+
+    from config.asgi import application
+
+    host = next((name.lstrip(".") for name in settings.ALLOWED_HOSTS if name != "*"), "localhost")
+    seen: dict[str, Any] = {}
+
+    def started(**arguments: Any) -> None:
+        seen.update(arguments["scope"])
+
+    async def ask() -> int:
+        status = 0
+
+        async def receive() -> dict[str, Any]:
+            if asked:
+                await asyncio.sleep(3600)
+            asked.append(True)
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+
+        asked: list[bool] = []
+        headers = [("host", host), ("x-forwarded-for", CLIENT), ("x-forwarded-proto", "https")]
+        scope: Any = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+            "scheme": "http", "path": "/doctor-asks", "raw_path": b"/doctor-asks", "root_path": "",
+            "query_string": b"", "client": (peer, 50000), "server": ("127.0.0.1", 8000), "state": {},
+            "headers": [(name.encode(), value.encode()) for name, value in headers],
+        }  # fmt: skip
+        await asyncio.wait_for(application(scope, receive, send), 20)
+        return status
+
+    request_started.connect(started, weak=False)
+    try:
+        status = asyncio.run(ask())
+    finally:
+        request_started.disconnect(started)
+    if not seen:
+        raise RuntimeError(f"the request did not reach Django: {status}")
+    return str(seen["client"][0]), str(seen["scheme"]), status
+
+
+def inside() -> None:
+    """What needs Django; prints each finding for `from_inside`, without a secret in it."""
+    sound = True
+    for check in (settings_inside, databases_inside, cache_inside, proxy_inside):
+        try:
+            for finding in check():
+                sound = sound and not (check is settings_inside and finding.grade == "fatal")
+                tell(finding)
+        except (Exception, SystemExit) as error:
+            subject = check.__name__.partition("_")[0]
+            tell(Finding("fatal", subject, f"can't be asked: {described(error)}"))
+        if not sound:
+            return  # the rest needs settings
+
+
+def tell(finding: Finding) -> None:
+    from serving.redaction import Secrets
+
+    text = " ".join(Secrets().hidden_in(finding.text).split())
+    print(MARK + json.dumps([finding.grade, finding.subject, text]), flush=True)
+
+
+def described(error: BaseException) -> str:
+    """An error on one line, with the place in the project where it was raised."""
+    place, trace = "", error.__traceback__
+    while trace:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if (
+            file.is_relative_to(ROOT)
+            and file != Path(__file__).resolve()
+            and ".venv" not in file.parts
+        ):
+            place = f" ({file.relative_to(ROOT)}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+
+
+def output(
+    command: list[str], given: str | None = None, environ: dict[str, str] | None = None
+) -> str | None:
+    """What a program prints; None where there is none, where it fails, or takes more than 10 s."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, input=given, env=environ, capture_output=True, text=True, check=False,
+            stdin=None if given else subprocess.DEVNULL, timeout=10,
+        )  # fmt: skip
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def template(part: str) -> str:
+    """A part of what the engine prints, as its --format wants it, in two pairs of braces."""
+    return "{" * 2 + part + "}" * 2
+
+
+def text_of(path: str | Path) -> str:
+    """A file's text; none where it can't be read."""
+    try:
+        return (ROOT / path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def environment(case: Case) -> Path:
+    """The folder of the project's environment."""
+    return Path(case.get("UV_PROJECT_ENVIRONMENT", ".venv"))
+
+
+def has_services() -> bool:
+    return (ROOT / "serving/services.py").exists()
+
+
+def database_is_composes() -> bool:
+    return (ROOT / "serving/postgres.py").exists()
+
+
+def same(one: str, other: Path) -> bool:
+    return Path(one).resolve() == other.resolve()
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
+
+
+def address(case: Case, name: str, default: int) -> tuple[str, int]:
+    """Host and port in a URL of the environment."""
+    try:
+        parts = urlsplit(from_file(name, case.environ) or case.get(name))
+        return parts.hostname or "", parts.port or default
+    except ValueError:
+        return "", default
+
+
+def why_not_bound(host: str, port: int) -> int | str:
+    """Why nothing can listen there: an `errno`, or what the name service says; 0 where it can."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        return str(error)
+    with socket.socket(family, kind, protocol) as tried:
+        # What has closed but waits is no hindrance to a server.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(place)
+            tried.listen()
+        except OSError as error:
+            return error.errno or str(error)
+    return 0
+
+
+def publishing(case: Case, port: int) -> list[Container]:
+    """The containers that are published on a port of this machine."""
+    return [each for each in case.containers() if re.search(rf":{port}->", each.ports)]
+
+
+def who_listens(case: Case, port: int) -> tuple[str, bool]:
+    """Who listens on a port, as far as that can be known, and whether it is this project's container."""
+    for each in publishing(case, port):
+        ours = each.project == case.project and same(each.folder, ROOT)
+        owner = f" of {each.folder}" if each.folder and not ours else ""
+        return f"the container {each.name}{owner}", ours
+    process = process_on(port) or "another user's process"
+    return process, False
+
+
+def process_on(port: int) -> str | None:
+    """Name and id of the process that listens on a port, where this user may know."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for row in [line.split() for line in text_of(table).splitlines()[1:]]:
+            if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:  # listens
+                inodes.add(f"socket:[{row[9]}]")
+    for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
+        try:
+            if any(os.readlink(each) in inodes for each in folder.iterdir()):
+                pid = folder.parent.name
+                return f"{text_of(folder.parent / 'comm').strip()} (process {pid})"
+        except OSError:
+            continue  # another user's, or just gone
+    said = output(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]) or ""
+    found = re.search(r"^p(\d+)\nc(.+)$", said, re.MULTILINE)
+    return f"{found[2]} (process {found[1]})" if found else None
+
+
+def main(purpose: str = "all") -> int:
+    """Runs the checks of one purpose; returns the exit status."""
+    os.chdir(ROOT)
+    if purpose == "dev":  # as `run`, with what `make dev` sets
+        os.environ["DEBUG"], purpose = "true", "run"
+    case, fatal = Case(purpose), False
+    for check, purposes in CHECKS:
+        if purpose not in purposes:
+            continue
+        try:
+            findings = list(check(case))
+        except Exception as error:  # a check that breaks must not hide the others
+            findings = [Finding("warning", check.__name__, f"can't be told: {described(error)}")]
+        for finding in findings:
+            fatal = fatal or finding.grade == "fatal"
+            if purpose == "all" or finding.grade != "ok":
+                stream = sys.stdout if purpose == "all" else sys.stderr
+                print(f"{finding.grade:<8} {finding.subject}: {finding.text}", file=stream)
+        if check is env_file and fatal and purpose != "all":
+            break  # the others would look at variables that nothing will have
+    return int(fatal)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["inside"]:
+        inside()
+    elif set(sys.argv[1:]) <= {"setup", "dev", "run", "up"} and len(sys.argv) <= 2:
+        sys.exit(main(*sys.argv[1:]))
+    else:
+        sys.exit("usage: python serving/doctor.py [setup | dev | run | up]")
