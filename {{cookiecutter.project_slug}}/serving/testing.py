@@ -7,8 +7,9 @@ in this process has them as `request.state`, whatever makes it: a test client, a
 import asyncio
 import unittest
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Event
 from typing import Any, Self
 
 import pytest
@@ -33,18 +34,24 @@ class LoopResources:
     loop: asyncio.AbstractEventLoop
 
     def __enter__(self) -> Self:
-        opened: Future[None] = Future()
-        self._thread = Thread(target=self._serve, args=(opened,), name="lifespan", daemon=True)
-        self._thread.start()
-        opened.result()  # or raises what went wrong
+        self._opened = Event()
+        self._executor = ThreadPoolExecutor(1, "lifespan")
+        self._served = self._executor.submit(asyncio.run, self._serve())
+        self._served.add_done_callback(lambda _: self._opened.set())
+        self._opened.wait()
+        if self._served.done():
+            self._executor.shutdown()
+            self._served.result()  # raises what went wrong
         self._lend()
         request_started.connect(self._lend)
         return self
 
     def __exit__(self, *_: object) -> None:
         request_started.disconnect(self._lend)
-        self.loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
+        with suppress(RuntimeError):  # the loop has ended, if a lifespan has
+            self.loop.call_soon_threadsafe(self._end.set)
+        self._executor.shutdown()
+        self._served.result()
 
     def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine on the event loop that the resources were opened on."""
@@ -59,20 +66,16 @@ class LoopResources:
         """Has `async_to_sync` of this thread run on the loop; a thread of a live server's, too."""
         be_a_thread_of(self.loop, [])
 
-    def _serve(self, opened: Future[None]) -> None:
-        async def serve() -> None:
-            async with Resources() as resources:
-                self.state, self.loop = resources.state, asyncio.get_running_loop()
-                self._end = asyncio.Event()
-                opened.set_result(None)
+    async def _serve(self) -> None:
+        """Holds the resources open, in one task. Raises RuntimeError if a lifespan ends by itself."""
+        async with Resources() as resources:
+            self.state, self.loop = resources.state, asyncio.get_running_loop()
+            self._end = asyncio.Event()
+            self._opened.set()
+            try:
                 await self._end.wait()
-
-        try:
-            asyncio.run(serve())
-        except BaseException as error:
-            if opened.done():
-                raise
-            opened.set_exception(error)
+            except asyncio.CancelledError:  # by a task group that an app holds open
+                raise RuntimeError("a lifespan ended during the test; the log says why") from None
 
 
 class LifespanMixin(unittest.TestCase):

@@ -6,6 +6,8 @@ import io
 import json
 import threading
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -226,6 +228,25 @@ def test_a_lifespan_that_fails_fails_the_test_and_leaves_nothing(
     with pytest.raises(Exception, match=r"shop: .*no stock"), LoopResources():
         pass
     assert not lifespan.opened
+    assert getattr(HttpRequest().state, "stock", None) is None  # type: ignore[attr-defined]
+
+
+def test_a_lifespan_that_ends_by_itself_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    @asynccontextmanager
+    async def dying() -> AsyncIterator[dict[str, object]]:
+        async def fail() -> None:
+            ended.set()
+            raise ValueError("no stock")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            yield {}
+
+    monkeypatch.setattr(lifespan, "lifespan", dying)
+    with pytest.raises(RuntimeError, match="a lifespan ended during the test"), LoopResources():
+        assert ended.wait(10)
     assert getattr(HttpRequest().state, "stock", None) is None  # type: ignore[attr-defined]
 
 
