@@ -8,12 +8,17 @@ ORIGIN = "serving.lifespan"
 
 
 class Origin(Protocol):
-    """Who filled a state: `mode` says how, `problem` why it is empty, if it is."""
+    """Who filled a state: `mode` says how, `problem` why it is empty, if it is.
+
+    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors alone.
+    """
 
     @property
     def mode(self) -> str: ...
     @property
     def problem(self) -> str | None: ...
+    @property
+    def public_problem(self) -> str | None: ...
 
 
 class State:
