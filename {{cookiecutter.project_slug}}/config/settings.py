@@ -15,8 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import Env, EnvValidationError, ValidationError, validate
 
-from serving import access_log, logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
-from serving.proxy import check_prefix, check_proxy
+from serving import access_log, logs, {{ "proxy, sqlite" if cookiecutter.database == "sqlite" else "postgres, proxy" }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
@@ -66,7 +65,7 @@ CSRF_TRUSTED_ORIGINS = env.list(
     validate=each(validate.Regexp(r"https?://[^/]+$", error="{input!r} is not scheme://host.")),
 )
 TRUSTED_PROXIES = env.list(
-    "TRUSTED_PROXIES", [], subcast=str.strip, validate=each(valid(check_proxy))
+    "TRUSTED_PROXIES", [], subcast=str.strip, validate=each(valid(proxy.check_proxy))
 )
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
@@ -87,7 +86,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # Below which path of its host the site lies; cookies are for that path alone
 
-URL_PATH_PREFIX = env.str("GRANIAN_URL_PATH_PREFIX", "", validate=valid(check_prefix)) or ""
+URL_PATH_PREFIX = env.str("GRANIAN_URL_PATH_PREFIX", "", validate=valid(proxy.check_prefix)) or ""
 FORCE_SCRIPT_NAME = URL_PATH_PREFIX or None
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX or "/"
 
