@@ -26,7 +26,7 @@ type Layer = SecurityMiddleware | ContentSecurityPolicyMiddleware | XFrameOption
 
 def security_headers(scope: Scope) -> Headers:
     """What an answer to this request gets; names are in lower case."""
-    return headers_of_pages(as_request(scope).is_secure())
+    return headers_of_pages(is_secure(scope))
 
 
 def with_security_headers(scope: Scope, send: Send) -> Send:
@@ -49,8 +49,15 @@ def redirects_to_https(scope: Scope) -> bool:
     for layer in layers():
         if isinstance(layer, SecurityMiddleware) and layer.redirect:
             exempt = any(pattern.search(path) for pattern in layer.redirect_exempt)
-            return not exempt and not as_request(scope).is_secure()
+            return not exempt and not is_secure(scope)
     return False
+
+
+def is_secure(scope: Scope) -> bool:
+    """Whether a request came over https, as Django sees it."""
+    if settings.SECURE_PROXY_SSL_HEADER:
+        return as_request(scope).is_secure()
+    return bool(scope.get("scheme") == "https")
 
 
 def as_request(scope: Scope) -> HttpRequest:
