@@ -23,6 +23,7 @@ README.md
 accounts/__init__.py
 accounts/admin.py
 accounts/apps.py
+accounts/logins.py
 accounts/migrations/0001_initial.py
 accounts/migrations/__init__.py
 accounts/models.py
@@ -71,12 +72,14 @@ serving/middleware.py
 serving/output.py
 serving/parent.py
 serving/probes.py
+serving/proxy.py
 serving/redaction.py
 serving/report.py
 serving/request.py
 serving/request_id.py
 serving/routes.py
 serving/secret_files.py
+serving/security.py
 serving/sqlite.py
 serving/start.py
 serving/state.py
@@ -92,6 +95,7 @@ tests/test_home.py
 tests/test_lifespan.py
 tests/test_logs.py
 tests/test_probes.py
+tests/test_proxy.py
 tests/test_redaction.py
 tests/test_request_path.py
 tests/test_settings.py

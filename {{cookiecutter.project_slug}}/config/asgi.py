@@ -23,12 +23,12 @@ def build() -> ASGIApp:
     django.setup()
 
     from django.conf import settings
-    from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
     from serving.access_log import hold_requests
     from serving.handler import DjangoHandler
     from serving.lifespan import Lifespan
     from serving.probes import Probes
+    from serving.proxy import Proxy
     from serving.report import report_configuration
     from serving.request_id import RequestId
     from serving.static import static_files
@@ -41,14 +41,15 @@ def build() -> ASGIApp:
         serve_metrics(settings.METRICS_ADDRESS, settings.METRICS_PORT, settings.WORKERS)
     return Lifespan(
         RequestId(
-            Probes(
-                Drain(
-                    wrap_asgi_with_proxy_headers(
-                        static_files(DjangoHandler()), trusted_hosts=settings.TRUSTED_PROXIES
-                    ),
-                    timeout=settings.DRAIN_TIMEOUT,
+            Proxy(
+                Probes(
+                    Drain(static_files(DjangoHandler()), timeout=settings.DRAIN_TIMEOUT),
+                    lifespan_required=settings.LIFESPAN == "required",
+                    prefix=settings.URL_PATH_PREFIX,
                 ),
-                lifespan_required=settings.LIFESPAN == "required",
+                trusted=settings.TRUSTED_PROXIES,
+                prefix=settings.URL_PATH_PREFIX,
+                redirects=settings.SECURE_SSL_REDIRECT,
             )
         ),
         enabled=settings.LIFESPAN != "disabled",

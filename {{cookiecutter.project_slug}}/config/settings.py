@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import EnvValidationError, ValidationError, validate
 
-from serving import access_log, env_file, logs, {{ cookiecutter.database }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from serving import access_log, env_file, logs, {{ "proxy, sqlite" if cookiecutter.database == "sqlite" else "postgres, proxy" }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
 from serving.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -47,14 +46,6 @@ def valid(check: Callable[[str], object]) -> Callable[[str], None]:
     return is_valid
 
 
-def is_network(value: str) -> None:
-    """Raises ValidationError unless the value is an IP address or network."""
-    try:
-        ip_network(value)
-    except ValueError:
-        raise ValidationError(f"{value!r} is no address or network, as 10.0.0.0/8 is.") from None
-
-
 # Security: closed unless a variable opens it
 
 DEBUG = env.bool("DEBUG", False)
@@ -74,9 +65,12 @@ CSRF_TRUSTED_ORIGINS = env.list(
     subcast=str.strip,
     validate=each(validate.Regexp(r"https?://[^/]+$", error="{input!r} is not scheme://host.")),
 )
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", [], subcast=str.strip, validate=each(is_network))
+TRUSTED_PROXIES = env.list(
+    "TRUSTED_PROXIES", [], subcast=str.strip, validate=each(valid(proxy.check_proxy))
+)
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
+SECURE_SSL_HOST = env.str("SECURE_SSL_HOST", None)
 SECURE_HSTS_SECONDS = env.int(
     "SECURE_HSTS_SECONDS", 0 if DEBUG else 365 * 24 * 60 * 60, validate=validate.Range(min=0)
 )
@@ -90,6 +84,12 @@ SECURE_CSP = {
 
 # HSTS for subdomains and for browsers' preload lists are promises about hosts beyond this project.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# Below which path of its host the site lies; cookies are for that path alone
+
+URL_PATH_PREFIX = env.str("GRANIAN_URL_PATH_PREFIX", "", validate=valid(proxy.check_prefix)) or ""
+FORCE_SCRIPT_NAME = URL_PATH_PREFIX or None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX or "/"
 
 # Applications
 
@@ -187,7 +187,7 @@ USE_TZ = True
 
 # Static files: hashed names, compressed by `collectstatic`, served in front of Django
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{URL_PATH_PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -224,7 +224,9 @@ for logger, level in levels(LOG_LEVELS or "").items():
     LOGGING["loggers"].setdefault(logger, {})["level"] = level
 env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=valid(access_log.check_format))
 LOGGING["filters"]["access"].update(
-    probes=env.bool("ACCESS_LOG_PROBES", False), query=env.bool("ACCESS_LOG_QUERY", True)
+    probes=env.bool("ACCESS_LOG_PROBES", False),
+    query=env.bool("ACCESS_LOG_QUERY", True),
+    prefix=URL_PATH_PREFIX,
 )
 
 # Metrics: Granian's own at this port, each worker's at one of those behind it

@@ -80,11 +80,12 @@ def access_fields(
 class AccessFilter:
     """Which requests are shown: those of probes, and query strings, only if asked to.
 
-    In a query string, what is named like a secret is hidden.
+    In a query string, what is named like a secret is hidden. `prefix`: the path that the site lies below.
     """
 
-    def __init__(self, *, probes: bool = False, query: bool = True) -> None:
+    def __init__(self, *, probes: bool = False, query: bool = True, prefix: str = "") -> None:
         self.probes = probes
+        self.paths = frozenset(prefix + path for path in PROBES)
         self.query = query
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -106,7 +107,7 @@ class AccessFilter:
 
     def shows(self, path: str) -> bool:
         """Whether a request of this path is shown."""
-        return self.probes or path not in PROBES
+        return self.probes or path not in self.paths
 
     def shown(self, query: str) -> str:
         """What is shown of a query string."""

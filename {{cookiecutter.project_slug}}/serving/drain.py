@@ -304,7 +304,7 @@ class Drain:
 class Response:
     """How far one response has come."""
 
-    __slots__ = ("_send", "complete", "ended", "name", "promised", "started", "task")
+    __slots__ = ("_scope", "_send", "complete", "ended", "name", "promised", "started", "task")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         task = asyncio.current_task()
@@ -312,6 +312,7 @@ class Response:
         self.task = task
         self.name = f"{scope['method']} {scope['path']}"
         self.started = self.complete = self.ended = self.promised = False
+        self._scope = scope
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -340,6 +341,13 @@ class Response:
         body = b""
         if not self.started:
             body = b"The server is stopping.\n"
-            headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
+            # Imported here, since this module must be there before Django is.
+            from serving.security import security_headers
+
+            headers = [
+                (b"content-type", b"text/plain"),
+                (b"retry-after", b"1"),
+                *security_headers(self._scope),
+            ]
             await self._send({"type": "http.response.start", "status": 503, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})

@@ -50,7 +50,14 @@ GIVEN_UP = "startup given up: the server was told to stop"
 
 
 class LifespanError(Exception):
-    """An app's lifespan failed. The message names the app; the cause is what it raised, if it did."""
+    """An app's lifespan failed. The message names the app; the cause is what it raised, if it did.
+
+    The message may hold what nobody else is to know: a host, a password. `public` does not.
+    """
+
+    def __init__(self, message: str, public: str = "") -> None:
+        super().__init__(message)
+        self.public = public
 
 
 class Lifespan:
@@ -77,9 +84,10 @@ class Lifespan:
         self.enabled = enabled
         self.mode = "LIFESPAN=disabled"
         self.problem: str | None = "no lifespan runs, since LIFESPAN=disabled"
+        self.public_problem: str | None = self.problem
         if enabled:
             self.mode = "LIFESPAN=required" if required else "LIFESPAN=optional"
-            self.problem = None
+            self.problem = self.public_problem = None
 
     # Servers ask whether they are given a coroutine function. This one hands on the coroutine of the
     # application itself, so a request pays for no coroutine of its own.
@@ -154,6 +162,7 @@ class Lifespan:
             return False
         except LifespanError as error:
             self.problem = f"startup failed: {error}"
+            self.public_problem = f"startup failed: {error.public}; the log says more"
             if self.required:
                 logger.error("%s", self.problem, exc_info=error.__cause__)
                 return False
@@ -170,7 +179,7 @@ class Lifespan:
 
     async def _served(
         self, resources: "Resources", receive: Receive, state: dict[str, Any]
-    ) -> list[str]:
+    ) -> list[LifespanError]:
         """Waits for the shutdown and leaves the lifespans; returns what failed to be left."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
@@ -195,7 +204,9 @@ class Lifespan:
             failures = await resources.leave()
             if cancel_requested():
                 raise
-            self.problem = f"ended while serving: {'; '.join(failures)}"
+            self.problem = f"ended while serving: {'; '.join(map(str, failures))}"
+            kinds = "; ".join(failure.public for failure in failures)
+            self.public_problem = f"ended while serving: {kinds}; the log says more"
             logger.critical("%s", self.problem)
             state.clear()
             state[ORIGIN] = self
@@ -223,6 +234,7 @@ class Resources:
 
     mode = "outside a server"
     problem: str | None = None
+    public_problem: str | None = None
 
     def __init__(
         self,
@@ -275,14 +287,17 @@ class Resources:
                 if late:
                     raise LifespanError(
                         f"{app}: not started after {self.startup_timeout:g} s"
-                        " (LIFESPAN_STARTUP_TIMEOUT)"
+                        " (LIFESPAN_STARTUP_TIMEOUT)",
+                        f"{app}: TimeoutError",
                     ) from error
-                raise LifespanError(f"{app}: {reason(error)}") from error
+                raise LifespanError(
+                    f"{app}: {reason(error)}", f"{app}: {type(error).__name__}"
+                ) from error
             logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
         self._shown = self.state
         opened.append(self._shown)
 
-    async def leave(self) -> list[str]:
+    async def leave(self) -> list[LifespanError]:
         """Leaves what was entered. What fails to is logged and returned; the others are still left."""
         if self._shown is not None:
             opened.remove(self._shown)
@@ -308,11 +323,11 @@ class Resources:
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     cancelled = error
-                why = reason(error)
+                why, kind = reason(error), type(error).__name__
                 if timeout.expired():
                     self.hung.append(app)
-                    why = f"not stopped after {share:.3g} s"
-                failures.append(f"{app}: {why}")
+                    why, kind = f"not stopped after {share:.3g} s", "TimeoutError"
+                failures.append(LifespanError(f"{app}: {why}", f"{app}: {kind}"))
                 logger.exception("shutdown failed: %s: %s", app, why)
             else:
                 logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)

@@ -2,7 +2,7 @@
 
 livez: whether the process can still serve; a restart mends a failure. It does no I/O.
 readyz: whether requests should come here now: the databases answer and have every migration. Both
-say in JSON what is wrong.
+say in JSON what is wrong, in words that anyone may read; the log says more.
 
 https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
 """
@@ -10,6 +10,7 @@ https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-pro
 import asyncio
 import inspect
 import json
+import logging
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from threading import Thread
@@ -18,34 +19,45 @@ from typing import Any
 from serving.asgi import ASGIApp, Receive, Scope, Send
 from serving.database import Databases
 from serving.drain import stopping
+from serving.security import security_headers
 from serving.state import ORIGIN, Origin
+
+logger = logging.getLogger(__name__)
 
 
 class Probes:
     """ASGI middleware that answers the two probes.
 
     `lifespan_required`: whether a server that ran no lifespan is not ready.
+    `prefix`: the path that the site lies below, as "/app", or "".
     `database_timeout`: seconds that the databases may take to answer, all together.
     """
 
     def __init__(
-        self, app: ASGIApp, *, lifespan_required: bool, database_timeout: float = 2.0
+        self,
+        app: ASGIApp,
+        *,
+        lifespan_required: bool,
+        prefix: str = "",
+        database_timeout: float = 2.0,
     ) -> None:
         self.app = app
+        self.live, self.ready = f"{prefix}/livez", f"{prefix}/readyz"
         self.lifespan_required = lifespan_required
         self.database_timeout = database_timeout
+        self._said = False  # that no lifespan ran
         self._databases = Databases()
         self._checking: Future[str | None] | None = None
 
     @inspect.markcoroutinefunction
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        if scope["type"] == "http" and scope["path"] in ("/livez", "/readyz"):
+        if scope["type"] == "http" and scope["path"] in (self.live, self.ready):
             return self._answer(scope, send)
         return self.app(scope, receive, send)
 
     async def _answer(self, scope: Scope, send: Send) -> None:
         state: Mapping[str, Any] = scope.get("state") or {}
-        ready = scope["path"] == "/readyz"
+        ready = scope["path"] == self.ready
         found = {"lifespan": self._lifespan_problem(state.get(ORIGIN), ready=ready)}
         if ready:
             found["stopping"] = "the server was told to stop" if stopping.is_set() else None
@@ -61,6 +73,7 @@ class Probes:
                     (b"content-type", b"application/json"),
                     (b"content-length", str(len(content)).encode()),
                     (b"cache-control", b"no-store"),
+                    *security_headers(scope),
                 ],
                 "trailers": False,
             }
@@ -77,14 +90,17 @@ class Probes:
         if not self.lifespan_required:
             return None
         if origin is not None:
-            return origin.problem
+            return origin.public_problem
         # A restart with the same flags would not mend this, so livez does not ask for one.
-        return (
-            "LIFESPAN=required, but this server ran no lifespan (with Granian: GRANIAN_INTERFACE is"
-            " not asgi)"
-            if ready
-            else None
-        )
+        if not ready:
+            return None
+        if not self._said:
+            self._said = True
+            logger.warning(
+                "not ready: LIFESPAN=required, but this server ran no lifespan (with Granian:"
+                " GRANIAN_INTERFACE is not asgi)"
+            )
+        return "LIFESPAN=required, but this server ran no lifespan; the log says more"
 
     async def _database_problem(self) -> str | None:
         # One check at a time, which those who ask meanwhile share: a database that does not answer

@@ -17,6 +17,9 @@ from serving.asgi import ASGIApp, Message, Receive, Scope, Send
 SCOPE_KEY = "serving.request_id"
 HEADER = b"x-request-id"
 
+# What Granian says of itself to anyone, where a response does not: a word that names no product.
+SERVER = (b"server", b"web")
+
 # What a client or a proxy may send: nothing that a log, a shell or a file name could trip over.
 well_formed = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
@@ -57,7 +60,10 @@ class RequestId:
         def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = [item for item in message.get("headers", ()) if item[0] != HEADER]
-                message = {**message, "headers": [*headers, header]}
+                headers.append(header)
+                if not any(name in (b"Server", b"server") for name, _ in headers):
+                    headers.append(SERVER)
+                message = {**message, "headers": headers}
             return send(message)
 
         await self.app(scope, receive, send_with_id)

@@ -12,12 +12,17 @@ NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is n
 
 
 class Origin(Protocol):
-    """Who filled a state: `mode` says how, `problem` why it is empty, if it is."""
+    """Who filled a state: `mode` says how, `problem` why it is empty, if it is.
+
+    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors alone.
+    """
 
     @property
     def mode(self) -> str: ...
     @property
     def problem(self) -> str | None: ...
+    @property
+    def public_problem(self) -> str | None: ...
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
+import asyncio
+from typing import Any
+
 import pytest
-from django.contrib.auth import get_user_model
+from django.contrib.auth import aauthenticate, authenticate, get_user_model
 from django.core.management import call_command
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts.models import User
 
@@ -22,3 +25,57 @@ def test_login_to_the_admin(client: Client, user: User) -> None:
     assert client.login(username="ada", password="open sesame")
 
     assert client.get("/admin/accounts/user/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
+    client: Client, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    form = {"username": "ada", "password": "hunter2"}
+    for _ in range(2):
+        client.post("/admin/login/", form, REMOTE_ADDR="203.0.113.7")
+
+    said = [record.getMessage() for record in caplog.records if record.name == "accounts.logins"]
+    assert said == ["failed login of 'ada' from 203.0.113.7"] * 2
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "hunter2" not in caplog.text
+
+    caplog.clear()
+    client.post("/admin/login/", {"username": "ada", "password": "open sesame"})
+    assert not caplog.records
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failed_login_in_async_code_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    request = RequestFactory().get("/", REMOTE_ADDR="2001:db8::1")
+
+    assert asyncio.run(aauthenticate(request, username="bob", password="hunter2")) is None
+
+    assert caplog.messages == ["failed login of 'bob' from 2001:db8::1"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("credentials", "shown"),
+    [
+        ({"username": "ada"}, "'ada'"),
+        ({"email": "ada@example.com"}, "'ada@example.com'"),
+        ({"username": "a\nINFO logged in\x1b[31m"}, r"'a\nINFO logged in\x1b[31m'"),
+        ({"username": "a" * 5000}, f"'{'a' * 100}...'"),
+        ({"username": "Ünïcödé 名前"}, "'Ünïcödé 名前'"),
+        ({"username": "' from 10.0.0.1"}, '"\' from 10.0.0.1"'),
+        ({"token": "hunter2"}, "''"),
+        ({"username": "", "pin": "hunter2"}, "''"),
+        ({"username": "ada", "otp": "hunter2"}, "'ada'"),
+        ({"username": "password=hunter2"}, "'password=********'"),
+        ({"username": "ghp_hunter2hunter2hunter2hunter2"}, "'********'"),
+        ({"username": 7}, "'7'"),
+    ],
+)
+def test_a_name_is_shown_and_no_secret(
+    caplog: pytest.LogCaptureFixture, credentials: dict[str, Any], shown: str
+) -> None:
+    assert authenticate(None, password="hunter2", **credentials) is None
+
+    assert caplog.messages == [f"failed login of {shown} from an unknown address"]
+    assert "hunter2" not in str(vars(caplog.records[0]))

@@ -15,7 +15,7 @@ from serving.database import mend
 from serving.probes import Probes
 from serving.state import ORIGIN
 
-STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None)}
+STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None, public_problem=None)}
 
 
 def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tuple[int, Any]:
@@ -60,15 +60,24 @@ def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
     assert get(app, "/livez", {})[0] == 200
 
 
-def test_a_lifespan_that_ended_asks_for_a_restart() -> None:
+def test_a_lifespan_that_ended_asks_for_a_restart_and_tells_strangers_no_more() -> None:
     ended = {
-        ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem="ended while serving: teahouse")
+        ORIGIN: SimpleNamespace(
+            mode="LIFESPAN=required",
+            problem="ended while serving: teahouse: ConnectionError: hunter2",
+            public_problem="ended while serving: teahouse: ConnectionError; the log says more",
+        )
     }
     app = Probes(application, lifespan_required=True)
 
     assert get(app, "/livez", ended) == (
         503,
-        {"status": "unavailable", "problems": {"lifespan": "ended while serving: teahouse"}},
+        {
+            "status": "unavailable",
+            "problems": {
+                "lifespan": "ended while serving: teahouse: ConnectionError; the log says more"
+            },
+        },
     )
 
 

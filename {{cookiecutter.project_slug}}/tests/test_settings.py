@@ -47,7 +47,7 @@ def test_lists_are_stripped_and_checked_item_by_item() -> None:
     run = load_settings(**variables)
 
     assert "ALLOWED_HOSTS='': Shorter than minimum length 1." in run.stderr
-    assert "'the-proxy' is no address or network" in run.stderr
+    assert "'the-proxy' is no address (10.0.0.2), no network" in run.stderr
     assert "'tea.example' is not scheme://host." in run.stderr
     assert "SECURE_HSTS_SECONDS='-1': Must be greater than or equal to 0." in run.stderr
     spaced = {"ALLOWED_HOSTS": "a.example, b.example", "TRUSTED_PROXIES": " ::1 , 10.0.0.0/8"}
