@@ -6,19 +6,23 @@
 
 https://docs.djangoproject.com/en/6.1/ref/databases/#postgresql-notes
 https://www.postgresql.org/docs/17/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+https://www.pgbouncer.org/features.html
 """
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 from environs import ValidationError
-from psycopg.pq import Conninfo
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo, PGconn
 
 PROGRAMS = {"pg_dump", "pg_restore", "psql"}
 ENGINE = os.environ.get("ENGINE", "docker")  # or podman, as in the Makefile
@@ -37,15 +41,28 @@ NETWORK: dict[str, Any] = {
 }
 
 
-def database(url: str, *, application: str, statement_timeout: float) -> dict[str, Any]:
+# What Django and dj-database-url take from the URL's query beside libpq's parameters.
+DJANGOS = {"assume_role", "server_side_binding", "prepare_threshold", "currentSchema"}
+
+INTEGERS = {"connect_timeout", "tcp_user_timeout", "keepalives"} | {
+    f"keepalives_{what}" for what in ("idle", "interval", "count")
+}
+NOWHERE = "/nonexistent"
+
+
+def database(
+    url: str, *, application: str, statement_timeout: float, pooler: str = "none"
+) -> dict[str, Any]:
     """Django's configuration of the database that a URL names.
 
     The URL's query takes every parameter of libpq, as ?sslmode=verify-full&sslrootcert=/ca.pem does,
     and wins over what is set here. `application` is what the server shows for the process, with its
-    id. `statement_timeout` is in seconds, 0 for none.
+    id. `statement_timeout` is in seconds, 0 for none. `pooler` says what is between: "session" or
+    "transaction", by the mode of PgBouncer or its like, or "none".
 
     Raises ValidationError, whose text shows nothing of the URL.
     """
+    check_url(url)
     try:
         parsed: dict[str, Any] = {
             **dj_database_url.parse(url, conn_max_age=CONNECTION_AGE, conn_health_checks=True)
@@ -56,12 +73,59 @@ def database(url: str, *, application: str, statement_timeout: float) -> dict[st
         raise ValidationError("Not a database URL of PostgreSQL.")
     if not parsed["NAME"]:
         raise ValidationError("It names no database.")
+    check_with_libpq(parsed)
     options = {**NETWORK, "application_name": f"{application}-{os.getpid()}"}
-    if milliseconds := round(statement_timeout * 1000):
+    if pooler != "none":
+        # It refuses `options`: serving/connections.py says how statements are limited then. A cursor
+        # of the server's is not there in the next transaction; prepared statements Django has none.
+        parsed["DISABLE_SERVER_SIDE_CURSORS"] = pooler == "transaction"
+    elif milliseconds := round(statement_timeout * 1000):
         limits = ("statement_timeout", "idle_in_transaction_session_timeout")
         options["options"] = " ".join(f"-c {name}={milliseconds}" for name in limits)
     parsed["OPTIONS"] = options | parsed.get("OPTIONS", {})
     return parsed
+
+
+def check_url(url: str) -> None:
+    """Raises ValidationError where parts of a URL would be taken for something else in silence."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValidationError("Not a valid database URL.") from None
+    if re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ValidationError("There is a space in it; within a password, write it as %20.")
+    if parts.fragment or url.endswith("#"):
+        raise ValidationError("There is a # in it; write it as %23.")
+    if port == 0:
+        raise ValidationError("Its port is 0.")
+    known = {each.keyword.decode() for each in Conninfo.get_defaults()} | DJANGOS
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if not known.issuperset(names):  # and no name is shown: it may be the end of a password
+        raise ValidationError("Its query names a parameter that libpq does not know.")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(f"Its query has {name} twice.")
+
+
+def check_with_libpq(config: dict[str, Any]) -> None:
+    """Raises ValidationError where libpq refuses a parameter's value, as it would in each request."""
+    options = config.get("OPTIONS", {})
+    parameters = {name: str(options[name]) for name in options.keys() - DJANGOS}
+    for name in parameters.keys() & INTEGERS:
+        if not re.fullmatch(r"-?\d+", parameters[name]):
+            raise ValidationError(f"The {name} in its query is no whole number.")
+    # It looks at all parameters before it connects, and this folder has no server.
+    hosts = parameters.pop("host", "").count(",") + 1
+    for name in ("hostaddr", "service"):
+        parameters.pop(name, None)
+    info = make_conninfo(**parameters, host=",".join([NOWHERE] * hosts))
+    said = PGconn.connect_start(info.encode()).error_message.decode(errors="replace")
+    if NOWHERE not in said:
+        wrong = next(
+            (name for name in parameters if re.search(rf"\b{name}\b", said)), "a parameter"
+        )
+        raise ValidationError(f"Its query has a value for {wrong} that libpq refuses.")
 
 
 def backup(config: dict[str, Any], target: Path) -> None:
@@ -202,6 +266,12 @@ def main(command: str = "", file: str = "") -> None:
     from django.conf import settings
 
     config = settings.DATABASES["default"]
+    if command in {"backup", "restore"} and settings.DATABASE_POOLER == "transaction":
+        # Both change the session, which the pooler then gives to others: to the site's own requests.
+        sys.exit(
+            f"{command}: not through a pooler (DATABASE_POOLER=transaction); name the server itself:"
+            f" DATABASE_POOLER=none DATABASE_URL=postgres://user:password@host:5432/name make {command}"
+        )
     try:
         if command == "backup":
             target = Path(file or f"backups/{config['NAME']}-{now()}.dump")
