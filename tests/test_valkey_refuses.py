@@ -241,9 +241,9 @@ def test_a_refused_write_is_a_dropped_write(
             assert one("cache.set('changed', 'green')") is None
             assert one("cache.add('new', 'green')") is False
             assert one("cache.set_many({'many': 'green', 'more': 'green'})") == []
-            assert one("cache.incr('cups')") == "ValueError: Key 'my-project:1:cups' not found." or (
-                refusing is full
-            )
+            assert one(
+                "cache.incr('cups')"
+            ) == "ValueError: Key 'my-project:1:cups' not found." or (refusing is full)
             assert one("cache.get_or_set('absent', 'default')") in ("default", None)
             assert one("cache.touch('touched', 9)") in (True, False)
             assert one("cache.delete('deleted')") in (True, False)
@@ -373,7 +373,9 @@ def test_a_mistake_of_the_program_is_raised(start: Start, valkey: Valkey) -> Non
 
     assert "WRONGTYPE" in one("cache.get('list')")
     assert "ResponseError" in one("cache.incr('tea')")
-    assert one("cache.set('lambda', lambda: 1)").startswith(("TypeError", "PicklingError", "Attrib"))
+    assert one("cache.set('lambda', lambda: 1)").startswith(
+        ("TypeError", "PicklingError", "Attrib")
+    )
     assert "ValueError" in one("cache.incr('never')")
     assert one.said == []
 

@@ -1,7 +1,7 @@
 """PostgreSQL: what every connection sets, backups and how they are restored.
 
     python -m serving.postgres backup [FILE]
-    python -m serving.postgres restore FILE
+    python -m serving.postgres restore FILE [--force]
     python -m serving.postgres shell
 
 https://docs.djangoproject.com/en/6.1/ref/databases/#postgresql-notes
@@ -146,15 +146,27 @@ def backup(config: dict[str, Any], target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def restore(config: dict[str, Any], source: Path) -> Path:
+def restore(config: dict[str, Any], source: Path, *, force: bool = False) -> Path:
     """Puts a dump in the database's place, as one transaction: whole, or not at all.
 
-    Returns where the database that was there is kept. Raises OSError, subprocess.CalledProcessError.
+    It must be a dump of this project, by its migrations; with `force` any of Django's will do.
+
+    Returns where the database that was there is kept. Raises OSError, ValueError where the dump is
+    refused, subprocess.CalledProcessError.
     """
+    from serving.history import stranger
+
     if not source.is_file():
         raise FileNotFoundError(f"there is no backup {source}")
-    with source.open("rb") as file:  # to its end, or half a dump would be found out too late
+    with source.open("rb", buffering=0) as file:
+        if file.read(5) != b"PGDMP":
+            raise ValueError(f"{source} is no dump in pg_dump's own format (--format=custom)")
+        file.seek(0)  # to its end, or half a dump would be found out too late
         run(config, READ, stdin=file, stdout=subprocess.DEVNULL)
+    applied = migrations(config, source)
+    reason = stranger(applied, migrations_there())
+    if reason and not (force and applied):
+        raise ValueError(f"{source}: {reason}")
     kept = source.parent / f"before-restore-{now()}.dump"
     backup(config, kept)
     write, environment = prepared(config, WRITE)
@@ -176,6 +188,36 @@ def restore(config: dict[str, Any], source: Path) -> Path:
     if writer.returncode:
         raise subprocess.CalledProcessError(writer.returncode, write)
     return kept
+
+
+# A row of django_migrations in a dump: id, app, name, and when; of `pg_dump --inserts`, too.
+ROW = re.compile(
+    r"^(?:INSERT INTO \S*django_migrations .*?VALUES \()?\d+(?:\t|, ')(\w+)(?:\t|', ')(\w+)(?:\t|')",
+    re.MULTILINE,
+)
+
+
+def migrations(config: dict[str, Any], source: Path) -> set[tuple[str, str]]:
+    """The migrations that a dump has; none where it is of no database of Django's."""
+    command, environment = prepared(
+        config, ["pg_restore", "--data-only", "--table=django_migrations", "--file=-"]
+    )
+    with source.open("rb") as file:
+        done = subprocess.run(  # noqa: S603
+            command, env=environment, check=True, stdin=file, stdout=subprocess.PIPE
+        )
+    return set(ROW.findall(done.stdout.decode(errors="replace")))
+
+
+def migrations_there() -> set[tuple[str, str]]:
+    """The migrations of the database that is there."""
+    from django.db import connection
+    from django.db.migrations.recorder import MigrationRecorder
+
+    try:
+        return set(MigrationRecorder(connection).applied_migrations())
+    finally:
+        connection.close()
 
 
 READ = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--file=-"]
@@ -261,10 +303,16 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 
 
-def main(command: str = "", file: str = "") -> None:
+def main(command: str = "", file: str = "", force: str = "") -> None:
     """The command line. Ends the process with a message where something is wrong."""
+    import django
     from django.conf import settings
+    from django.db import DatabaseError
 
+    from serving.database import described, mend
+
+    if command == "restore":
+        django.setup()
     config = settings.DATABASES["default"]
     if command in {"backup", "restore"} and settings.DATABASE_POOLER == "transaction":
         # Both change the session, which the pooler then gives to others: to the site's own requests.
@@ -277,21 +325,27 @@ def main(command: str = "", file: str = "") -> None:
             target = Path(file or f"backups/{config['NAME']}-{now()}.dump")
             backup(config, target)
             print(f"{target}: {target.stat().st_size:,} bytes")
-        elif command == "restore" and file:
-            kept = restore(config, Path(file))
+        elif command == "restore" and file and force in {"", "--force"}:
+            kept = restore(config, Path(file), force=bool(force))
             print(f"restored {file}; what was there is in {kept}")
         elif command == "shell":
             run(config, ["psql"])
         else:
-            sys.exit("usage: python -m serving.postgres backup [FILE] | restore FILE | shell")
+            sys.exit(
+                "usage: python -m serving.postgres backup [FILE] | restore FILE [--force] | shell"
+            )
     except OSError as error:
         missing = isinstance(error, FileNotFoundError) and error.filename in PROGRAMS
         hint = "; install PostgreSQL's client programs" if missing else ""
         sys.exit(f"{command}: {error}{hint}")
+    except ValueError as error:
+        sys.exit(f"{command}: {error}")
+    except DatabaseError as error:
+        sys.exit(f"{command}: {mend(error) or described(error, config['PASSWORD'])}")
     except subprocess.CalledProcessError as error:  # the program has said why
         sys.exit(f"{command}: {error.cmd[0]} ended with status {error.returncode}")
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

@@ -455,7 +455,7 @@ class ValkeyCache(RedisCache):
     """
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
-        super().__init__([server], params)  # type: ignore[arg-type]
+        super().__init__([server], params)
         self.server = server
         self.options = tuple(sorted(params.get("OPTIONS", {}).items()))
 
