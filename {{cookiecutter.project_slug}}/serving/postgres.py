@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
+import psycopg
 from environs import ValidationError
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo, PGconn
@@ -126,6 +127,46 @@ def check_with_libpq(config: dict[str, Any]) -> None:
             (name for name in parameters if re.search(rf"\b{name}\b", said)), "a parameter"
         )
         raise ValidationError(f"Its query has a value for {wrong} that libpq refuses.")
+
+
+def greet(url: str) -> str | None:
+    """What answers at a URL where that is not the server that it asks for; None where it may be.
+
+    A server that starts, or does not answer in time, may be.
+    """
+    from django.db.backends.postgresql.features import DatabaseFeatures
+
+    pooler = os.environ.get("DATABASE_POOLER", "none")
+    try:
+        config = database(url, application="services", statement_timeout=0, pooler=pooler)
+    except ValidationError:  # the settings say so
+        return None
+    asked = parameters(config) | {"connect_timeout": 2}
+    try:
+        with psycopg.connect(
+            **{name: value for name, value in asked.items() if value}
+        ) as connected:
+            version = connected.info.server_version // 10_000
+    except psycopg.OperationalError as error:
+        found = (found for pattern, found in GREETINGS.items() if re.search(pattern, str(error)))
+        return next(found, None)
+    except psycopg.Error:
+        return None
+    oldest, *_ = DatabaseFeatures.minimum_database_version or (0,)
+    if version < oldest:
+        return f"PostgreSQL {version}, where this version of Django needs {oldest} or later"
+    return None
+
+
+GREETINGS = {
+    r"password authentication failed|no password supplied|role .* does not exist": (
+        "a PostgreSQL that refuses this user or password"
+    ),
+    r"database .* does not exist": "a PostgreSQL that has no database of this name",
+    r"invalid response to SSL negotiation|expected authentication request|server closed the": (
+        "something that is no PostgreSQL"
+    ),
+}
 
 
 def backup(config: dict[str, Any], target: Path) -> None:
@@ -267,7 +308,21 @@ def prepared(
 
 def variables(config: dict[str, Any]) -> dict[str, str]:
     """libpq's variables for what a configuration says, so that no list of processes shows it."""
-    parameters = {
+    said = parameters(config)
+    names = {each.keyword.decode(): each.envvar for each in Conninfo.get_defaults()}
+    # Of a person's shell, or of a dump, nobody wants the name and the time limits of a server's.
+    for name in ("application_name", "options"):
+        del names[name]
+    return {
+        variable.decode(): str(said[name])
+        for name, variable in names.items()
+        if variable and said.get(name)
+    }
+
+
+def parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration says, as libpq names it."""
+    named = {
         "host": config["HOST"],
         "port": config["PORT"],
         "user": config["USER"],
@@ -275,15 +330,7 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
         "dbname": config["NAME"],
         **config["OPTIONS"],
     }
-    names = {each.keyword.decode(): each.envvar for each in Conninfo.get_defaults()}
-    # Of a person's shell, or of a dump, nobody wants the name and the time limits of a server's.
-    for name in ("application_name", "options"):
-        del names[name]
-    return {
-        variable.decode(): str(parameters[name])
-        for name, variable in names.items()
-        if variable and parameters.get(name)
-    }
+    return {name: value for name, value in named.items() if name not in DJANGOS}
 
 
 def in_compose(config: dict[str, Any]) -> bool:

@@ -16,18 +16,20 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from itertools import batched, count
+from itertools import batched, count, islice
 from threading import Lock
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 from environs import ValidationError
-from redis import BlockingConnectionPool
+from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
@@ -473,3 +475,29 @@ def client(server: str, prefix: str, options: tuple[tuple[str, Any], ...]) -> Cl
 def report_start() -> None:
     """Writes once, so that the log tells at the start of a server that refuses, or refuses us."""
     caches["default"].set("serving.start", 1, 1)
+
+
+def greet(url: str) -> str | None:
+    """What answers at a URL where that is not the server that it asks for; None where it may be.
+
+    That another program uses it too can only be known by keys that do not begin as this project's do.
+    """
+    try:
+        prefix = f"{settings.CACHES['default']['KEY_PREFIX']}:".encode()
+        server = Redis.from_url(location(url), socket_timeout=1, socket_connect_timeout=1)
+        with server:
+            keys = islice(server.scan_iter(count=500), 1000)
+            strange = any(not key.startswith(prefix) for key in keys)
+    except (ImproperlyConfigured, ValidationError):  # the settings say so
+        return None
+    except InvalidResponse:
+        return "something that is no Valkey"
+    except RedisError as error:
+        reason = refusal(error)
+        return f"a Valkey, and {REFUSALS[reason]}" if reason in LASTING else None
+    if strange:
+        return (
+            "a Valkey in which other programs keep keys under the same database number: they share its"
+            " memory, and `cache.clear()` would delete theirs"
+        )
+    return None
