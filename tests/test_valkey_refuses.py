@@ -366,6 +366,13 @@ def test_a_wrong_address_is_an_error_that_says_what_to_correct(
     assert "hunter2" not in error
 
 
+def test_a_password_may_have_commas_in_it(start: Start, valkey: Valkey) -> None:
+    config(valkey, "requirepass a,b;c:d")
+    one = start(valkey.url.replace("//", "//:a,b;c:d@"))
+    assert one("cache.set('tea', 'oolong')") or one("cache.get('tea')") == "oolong"
+    assert one.said == []
+
+
 def test_a_mistake_of_the_program_is_raised(start: Start, valkey: Valkey) -> None:
     one = start(valkey.url)
     valkey.ask(f"LPUSH {PREFIX}list 1")

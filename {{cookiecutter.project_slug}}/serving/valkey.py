@@ -143,7 +143,7 @@ def location(url: str) -> str:
     """
     url = re.sub(r"\Avalkey(s?)://", r"redis\1://", url)
     wrong = mistake(url)
-    if wrong:
+    if wrong is not None:
         raise ValidationError(f"Not a URL of a Valkey or Redis server{wrong}.")
     return url
 
