@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -211,24 +211,31 @@ def crowded(valkey: Valkey) -> Iterator[None]:
     wait_for(lambda: "+PONG" in valkey.ask("PING"), "a free connection")
 
 
-# What each says, and whether it comes back by itself.
-WRITES_REFUSED = {
+Refusing = Callable[[Valkey], AbstractContextManager[None]]
+
+
+def name_of(refusing: Refusing) -> str:
+    return getattr(refusing, "__name__", "")
+
+
+# What each says.
+WRITES_REFUSED: dict[Refusing, str] = {
     full: "it is full",
     without_replicas: "it has too few replicas",
     unsaved: "it can't save to its disk",
     replica: "it is a replica",
-    not_permitted: "its ACL does not permit",
+    not_permitted: "its ACL does not permit the command to this user: correct the ACL, or CACHE_URL (",
 }
-ALL_REFUSED = {
+ALL_REFUSED: dict[Refusing, str] = {
     lost: "it is a replica that has lost its primary",
     busy: "it is busy with a script",
     crowded: "",
 }
 
 
-@pytest.mark.parametrize("refusing", WRITES_REFUSED, ids=lambda refusing: refusing.__name__)
+@pytest.mark.parametrize("refusing", WRITES_REFUSED, ids=name_of)
 def test_a_refused_write_is_a_dropped_write(
-    start: Start, valkey: Valkey, refusing: Callable[[Valkey], Any]
+    start: Start, valkey: Valkey, refusing: Refusing
 ) -> None:
     one, other = start(valkey.url), start(valkey.url)
     for key in ("changed", "added", "many", "touched", "deleted", "kept"):
@@ -271,9 +278,9 @@ def test_a_refused_write_is_a_dropped_write(
     assert other.said == []
 
 
-@pytest.mark.parametrize("refusing", ALL_REFUSED, ids=lambda refusing: refusing.__name__)
+@pytest.mark.parametrize("refusing", ALL_REFUSED, ids=name_of)
 def test_a_server_that_refuses_all_is_done_without(
-    start: Start, valkey: Valkey, refusing: Callable[[Valkey], Any]
+    start: Start, valkey: Valkey, refusing: Refusing
 ) -> None:
     one = start(valkey.url)
     one("cache.set('changed', 'oolong')")
@@ -404,14 +411,14 @@ def test_clear_does_without_flushdb(start: Start, valkey: Valkey) -> None:
 @pytest.mark.parametrize(
     "refusing",
     [full, without_replicas, unsaved, replica, not_permitted],
-    ids=lambda refusing: refusing.__name__,
+    ids=name_of,
 )
 def test_sessions_are_neither_lost_nor_stale(
     cached_project: Path,
     tmp_path: Path,
     serve: Serve,
     valkey: Valkey,
-    refusing: Callable[[Valkey], Any],
+    refusing: Refusing,
 ) -> None:
     """Two servers share the cache, and one of them never writes while it is refused."""
     project = shutil.copytree(cached_project, tmp_path / "project")

@@ -93,7 +93,8 @@ def check_url(url: str) -> None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValidationError("Not a valid database URL.") from None
+        hint = " Within a password, write / as %2F, ? as %3F, # as %23." if "@" in url else ""
+        raise ValidationError(f"Not a valid database URL.{hint}") from None
     if re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValidationError("There is a space in it; within a password, write it as %20.")
     if parts.fragment or url.endswith("#"):

@@ -109,6 +109,13 @@ def refusal(error: Exception) -> str | None:
     return code if code in REFUSALS else None
 
 
+def advice(reason: str | None, error: Exception) -> str:
+    """What to do about a refusal. Of what the server said, only a command's name is shown."""
+    said = str(error).rpartition("of pipeline caused error: ")[2]
+    command = re.search(r"to run the '([a-z|]+)' command", said)
+    return REFUSALS.get(reason or "", said) + (f" ({command[1].upper()})" if command else "")
+
+
 # What the query of the URL may set, and how each value must look.
 NUMBER = r"\d+"
 SECONDS = r"(?=.*[1-9])\d+(\.\d+)?"
@@ -164,7 +171,7 @@ def mistake(url: str) -> str | None:
     except ValueError:
         usable = False
     if not usable and not re.match(r"unix://([^/@]*@)?/.", url):
-        return ""
+        return ": within a password, write / as %2F, ? as %3F, # as %23" if "@" in url else ""
     if parts.fragment or url.endswith("#"):
         return ": write a # as %23"
     if parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
@@ -383,7 +390,7 @@ class Client(RedisCacheClient):
         with self._lock:
             if self._refused_since is None:
                 self._refused_since = time.monotonic()
-        said = f"refuses writes, which are dropped: {REFUSALS.get(reason, error)}"
+        said = f"refuses writes, which are dropped: {advice(reason, error)}"
         self._refused_told |= self._tell(reason, said)
         if kind == "store" and self._deleted(keys):
             return
@@ -419,7 +426,7 @@ class Client(RedisCacheClient):
             self._ask_again = now + RETRY_AFTER
             first, self._gone_since = self._gone_since is None, self._gone_since or now
         if reason:
-            said = f"does not serve, serving without it: {REFUSALS[reason]}"
+            said = f"does not serve, serving without it: {advice(reason, error)}"
             self._gone_told |= self._tell(reason, said)
         elif first:
             self._gone_told = True
@@ -473,8 +480,14 @@ def client(server: str, prefix: str, options: tuple[tuple[str, Any], ...]) -> Cl
 
 
 def report_start() -> None:
-    """Writes once, so that the log tells at the start of a server that refuses, or refuses us."""
-    caches["default"].set("serving.start", 1, 1)
+    """Writes once, so that the log tells at the start of a server that refuses, or refuses us.
+
+    The connection is closed: most of a server's workers, and its commands, may never need one.
+    """
+    cache = caches["default"]
+    cache.set("serving.start", 1, 1)
+    if isinstance(cache, ValkeyCache):
+        cache._cache.get_client(None).connection_pool.disconnect(inuse_connections=False)
 
 
 def greet(url: str) -> str | None:
@@ -494,7 +507,7 @@ def greet(url: str) -> str | None:
         return "something that is no Valkey"
     except RedisError as error:
         reason = refusal(error)
-        return f"a Valkey, and {REFUSALS[reason]}" if reason in LASTING else None
+        return f"a Valkey, and {advice(reason, error)}" if reason in LASTING else None
     if strange:
         return (
             "a Valkey in which other programs keep keys under the same database number: they share its"
