@@ -323,10 +323,14 @@ def test_one_that_loads_is_waited_for(start: Start, valkey: Valkey) -> None:
 
 
 class Node(Valkey):
-    """A node of a cluster."""
+    """A node of a cluster, whose own port is by default 10,000 above the other, and may be none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bus = free_port()
 
     def command(self) -> list[str | Path]:
-        return [*super().command(), "--cluster-enabled", "yes"]
+        return [*super().command(), "--cluster-enabled", "yes", "--cluster-port", str(self.bus)]
 
 
 def test_a_node_of_a_cluster_is_named(start: Start) -> None:
@@ -337,7 +341,7 @@ def test_a_node_of_a_cluster_is_named(start: Start) -> None:
         assert "its cluster is down" in one.said[0]
         first.ask("CLUSTER ADDSLOTSRANGE 0 8191")
         second.ask("CLUSTER ADDSLOTSRANGE 8192 16383")
-        first.ask(f"CLUSTER MEET 127.0.0.1 {second.port}")
+        first.ask(f"CLUSTER MEET 127.0.0.1 {second.port} {second.bus}")
         wait_for(lambda: "cluster_state:ok" in first.ask("CLUSTER INFO"), "a cluster")
         fresh = start(first.url)
         for number in range(20):
