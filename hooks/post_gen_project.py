@@ -10,7 +10,9 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 ONLY_FOR = {
     "serving/sqlite.py": [("database", "sqlite")],
     "serving/postgres.py": [("database", "postgres")],
+    "serving/connections.py": [("database", "postgres")],
     "serving/services.py": [("database", "postgres"), ("cache", "valkey")],
+    "serving/start.py": [("database", "postgres"), ("cache", "valkey")],
     "serving/valkey.py": [("cache", "valkey")],
     "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_postgres.py": [("database", "postgres")],

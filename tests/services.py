@@ -187,6 +187,34 @@ class Valkey(Service):
         return f"redis://127.0.0.1:{self.port}/0"
 
 
+class PgBouncer(Service):
+    """PgBouncer in front of a PostgreSQL server, with few connections to it."""
+
+    name = "pgbouncer"
+    stop_signal = signal.SIGINT
+
+    def __init__(self, postgres: Postgres, *, mode: str, pool: int = 5, clients: int = 100) -> None:
+        self.program = installed(["pgbouncer"])
+        super().__init__()
+        users = self.folder / "users"
+        users.write_text(f'"ada" "{PASSWORD}"\n')
+        self.configuration = self.folder / "pgbouncer.ini"
+        self.configuration.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            f"auth_type = scram-sha-256\nauth_file = {users}\n"
+            f"pool_mode = {mode}\ndefault_pool_size = {pool}\nmax_client_conn = {clients}\n"
+        )
+        for path in (users, self.configuration):
+            self.give(path)
+
+    def command(self) -> list[str | Path]:
+        return [self.program, self.configuration]
+
+    def url(self, name: str, user: str = "ada") -> str:
+        return f"postgres://{user}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{name}"
+
+
 @contextmanager
 def running[S: Service](service: S) -> Iterator[S]:
     """A service for the length of a block."""

@@ -31,10 +31,16 @@ def build() -> ASGIApp:
     from serving.proxy import Proxy
     from serving.report import report_configuration
     from serving.request_id import RequestId
+{% if cookiecutter.database == "postgres" or cookiecutter.cache == "valkey" %}
+    from serving.service_reports import report_services
+{% endif %}
     from serving.static import static_files
 
     hold_requests()
     report_configuration()
+{% if cookiecutter.database == "postgres" or cookiecutter.cache == "valkey" %}
+    report_services(settings.START_REPORTS)
+{% endif %}
     if settings.METRICS_ENABLED:
         from serving.metrics import serve_metrics
 

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import EnvValidationError, ValidationError, validate
 
-from serving import access_log, env_file, logs, {{ "proxy, sqlite" if cookiecutter.database == "sqlite" else "postgres, proxy" }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from serving import access_log, {{ "connections, " if cookiecutter.database == "postgres" }}env_file, logs, {{ "proxy, sqlite" if cookiecutter.database == "sqlite" else "postgres, proxy" }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
 from serving.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -138,10 +138,14 @@ TEMPLATES = [
 DATABASE_STATEMENT_TIMEOUT = env.float(
     "DATABASE_STATEMENT_TIMEOUT", 30.0, validate=validate.Range(min=0)
 )
+DATABASE_POOLER = env.str(
+    "DATABASE_POOLER", "none", validate=validate.OneOf(["none", "session", "transaction"])
+)
 database = partial(
     postgres.database,
     application="{{ cookiecutter.project_slug }}",
     statement_timeout=DATABASE_STATEMENT_TIMEOUT or 0,
+    pooler=DATABASE_POOLER,
 )
 database_url = env.str("DATABASE_URL", validate=database)
 {% else %}
@@ -209,7 +213,35 @@ SEND_TIMEOUT = env.float("SEND_TIMEOUT", 60.0, validate=POSITIVE)
 
 # Threads of a worker that sync code may run in, and so its database connections
 
+{% if cookiecutter.database == "postgres" %}
+# As many as the connections that the database allows are enough for, on all servers together.
+DATABASE_MAX_CONNECTIONS = env.int("DATABASE_MAX_CONNECTIONS", 100, validate=validate.Range(min=1))
+WEB_REPLICAS = env.int("WEB_REPLICAS", 1, validate=validate.Range(min=1))
+WORKERS = env.int("GRANIAN_WORKERS", 1, validate=validate.Range(min=1))
+SERVING_THREADS = env.int(
+    "SERVING_THREADS",
+    connections.threads(
+        DATABASE_MAX_CONNECTIONS or 1, servers=WEB_REPLICAS or 1, workers=WORKERS or 1
+    ),
+    validate=validate.Range(min=1),
+)
+{% else %}
+WORKERS = env.int("GRANIAN_WORKERS", 1, validate=validate.Range(min=1))
 SERVING_THREADS = env.int("SERVING_THREADS", 64, validate=validate.Range(min=1))
+{% endif %}
+{% if cookiecutter.database == "postgres" or cookiecutter.cache == "valkey" %}
+
+# What a server asks once when it starts, to log what is wrong with its services
+
+START_REPORTS = [
+{% if cookiecutter.database == "postgres" %}
+    "serving.connections.report_start",
+{% endif %}
+{% if cookiecutter.cache == "valkey" %}
+    "serving.valkey.report_start",
+{% endif %}
+]
+{% endif %}
 
 # Logging: the file that Granian reads too, at the level that Granian has
 
@@ -233,7 +265,6 @@ LOGGING["filters"]["access"].update(
 
 METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
-WORKERS = env.int("GRANIAN_WORKERS", 1, validate=validate.Range(min=1))
 METRICS_PORT = env.int(
     "GRANIAN_METRICS_PORT", 9090, validate=validate.Range(1, 65535 - (WORKERS or 1))
 )

@@ -14,9 +14,11 @@ MIGRATE = "the database lacks a migration; run `manage.py migrate`"
 
 # What the drivers say, and what to do: the first that matches. Each is fit for strangers to read, as
 # the answer of /readyz is, so it names no host, user or database.
+FULL = r"too many clients|connection slots|too many connections|no more connections allowed"
 MENDS = {
     r"password authentication failed|no password supplied|role .* does not exist": (
-        "the server refuses the user or the password; correct them in DATABASE_URL"
+        "the server refuses the user or the password; correct them in DATABASE_URL, or see whether it"
+        " is the server that you mean (a database keeps the password that it was made with)"
     ),
     r"database .* does not exist": (
         "the server has no such database; create it, or correct its name in DATABASE_URL"
@@ -30,8 +32,23 @@ MENDS = {
     r"timeout expired|No route to host|Network is unreachable": (
         "the host does not answer; look at the network, or correct host and port in DATABASE_URL"
     ),
-    r"too many clients|connection slots|too many connections": (
-        "the server has no connection left; raise its max_connections, or lower GRANIAN_WORKERS"
+    FULL: (
+        "the server has no connection left; lower SERVING_THREADS or GRANIAN_WORKERS, or raise its"
+        " max_connections and DATABASE_MAX_CONNECTIONS"
+    ),
+    r"query_wait_timeout": "the pooler had no connection to the server in time; give its pool more",
+    r"unsupported startup parameter": (
+        "what answers is a pooler, which takes no `options`; set DATABASE_POOLER=transaction"
+    ),
+    r"cursor .* does not exist|prepared statement .* (does not exist|already exists)": (
+        "what answers is a pooler, which keeps nothing between transactions; set"
+        " DATABASE_POOLER=transaction"
+    ),
+    r"invalid response to SSL negotiation|expected authentication request": (
+        "what listens there is no PostgreSQL; correct host and port in DATABASE_URL"
+    ),
+    r"(PostgreSQL|SQLite) [\d.]+ or later is required": (
+        "the database is too old for this version of Django; upgrade it"
     ),
     r"pg_hba\.conf": "the server admits no such connection; mend its pg_hba.conf or DATABASE_URL",
     r"SSL error|support SSL|sslmode|(root|server) certificate|private key file": (
@@ -82,6 +99,10 @@ class Databases:
                 advice = mend(error)
                 said = described(error, connections.settings[alias]["PASSWORD"])
                 logger.warning("database %r: %s (%s)", alias, advice or type(error).__name__, said)
+                # A full one still serves the threads that have a connection. Were this server taken
+                # away, the others would have its load too, and be taken away after it.
+                if alias in self._migrated and re.search(FULL, said):
+                    continue
                 return f"{alias}: {advice or f'{type(error).__name__}; the log says more'}"
             if missing:
                 advice = f"migrations are missing ({len(missing)}); run `manage.py migrate`"

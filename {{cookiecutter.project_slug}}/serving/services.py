@@ -2,14 +2,16 @@
 
     python -m serving.services
 
-A convenience for a developer's machine: where no engine answers, it says what to set. A deployed
-process never calls it.
+And says what answers there, where that is none of this project's. A convenience for a developer's
+machine: where no engine answers, it says what to set. A deployed process never calls it.
 """
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 def main() -> None:
     """Ends the process with status 1 where there is no database; a cache can be missing."""
     startable: list[str] = []
+    named: list[tuple[str, str, int]] = []  # on this machine: the service, its URL, its port
     for variable, service, port, example in SERVICES:
         try:
             url = from_file(variable) or os.environ.get(variable, "")
@@ -34,8 +37,11 @@ def main() -> None:
             host, port = parts.hostname, parts.port or port
         except ValueError:
             host = None
-        if host not in LOOPBACK or answers(host, port):
+        if host not in LOOPBACK:
             continue  # another machine's, or no URL at all: the settings say so
+        if answers(host, port):
+            named.append((service, url, port))
+            continue
         if not startable and not engine_answers():
             say(
                 f"nothing listens on {host}:{port}, and no engine ({ENGINE}) answers to start"
@@ -45,6 +51,7 @@ def main() -> None:
                 sys.exit(1)
             continue
         startable.append(service)
+        named.append((service, url, port))
     if startable:
         if "db" in startable:
             try:
@@ -52,7 +59,72 @@ def main() -> None:
             except (OSError, ValueError) as error:
                 sys.exit(f"services: {error}")
         command = [ENGINE, "compose", "up", "--detach", "--wait", *startable]
-        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
+        if status := subprocess.run(command, check=False).returncode:  # noqa: S603
+            sys.exit(status)
+    refused = [service for service, url, port in named if not usable(service, url, port)]
+    sys.exit(1 if "db" in refused else 0)
+
+
+def usable(service: str, url: str, port: int) -> bool:
+    """Whether what answers is what the URL asks for. Says what to do where it is not."""
+    try:
+        greet = import_module({"db": "serving.postgres", "cache": "serving.valkey"}[service]).greet
+    except ModuleNotFoundError:  # a variable that this project does not read
+        return True
+    found: str | None = greet(url)
+    if found and service == "cache" and publishes(service, port):
+        return True  # what is in it is this project's own affair
+    if found:
+        say(f"port {port} is answered by {found}: {way_out(service, port, found)}")
+    return not found
+
+
+def way_out(service: str, port: int, found: str) -> str:
+    """What to do about a server that is not what this project needs."""
+    if not publishes(service, port):
+        mine, url = {"db": ("POSTGRES", "DATABASE_URL"), "cache": ("VALKEY", "CACHE_URL")}[service]
+        return (
+            "this project's Compose publishes nothing there, so it is another's server; set"
+            f" {mine}_PORT={free_port(port)} in .env for one of this project's own, or correct {url}"
+        )
+    if service == "db" and "password" in found:
+        return (
+            "it is Compose's own, whose volume was made with another password; put that one back into"
+            f" .env, or drop the volume, which DELETES ITS DATA: {ENGINE} compose rm --stop --force db"
+            f" && {ENGINE} volume rm {volume()}"
+        )
+    return f"it is Compose's own; see `{ENGINE} compose logs {service}`"
+
+
+def publishes(service: str, port: int) -> bool:
+    """Whether this Compose project publishes a service's port there."""
+    inside = {"db": "5432", "cache": "6379"}[service]
+    said = compose("port", service, inside)
+    return said.strip().rpartition(":")[2] == str(port)
+
+
+def volume() -> str:
+    """The name of the volume that has the database."""
+    try:
+        name: str = json.loads(compose("config", "--format", "json"))["volumes"]["db"]["name"]
+    except (ValueError, KeyError):
+        return "<project>_db"
+    return name
+
+
+def compose(*arguments: str) -> str:
+    """What Compose prints; nothing where it fails."""
+    command = [ENGINE, "compose", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)  # noqa: S603
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def free_port(taken: int) -> int:
+    """The next port that nobody listens on."""
+    return next(port for port in range(taken + 1, 65536) if not answers("127.0.0.1", port))
 
 
 def answers(host: str, port: int) -> bool:
@@ -81,4 +153,5 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     main()

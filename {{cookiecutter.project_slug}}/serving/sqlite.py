@@ -1,7 +1,7 @@
 """SQLite as production needs it, and backups that are safe while the server writes.
 
     python -m serving.sqlite backup [FILE]
-    python -m serving.sqlite restore FILE
+    python -m serving.sqlite restore FILE [--force]
     python -m serving.sqlite shell
 
 https://docs.djangoproject.com/en/6.1/ref/databases/#sqlite-notes
@@ -9,6 +9,7 @@ https://www.sqlite.org/pragma.html
 """
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 from environs import ValidationError
@@ -32,18 +34,39 @@ PRAGMAS = {
     "temp_store": "MEMORY",
 }
 
+# What the query of the URL may set, and how each value must look.
+QUERY = {
+    "timeout": r"\d+(\.\d+)?",
+    "transaction_mode": r"(?i:deferred|immediate|exclusive)",
+    "init_command": ".+",
+    "cached_statements": r"\d+",
+}
+
 
 def database(url: str, *, folder: Path) -> dict[str, Any]:
     """Django's configuration of the file that a URL names, a relative one in this folder.
 
-    Raises ValidationError, whose text shows nothing of the URL.
+    The URL's query may set what QUERY names. Raises ValidationError, whose text shows nothing of the URL.
     """
+    if "#" in url:
+        raise ValidationError("There is a # in it; write it as %23.")
+    if re.match(r"sqlite://(?!:memory:)[^/]*/?$", url):
+        raise ValidationError("A path comes after three slashes, or four where it begins with one.")
     try:
         parsed: dict[str, Any] = {**dj_database_url.parse(url, conn_max_age=None)}
     except ValueError:
         raise ValidationError("Not a valid database URL.") from None
     if parsed["ENGINE"] != "django.db.backends.sqlite3":
         raise ValidationError("Not a database URL of SQLite.")
+    options = parsed.get("OPTIONS", {})
+    # No name is shown that is not known: it may be the end of a password.
+    if not QUERY.keys() >= dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)).keys():
+        raise ValidationError(f"Its query may set {', '.join(QUERY)} and nothing else.")
+    for name, value in options.items():
+        if not re.fullmatch(QUERY[name], str(value)):
+            raise ValidationError(f"The {name} in its query can't be used.")
+    if "timeout" in options:
+        options["timeout"] = float(options["timeout"])
     if parsed["NAME"] != ":memory:":
         parsed["NAME"] = folder / parsed["NAME"]  # the same file from every working directory
     parsed["OPTIONS"] = {
@@ -52,7 +75,7 @@ def database(url: str, *, folder: Path) -> dict[str, Any]:
         # would otherwise find that another has written, and fail at once.
         "transaction_mode": "IMMEDIATE",
         "init_command": ";".join(f"PRAGMA {name}={value}" for name, value in PRAGMAS.items()),
-    } | parsed.get("OPTIONS", {})
+    } | options
     return parsed
 
 
@@ -75,23 +98,46 @@ def backup(source: Path, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def restore(source: Path, target: Path) -> Path | None:
+def restore(source: Path, target: Path, *, force: bool = False) -> Path | None:
     """Puts a backup in the database's place, as one transaction; a running server sees it whole.
+
+    It must be a backup of this project, by its migrations; with `force` any of Django's will do. The
+    apps must be loaded.
 
     Returns where the database that was there is kept. Raises FileNotFoundError, sqlite3.Error.
     """
+    from serving.history import stranger
+
     if not source.is_file():
         raise FileNotFoundError(f"there is no backup {source}")
+    if target.exists() and source.samefile(target):
+        raise sqlite3.DatabaseError(f"{source} is the database itself")
     with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as opened:
         check(opened)
         if opened.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
             raise sqlite3.DatabaseError(f"{source} holds no table")  # an empty file is sound
+        applied = migrations(opened)
+    there: set[tuple[str, str]] = set()
+    if target.exists():
+        with closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as opened:
+            there = migrations(opened)
+    reason = stranger(applied, there)
+    if reason and not (force and applied):
+        raise sqlite3.DatabaseError(f"{source}: {reason}")
     kept = None
     if target.exists():
         kept = source.parent / f"before-restore-{now()}.sqlite3"
         backup(target, kept)
     copy(source, target)
     return kept
+
+
+def migrations(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """The migrations that a database has; none where it is no sound database of Django's."""
+    try:
+        return set(connection.execute("SELECT app, name FROM django_migrations"))
+    except sqlite3.DatabaseError:  # no such table, or column
+        return set()
 
 
 def copy(source: Path, target: Path) -> None:
@@ -108,34 +154,39 @@ def check(connection: sqlite3.Connection) -> None:
     """Raises sqlite3.DatabaseError unless the file is a sound database."""
     (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
-        raise sqlite3.DatabaseError(f"the copy is damaged: {answer}")
+        raise sqlite3.DatabaseError(f"the file is damaged: {' '.join(answer.split())}")
 
 
 def now() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 
 
-def main(command: str = "", file: str = "") -> None:
+def main(command: str = "", file: str = "", force: str = "") -> None:
     """The command line. Ends the process with a message where something is wrong."""
+    import django
     from django.conf import settings
 
+    if command == "restore":
+        django.setup()
     name = Path(settings.DATABASES["default"]["NAME"])
     try:
         if command == "backup":
             target = Path(file or f"backups/{name.stem}-{now()}.sqlite3")
             backup(name, target)
             print(f"{target}: {target.stat().st_size:,} bytes")
-        elif command == "restore" and file:
-            kept = restore(Path(file), name)
+        elif command == "restore" and file and force in {"", "--force"}:
+            kept = restore(Path(file), name, force=bool(force))
             print(f"restored {file}" + (f"; what was there is in {kept}" if kept else ""))
         elif command == "shell":
             subprocess.run([sys.executable, "-m", "sqlite3", name], check=False)  # noqa: S603
         else:
-            sys.exit("usage: python -m serving.sqlite backup [FILE] | restore FILE | shell")
+            sys.exit(
+                "usage: python -m serving.sqlite backup [FILE] | restore FILE [--force] | shell"
+            )
     except (OSError, sqlite3.Error) as error:
         sys.exit(f"{command}: {error}")
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

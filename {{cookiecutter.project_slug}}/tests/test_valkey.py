@@ -4,9 +4,11 @@ import logging
 import socket
 
 import pytest
+from django.contrib.sessions.backends import cached_db
 from environs import ValidationError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
-from serving.valkey import Client, location
+from serving.valkey import SESSIONS, Client, location, refusal
 
 
 @pytest.fixture
@@ -92,7 +94,86 @@ def test_urls() -> None:
     assert location("valkey://cache/0") == "redis://cache/0"
     assert location("valkeys://cache/0") == "rediss://cache/0"
     assert location("redis://:hunter2@cache:6380/1") == "redis://:hunter2@cache:6380/1"
-    for wrong in ("", "hunter2", "http://:hunter2@cache", "redis://", "redis://cache:x"):
-        with pytest.raises(ValidationError) as refused:
-            location(wrong)
-        assert "hunter2" not in str(refused.value)
+    for right in (
+        "redis://cache",
+        "redis://cache/",
+        "redis://[::1]:6379/0?socket_timeout=0.5&protocol=2&client_name=shop",
+        "redis://ada:hunter2,with;commas@cache/0",
+        "rediss://cache/0?ssl_cert_reqs=required&ssl_ca_certs=/ca.pem",
+        "unix://:hunter2@/run/valkey.sock?db=1",
+    ):
+        assert location(right) == right
+        client = Client([right]).get_client(None)
+        assert client.connection_pool.make_connection(), "the client takes it, too"
+
+
+WRONG = {
+    "": "",
+    "hunter2": "",
+    "http://:hunter2@cache": "",
+    "redis://": "",
+    "redis://cache:x": "",
+    "redis://cache:99999": "",
+    "redis://cache:0": "",
+    "valkeyhunter2://cache": "",
+    "unix://": "",
+    "redis://:hunter2#tail@cache/0": "",
+    "redis://cache/0#hunter2": "%23",
+    "redis://:hun ter2@cache/0": "%20",
+    " redis://:hunter2@cache/0": "space",
+    "redis://:hunter2%@cache/0": "%25",
+    "redis://:hunter2%zz@cache/0": "%25",
+    "redis://:hunter2%ff@cache/0": "UTF-8",
+    "redis://cache/hunter2": "number of a database",
+    "redis://cache/0/1": "number of a database",
+    "redis://cache/-1": "number of a database",
+    "redis://one/0,redis://:hunter2@two/0": "number of a database",
+    "redis://cache/0?hunter2=1": "no other parameters than db, ",
+    "redis://cache/0?password=a&hunter2": "no other parameters than db, ",
+    "redis://cache/0?db=hunter2": "the db in its query",
+    "redis://cache/0?db=1&db=2": "db twice",
+    "redis://cache/0?socket_timeout=hunter2": "the socket_timeout in its query",
+    "redis://cache/0?socket_timeout=0": "the socket_timeout in its query",
+    "redis://cache/0?socket_timeout=nan": "the socket_timeout in its query",
+    "redis://cache/0?socket_timeout=": "the socket_timeout in its query",
+    "redis://cache/0?max_connections=0": "the max_connections in its query",
+    "redis://cache/0?health_check_interval=-1": "the health_check_interval in its query",
+    "redis://cache/0?socket_keepalive=maybe": "the socket_keepalive in its query",
+    "redis://cache/0?protocol=4": "the protocol in its query",
+    "redis://cache/0?decode_responses=true": "no other parameters than db, ",
+    "redis://cache/0?ssl_cert_reqs=none": "needs TLS",
+    "rediss://cache/0?ssl_cert_reqs=hunter2": "the ssl_cert_reqs in its query",
+}
+
+
+@pytest.mark.parametrize("url", WRONG)
+def test_a_url_that_the_client_refuses_or_mistakes_stops_the_start(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        location(url)
+    assert WRONG[url] in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    assert "tail" not in str(refused.value)
+
+
+def test_sessions_are_known_by_the_prefix_that_django_gives_them() -> None:
+    assert cached_db.KEY_PREFIX == SESSIONS
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OutOfMemoryError("command not allowed", status_code="OOM"), "OOM"),
+        (ResponseError("MISCONF Valkey is configured to save RDB snapshots"), "MISCONF"),
+        (
+            ResponseError("Command # 1 (SET OOM of pipeline caused error: OOM) of pipeline caused error:"
+            " NOREPLICAS Not enough good replicas to write."),
+            "NOREPLICAS",
+        ),
+        (ResponseError("DB index is out of range", status_code="ERR"), "ERR DB"),
+        (ResponseError("WRONGTYPE Operation against a key"), None),
+        (ResponseError("value is not an integer or out of range", status_code="ERR"), None),
+        (ResponseError("Command # 1 (SET OOM) of pipeline caused error: wrong number"), None),
+    ],
+)  # fmt: skip
+def test_what_a_server_refuses_is_told_from_a_mistake(error: Exception, reason: str | None) -> None:
+    assert refusal(error) == reason
