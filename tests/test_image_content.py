@@ -72,7 +72,7 @@ def plant(project: Path) -> None:
     text = settings.read_text()
     for old, new in (
         ('"home",\n', '"home",\n    "shop",\n'),
-        ('"APP_DIRS": True,', '"APP_DIRS": True,\n        "DIRS": [BASE_DIR / "templates"],'),
+        ('        "OPTIONS": {', '        "DIRS": [BASE_DIR / "templates"],\n        "OPTIONS": {'),
         (
             "STATIC_ROOT =",
             'STATICFILES_DIRS = [BASE_DIR / "static"]\nLOCALE_PATHS = [BASE_DIR / "locale"]\nSTATIC_ROOT =',
@@ -209,7 +209,13 @@ def test_a_project_as_it_comes_out_has_nothing_to_say(committed: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["cities.csv", "robots.txt", "shop/certs/ca.pem", "shop/geo.sqlite3", "shop/static/.well-known/x"],
+    [
+        "cities.csv",
+        "robots.txt",
+        "shop/certs/ca.pem",
+        "shop/geo.sqlite3",
+        "shop/static/.well-known/x",
+    ],
 )
 def test_a_file_of_git_is_never_left_out_in_silence(committed: Path, name: str) -> None:
     put(committed / name, "data\n")

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.cache.backends.redis import RedisCache
 from django.utils.functional import cached_property
 from environs import ValidationError
 from redis import BlockingConnectionPool
@@ -24,6 +24,8 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
+
+from serving import cache_values
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def location(url: str) -> str:
     return url
 
 
-class Client(RedisCacheClient):
+class Client(cache_values.Client):
     """Talks to the servers; one for all threads of a process, with one bounded pool."""
 
     def __init__(self, servers: list[str], **options: Any) -> None:
