@@ -96,7 +96,8 @@ def test_an_app_named_media_is_watched_too(project: Path, serve: Serve) -> None:
 def test_a_project_below_a_folder_named_media_is_watched_too(
     project: Path, tmp_path: Path, serve: Serve
 ) -> None:
-    project = project.rename((tmp_path / "media").mkdir() or tmp_path / "media" / "project")
+    (tmp_path / "media").mkdir()
+    project = project.rename(tmp_path / "media" / "project")
     server = serve(project, **dev_variables(project) | {"LOG_FORMAT": "json"}).ready()
     put(project / "home" / "new.py", "")
     server.wait_for_log("Started worker-", 2)
