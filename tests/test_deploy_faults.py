@@ -53,11 +53,12 @@ with open(folder + "/lock", "w") as lock:
     if name == "inspect":
         if words[0] == "image":
             done(text="[{{}}]")
-        if words[2] not in containers:
-            done(1, error="Error: No such container: " + words[2])
-        c = containers[words[2]]
-        done(text=json.dumps([{{"Id": words[2], "Created": c["created"], "RestartCount": c["restarts"],
-            "State": {{"Running": c["running"], "Status": c["status"], "ExitCode": 0}}}}]))
+        for identity in words[2:]:
+            if identity not in containers:
+                done(1, error="Error: No such container: " + identity)
+        done(text=json.dumps([{{"Id": i, "Created": c["created"], "RestartCount": c["restarts"],
+            "State": {{"Running": c["running"], "Status": c["status"], "ExitCode": 0}}}}
+            for i, c in containers.items() if i in words[2:]]))
     if name == "run":
         done()
     if name == "up":

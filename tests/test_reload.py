@@ -56,6 +56,8 @@ def test_what_is_written_into_the_tree_does_not_start_it_anew(project: Path, dev
     dev.wait_for_log("Started worker-", 2)
 
     assert set(changes(dev)) == {str(views)}
+    # A log in the tree would feed itself.
+    assert dev.messages("watchfiles.main") == []
     assert dev.answering().get("/uptime/").json()["worker"] != worker
 
 

@@ -51,13 +51,16 @@ def ask(*arguments: str, timeout: float = 120.0) -> str:
 
 def inspect(kind: str, *names: str) -> list[dict[str, Any]]:
     """What the engine knows of containers, networks or images; what is gone meanwhile is left out."""
-    found: list[dict[str, Any]] = []
-    for name in names:
-        try:
-            found += json.loads(ask(kind, "inspect", name))
-        except EngineError as error:
-            if "no such" not in str(error).lower() and "not found" not in str(error).lower():
-                raise
+    if not names:
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(ask(kind, "inspect", *names))
+    except EngineError as error:
+        if len(names) > 1:  # one of them may be gone
+            return [entry for name in names for entry in inspect(kind, name)]
+        if "no such" in str(error).lower() or "not found" in str(error).lower():
+            return []
+        raise
     return found
 
 
@@ -73,7 +76,11 @@ def configuration() -> dict[str, Any]:
 
     Raises EngineError, with Compose's words, where it cannot be read.
     """
-    read: dict[str, Any] = json.loads(ask("compose", "config", "--format", "json"))
+    said = ask("compose", "config", "--format", "json")
+    try:
+        read: dict[str, Any] = json.loads(said)
+    except ValueError:
+        raise EngineError(f"`{ENGINE} compose config` gives no JSON; is it Compose v2?") from None
     return read
 
 

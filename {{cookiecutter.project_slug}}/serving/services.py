@@ -43,6 +43,10 @@ def main() -> None:
             continue
         startable.append(service)
     if startable:
+        # Not those of another checkout that has this one's name.
+        check = [sys.executable, "-m", "deploy.checkout", "services"]
+        if status := subprocess.run(check, check=False).returncode:  # noqa: S603
+            sys.exit(status)
         command = [ENGINE, "compose", "up", "--detach", "--wait", *startable]
         sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 
