@@ -8,12 +8,14 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 # Files that stay for one of these answers alone.
 ONLY_FOR = {
+    "serving/cache_values.py": [("cache", "valkey")],
     "serving/sqlite.py": [("database", "sqlite")],
     "serving/postgres.py": [("database", "postgres")],
     "serving/connections.py": [("database", "postgres")],
     "serving/services.py": [("database", "postgres"), ("cache", "valkey")],
     "serving/start.py": [("database", "postgres"), ("cache", "valkey")],
     "serving/valkey.py": [("cache", "valkey")],
+    "tests/test_cache_values.py": [("cache", "valkey")],
     "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_postgres.py": [("database", "postgres")],
     "tests/test_services.py": [("database", "postgres"), ("cache", "valkey")],

@@ -34,8 +34,10 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
     ),
     ("cache", "valkey"): frozenset(
         {
+            "serving/cache_values.py",
             "serving/services.py",
             "serving/valkey.py",
+            "tests/test_cache_values.py",
             "tests/test_services.py",
             "tests/test_valkey.py",
         }

@@ -1,7 +1,10 @@
 """A real Granian server of a generated project, for tests that make requests and read its log."""
 
+import itertools
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -30,6 +33,19 @@ def server_environment(project: Path) -> dict[str, str]:
     local = dotenv_values(project / ".env.example")
     made = {**flags, **local, "SECRET_KEY": SECRET_KEY}
     return {name: value for name, value in made.items() if value is not None}
+
+
+def dev_variables(project: Path) -> dict[str, str]:
+    """The variables that `make dev` gives a server, as the shell would read them."""
+    recipe = subprocess.run(
+        ["make", "--dry-run", "--assume-old=.env", "dev"],
+        cwd=project, capture_output=True, text=True, check=True,
+    ).stdout.replace("\\\n", " ")  # fmt: skip
+    (command,) = [line for line in recipe.splitlines() if "GRANIAN_RELOAD=" in line]
+    words = itertools.takewhile(lambda word: re.match(r"[A-Z_\d]+=", word), shlex.split(command))
+    return {name: value for name, _, value in (word.partition("=") for word in words)} | {
+        "GRANIAN_LOG_LEVEL": "debug"
+    }
 
 
 def free_port() -> int:

@@ -38,7 +38,12 @@ config/settings.py
 config/urls.py
 conftest.py
 deploy/Caddyfile
-deploy/replace.sh
+deploy/__init__.py
+deploy/checkout.py
+deploy/engine.py
+deploy/image_files.py
+deploy/lock.py
+deploy/replace.py
 home/__init__.py
 home/apps.py
 home/lifespan.py
@@ -114,8 +119,7 @@ def files(project: Path) -> dict[str, bytes]:
 
 def test_the_default_project_is_exactly_this_tree(default_project: Path) -> None:
     assert sorted(files(default_project)) == DEFAULT_TREE
-    for program in ("manage.py", "deploy/replace.sh"):
-        assert os.access(default_project / program, os.X_OK)
+    assert os.access(default_project / "manage.py", os.X_OK)
 
 
 def test_nothing_is_left_unrendered(default_project: Path) -> None:

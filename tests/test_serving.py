@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import Serve
+from tests.server import dev_variables
 
 NOISE = "ASGI Lifespan errored"
 
@@ -222,13 +223,10 @@ def test_a_websocket_is_refused_without_a_traceback(project: Path, serve: Serve)
 
 
 def test_dev_reloads_on_an_edit_and_not_on_a_write_to_the_database(
-    project: Path, serve: Serve, environment: Path
+    project: Path, serve: Serve
 ) -> None:
     """`make dev`, driven: its own variables, a login (which writes), an edit, a mistake and its mend."""
-    makefile = (project / "Makefile").read_text()
-    variables = dict(re.findall(r"\b(GRANIAN_RELOAD\w*|DEBUG|LOG_FORMAT)=('[^']*'|\S+)", makefile))
-    assert variables.keys() >= {"GRANIAN_RELOAD", "DEBUG", "GRANIAN_RELOAD_IGNORE_PATTERNS"}
-    dev = {name: value.strip("'") for name, value in variables.items()} | {"LOG_FORMAT": "json"}
+    dev = dev_variables(project) | {"LOG_FORMAT": "json"}
     server = serve(project, **dev).ready()
     with httpx.Client(base_url=server.address, timeout=60) as client:
         first = client.get("/uptime/").json()["worker"]

@@ -184,3 +184,57 @@ def test_a_wrong_url_stops_the_start(cached_project: Path, tmp_path: Path, serve
     assert "CACHE_URL: Not a URL of a Valkey or Redis server." in server.log
     assert "hunter2" not in server.log
     assert "Traceback" not in server.log
+
+
+def test_what_another_version_of_the_code_cached_is_a_miss_and_stays(
+    cached: Server, valkey: Valkey, run: Run
+) -> None:
+    """A class that this code lacks, cached by code that has it: 500 until it expires, else."""
+    new_code = """
+import django, sys, types
+django.setup()
+from django.core.cache import cache
+shop = types.ModuleType("shop"); sys.modules["shop"] = shop
+exec("class Cart: pass", shop.__dict__); shop.Cart.__module__ = "shop"
+if sys.argv[1] == "put":
+    cache.set("tea", shop.Cart())
+    cache.set("milk", "oat")
+else:
+    print(type(cache.get("tea")).__name__)
+    del sys.modules["shop"]
+    print(sorted(cache.get_many(["tea", "milk"]).items()), cache.get("tea", []), cache.has_key("tea"))
+    print(cache.get_or_set("tea", "anew"), cache.add("tea", "x"))
+"""
+    project = cached.log_file.parent / "project"
+    variables = server_environment(project) | {
+        "CACHE_URL": valkey.url, "DJANGO_SETTINGS_MODULE": "config.local",
+    }  # fmt: skip
+    run(project, "python", "-c", new_code, "put", **variables)
+
+    assert cached.get("/get").text == cached.get("/get-async").text == "none"
+    assert cached.get("/get").status_code == 200
+    (warning,) = cached.messages("serving.cache_values")
+    assert "No module named 'shop'" in warning
+    printed = run(project, "python", "-c", new_code, "get", **variables).stdout.splitlines()
+    said = [line for line in printed if not line.startswith("{")]
+    assert said[0] == "Cart", "the code that has the class reads it still"
+    assert said[1] == "[('milk', 'oat')] [] True"
+    assert said[2] == "anew False"
+    # And a value that this code writes is its own.
+    cached.get("/put?tea=oolong")
+    assert cached.get("/get").text == "oolong"
+
+
+def test_a_session_in_the_cache_that_cannot_be_read_is_taken_from_the_database(
+    ada: httpx.Client, cached: Server, valkey: Valkey, run: Run
+) -> None:
+    spoil = f"""
+import redis
+client = redis.Redis.from_url({valkey.url!r})
+for key in client.scan_iter("*cached_db*"):
+    client.set(key, b"\\x80\\x05cshop\\nCart\\n)\\x81.")
+    print(key)
+"""
+    assert run(cached.log_file.parent, "python", "-c", spoil).stdout
+    assert ada.get("/admin/").status_code == 200
+    assert "No module named 'shop'" in cached.messages("serving.cache_values")[0]

@@ -118,11 +118,18 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 
+# With DEBUG they are read anew for each page, so that an edit shows without a restart.
+template_loaders = [
+    "django.template.loaders.filesystem.Loader",
+    "django.template.loaders.app_directories.Loader",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": template_loaders
+            if DEBUG
+            else [("django.template.loaders.cached.Loader", template_loaders)],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

@@ -53,6 +53,10 @@ def main() -> None:
         startable.append(service)
         named.append((service, url, port))
     if startable:
+        # Not those of another checkout that has this one's name.
+        check = [sys.executable, "-m", "deploy.checkout", "services"]
+        if status := subprocess.run(check, check=False).returncode:  # noqa: S603
+            sys.exit(status)
         if "db" in startable:
             try:
                 write(Path(".secrets"), ["POSTGRES_PASSWORD"])

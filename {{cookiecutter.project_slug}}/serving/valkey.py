@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.conf import settings
 from django.core.cache import caches
-from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+from django.core.cache.backends.redis import RedisCache
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 from environs import ValidationError
@@ -33,6 +33,8 @@ from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, R
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
+
+from serving import cache_values
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +197,7 @@ def mistake_in_query(query: str, *, tls: bool) -> str | None:
     return None
 
 
-class Client(RedisCacheClient):
+class Client(cache_values.Client):
     """Talks to the server; one for all threads of a process, with one bounded pool.
 
     `prefix` is what all keys of this project begin with.
@@ -244,7 +246,8 @@ class Client(RedisCacheClient):
                 raise
             self._has_getex = False
             return super().get(key, default)
-        return default if value is None else self._serializer.loads(value)
+        loaded = cache_values.UNREADABLE if value is None else self._serializer.loads(value)
+        return default if loaded is cache_values.UNREADABLE else loaded
 
     def set(self, key: Any, value: Any, timeout: Any) -> None:
         self._ask(super().set, (key, value, timeout), None, [key], "store")

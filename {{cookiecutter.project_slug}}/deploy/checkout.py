@@ -1,0 +1,236 @@
+"""Whether the containers that a Make target is about to touch are this checkout's own.
+
+    python3 -m deploy.checkout up         # or any other target; exit status 1 where they are not
+    python3 -m deploy.checkout --name shop    # prints a name that a new .env may give this checkout
+
+A Compose project's name (COMPOSE_PROJECT_NAME in .env) names its containers, volumes, networks and its
+image: two folders with one name would replace and stop each other's containers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from deploy import lock
+from deploy.engine import FOLDER, PROJECT, EngineError, configuration, inspect, is_local, labelled
+
+# Targets that publish ports, and those that must not meet a deployment.
+PUBLISH = {"up", "watch"}
+ALONE = {"up", "down", "restart", "watch"}
+
+# Which variable moves a port, by service and port inside it.
+VARIABLES = {
+    ("web", 8000): "PORT",
+    ("db", 5432): "POSTGRES_PORT",
+    ("cache", 6379): "VALKEY_PORT",
+    ("proxy", 80): "HTTP_PORT",
+    ("proxy", 443): "HTTPS_PORT",
+}
+
+
+def problems(target: str) -> list[str]:
+    """What stands against running a Make target here, a line each. Empty where no engine answers.
+
+    Of this folder, which must be the project's. Compose itself tells of a file that cannot be read.
+    """
+    found = [f"a deployment runs ({who}); wait for it" for who in [lock.holder()] if who]
+    if target not in ALONE:
+        found = []
+    try:
+        configured = configuration()
+        found += other_folders(configured["name"])
+        if target in PUBLISH:
+            found += taken_ports(configured)
+            found += taken_networks(configured)
+    except EngineError:
+        pass
+    return found
+
+
+def other_folders(project: str) -> list[str]:
+    """A line if containers of this name were started from another folder that is still there."""
+    here = Path.cwd().resolve()
+    started = {
+        Path(container["Config"]["Labels"].get(FOLDER) or here)
+        for container in inspect("container", *labelled("container", **{PROJECT: project}))
+    }
+    others = sorted(
+        folder for folder in started if folder.resolve() != here and holds_a_project(folder)
+    )
+    if not others or os.environ.get("TAKE_OVER") == "true":
+        return []
+    return [
+        f"the containers named {project} are those of {others[0]}, and this is {here}: give this folder"
+        f" another name in .env, COMPOSE_PROJECT_NAME={free_name(project)}, or, if it takes that one's"
+        " place, say TAKE_OVER=true"
+    ]
+
+
+def holds_a_project(folder: Path) -> bool:
+    """False for one that was moved or deleted; true for one that this user may not look into."""
+    try:
+        return any(
+            entry.name.startswith(("compose", "docker-compose")) for entry in folder.iterdir()
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
+def taken_ports(configured: dict[str, Any]) -> list[str]:
+    """A line for each port of this machine that another container or program has."""
+    found = []
+    local = is_local()
+    running = [
+        container
+        for container in inspect("container", *labelled("container"))
+        if container["State"]["Running"]
+    ]
+    for service, port, host in published(configured):
+        holders = [
+            container for container in running if publishes(container, port["published"], host)
+        ]
+        if any(is_of(container, configured["name"]) for container in holders):
+            continue
+        holder = described(holders[0]) if holders else "another program"
+        if holders or (local and not can_listen(host, int(port["published"]))):
+            variable = VARIABLES.get((service, port["target"]), "its port")
+            found.append(
+                f"port {port['published']} of {service} is taken by {holder}: set {variable} in .env to"
+                " another, or stop that one"
+            )
+    return found
+
+
+def published(configured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Each TCP port that is fixed: service, port, and the address it is published on."""
+    for name, service in configured["services"].items():
+        for port in service.get("ports") or []:
+            number = str(port.get("published", ""))
+            if port.get("protocol") == "tcp" and number.isdigit() and number != "0":
+                yield name, port, port.get("host_ip") or "0.0.0.0"  # noqa: S104
+
+
+def publishes(container: dict[str, Any], number: str, host: str) -> bool:
+    """Whether a container has this port of this machine, at this address or all."""
+    every = {"", "0.0.0.0", "::"}  # noqa: S104
+    for bindings in (container["HostConfig"].get("PortBindings") or {}).values():
+        for binding in bindings or []:
+            address = binding.get("HostIp") or ""
+            if str(binding.get("HostPort")) == number and (
+                address in every or host in every or address == host
+            ):
+                return True
+    return False
+
+
+def is_of(container: dict[str, Any], project: str) -> bool:
+    return bool((container["Config"].get("Labels") or {}).get(PROJECT) == project)
+
+
+def described(container: dict[str, Any]) -> str:
+    labels = container["Config"].get("Labels") or {}
+    named = f"container {container['Name'].lstrip('/')}"
+    return f"{named} of {labels[FOLDER]}" if labels.get(FOLDER) else named
+
+
+def can_listen(host: str, port: int) -> bool:
+    """False where somebody listens there. Ports below 1024 can't be tried by everyone."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def taken_networks(configured: dict[str, Any]) -> list[str]:
+    """A line for each range of addresses that another network of the engine has."""
+    wanted = [
+        (network["name"], ip_network(config["subnet"]))
+        for network in configured.get("networks", {}).values()
+        for config in (network.get("ipam") or {}).get("config") or []
+        if config.get("subnet")
+    ]
+    if not wanted:
+        return []
+    found = []
+    for network in inspect("network", *labelled("network")):
+        for config in (network.get("IPAM") or {}).get("Config") or []:
+            for name, subnet in wanted:
+                if network["Name"] == name or not config.get("Subnet"):
+                    continue
+                other = ip_network(config["Subnet"])
+                if subnet.version == other.version and subnet.overlaps(other):
+                    example = ".".join(str(ip_address(int(subnet[0]) + 256)).split(".")[:3])
+                    found.append(
+                        f"the addresses {subnet} are those of the network {network['Name']}: set"
+                        f" PROXY_NETWORK in .env to others, as {example}"
+                    )
+    return found
+
+
+def name_for(slug: str, folder: Path) -> str:
+    """A name for the Compose project of a folder whose .env is being made.
+
+    It is the slug, with the folder's name where that is another, and a number where containers or
+    volumes of another checkout have it: none can be this one's, since without .env nothing starts.
+    """
+    own = re.sub(r"[^a-z0-9_-]+", "-", folder.name.lower()).strip("-_")
+    name = slug if own in {slug, ""} else own if own.startswith(f"{slug}-") else f"{slug}-{own}"
+    free = free_name(name)
+    if free != name:
+        print(
+            f"the name {name} has containers or volumes on this machine already, so this checkout is"
+            f" {free}: COMPOSE_PROJECT_NAME in .env, to be set to {name} if it takes over what is there",
+            file=sys.stderr,
+        )
+    return free
+
+
+def free_name(name: str) -> str:
+    """This name, or the first of name-2, name-3 ... that nothing of the engine has."""
+    number, tried = 2, name
+    while is_taken(tried):
+        tried, number = f"{name}-{number}", number + 1
+    return tried
+
+
+def is_taken(project: str) -> bool:
+    """Whether another folder has containers, or anybody volumes, of this name."""
+    here = Path.cwd().resolve()
+    try:
+        containers = inspect("container", *labelled("container", **{PROJECT: project}))
+        if containers:
+            folders = {
+                Path(container["Config"]["Labels"].get(FOLDER, "")) for container in containers
+            }
+            return folders != {here}
+        return bool(labelled("volume", **{PROJECT: project}))
+    except EngineError:
+        return False
+
+
+def main() -> int:
+    if sys.argv[1] == "--name":
+        print(name_for(sys.argv[2], Path.cwd()))
+        return 0
+    found = problems(sys.argv[1])
+    for line in found:
+        print(f"{sys.argv[1]}: {line}", file=sys.stderr)
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
