@@ -365,7 +365,9 @@ def test_a_database_is_asked_as_the_server_would(
         assert "hunter2" not in said
 
         write_env(shop, f"DATABASE_URL='{postgres.url('nosuch')}'", cache)
-        assert "no such database" in one(doctor(shop)[1], "database default")
+        said = one(doctor(shop)[1], "database default")
+        assert "no such database" in said
+        assert f"listens on 127.0.0.1:{postgres.port}. If it is not this project's" in said
         write_env(shop, f"DATABASE_URL=postgres://ada:x@127.0.0.1:{free_port()}/x", cache)
         assert "`make services` starts" in one(doctor(shop)[1], "database default")
 

@@ -471,18 +471,21 @@ def databases_inside() -> Iterator[Finding]:
                 text = f"nothing listens on {host}:{port} yet; `make services` starts Compose's"
                 yield Finding("warning", subject, text)
                 continue
-            if host in LOOPBACK and re.search(
-                r"authentication failed|role .* not exist", str(error)
-            ):
+            if host in LOOPBACK:
                 case = Case("all")
                 listener, _ = who_listens(case, port)
-                advice = (
-                    f"{listener} on {host}:{port} refuses the user or the password."
-                    f" If it is not this project's, set POSTGRES_PORT in .env to a free port;"
-                    f" if its volume was made with another password, correct that in .env, or drop the"
-                    f" volume with its data (`{case.engine} compose down`, then"
-                    f" `{case.engine} volume rm {case.project}_db`)"
-                )
+                refused = re.search(r"authentication failed|role .* not exist", str(error))
+                if refused:
+                    advice = f"{listener} on {host}:{port} refuses the user or the password"
+                else:
+                    advice += f"; {listener} listens on {host}:{port}"
+                advice += ". If it is not this project's, set POSTGRES_PORT in .env to a free port"
+                if refused:
+                    advice += (
+                        "; if its volume was made with another password, correct that in .env, or drop"
+                        f" the volume with its data (`{case.engine} compose down`, then"
+                        f" `{case.engine} volume rm {case.project}_db`)"
+                    )
             yield Finding("fatal", subject, advice)
             continue
         strange = sorted(applied - {each.label for each in apps.get_app_configs()})
