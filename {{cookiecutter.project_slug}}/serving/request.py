@@ -1,10 +1,11 @@
 """What a view gets: Django's request, with the lifespan's state and an id."""
 
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from django.core.handlers.asgi import ASGIRequest
 
+from serving.body import FULL, no_room
 from serving.request_id import SCOPE_KEY
 from serving.state import State
 
@@ -21,3 +22,13 @@ class Request[S](ASGIRequest):
     def id(self) -> str:
         """The request's id, as in the log; empty in a server without `serving.request_id.RequestId`."""
         return cast(str, self.scope.get(SCOPE_KEY, ""))
+
+    def parse_file_upload(self, META: Any, post_data: Any) -> Any:
+        """A form's fields and files. Raises serving.body.NoRoom, a 507, where the disk is full."""
+        try:
+            return super().parse_file_upload(META, post_data)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._mark_post_parse_error()  # an error page that asks for the form must not try again
+            raise no_room(self.scope, error) from error
