@@ -133,9 +133,7 @@ class Bodies:
             logging.WARNING,
         )
 
-    async def _to_disk(
-        self, body: "MemoryBody", scope: Scope, announced: int | None
-    ) -> "DiskBody":
+    async def _to_disk(self, body: "MemoryBody", scope: Scope, announced: int | None) -> "DiskBody":
         with body:
             # The files in a form are copied to files of their own when a view asks for them.
             copies = 2 if is_multipart(scope) else 1
