@@ -345,6 +345,21 @@ def test_many_small_bodies_share_a_bounded_memory(site: Path, serve: Serve) -> N
     assert alarms(server) == []
 
 
+def test_a_folder_that_takes_no_body_is_an_answer(site: Path, serve: Serve) -> None:
+    with (site / "config" / "settings.py").open("a") as settings:
+        settings.write('FILE_UPLOAD_TEMP_DIR = "/proc/nowhere"\n')
+    server = serve(site).ready()
+
+    for path in PLACES:
+        assert server_post(server, path, b"x" * 5_000_000).status_code == 507
+        assert server_post(server, path, (b"x" * 99_999 for _ in range(50))).status_code == 507
+    assert server.get("/").status_code == 200
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+    assert len(alarms(server)) == 8
+    assert all("/proc/nowhere: No such file or directory" in said for said in alarms(server))
+
+
 def test_wrong_bounds_are_refused(site: Path, serve: Serve) -> None:
     wrong = {"MAX_BODY_SIZE": "0", "BODY_TIMEOUT": "0", "BODY_MIN_RATE": "-1"}
     server = serve(site, **wrong)
