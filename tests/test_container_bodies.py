@@ -207,11 +207,10 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
         yield compose
 
 
-def secure(compose: Compose) -> socket.socket:
+def secure(port: int) -> socket.socket:
     """A connection to the proxy, by TLS and HTTP/1.1."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    port = int(compose.address("proxy", 443).rpartition(":")[2])
     plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     return context.wrap_socket(plain, server_hostname="localhost")
 
@@ -234,14 +233,16 @@ def test_one_variable_bounds_the_server_and_the_proxy(proxied: Compose) -> None:
 
 @pytest.mark.usefixtures("engine")
 def test_silent_clients_are_told_to_go_through_the_proxy_too(proxied: Compose) -> None:
+    address = https(proxied)
+    port = int(address.rpartition(":")[2])
     with ExitStack() as stack:
-        silent = [stack.enter_context(secure(proxied)) for _ in range(1100)]
+        silent = [stack.enter_context(secure(port)) for _ in range(1100)]
         for client in silent:
             client.sendall(head("/nowhere/", "Content-Length: 10"))
         # More than the proxy passes on at once, so the container's own check finds a connection ...
         check = ("python", "-I", "-S", "serving/healthcheck.py", "/livez")
         proxied("exec", "-T", "web", *check)
         # ... and others are served as soon as these are told to go.
-        with httpx.Client(base_url=https(proxied), verify=False, timeout=PATIENCE) as client_:  # noqa: S501
-            assert client_.get("/uptime/").status_code == 200
+        answer = httpx.get(f"{address}/uptime/", verify=False, timeout=PATIENCE)  # noqa: S501
+        assert answer.status_code == 200
         assert status(silent[0].recv(1000)) == 408

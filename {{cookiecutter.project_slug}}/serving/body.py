@@ -106,10 +106,11 @@ class Bodies:
             raise self._too_large(f"of {announced} bytes")
         limit: int = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
         reader = Reader(receive, announced, self.timeout, self.min_rate, self._deadlines)
-        body: MemoryBody | DiskBody = MemoryBody(self._room)
+        first = MemoryBody(self._room)
+        body: MemoryBody | DiskBody = first
         try:
             if announced is not None and announced > limit:
-                body = await self._to_disk(body, scope, announced)
+                body = await self._to_disk(first, scope, announced)
             while reader.more:
                 part = await reader.part()
                 if reader.size > self.max_size:

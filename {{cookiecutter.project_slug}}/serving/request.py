@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from django.core.handlers.asgi import ASGIRequest
 
+from serving.asgi import Scope
 from serving.body import FULL, no_room
 from serving.request_id import SCOPE_KEY
 from serving.state import State
@@ -30,5 +31,4 @@ class Request[S](ASGIRequest):
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            self._mark_post_parse_error()  # an error page that asks for the form must not try again
-            raise no_room(self.scope, error) from error
+            raise no_room(cast(Scope, self.scope), error) from error
