@@ -219,12 +219,20 @@ def secure(port: int) -> socket.socket:
 def test_one_variable_bounds_the_server_and_the_proxy(proxied: Compose) -> None:
     with httpx.Client(base_url=https(proxied), verify=False, timeout=PATIENCE) as client:  # noqa: S501
         assert client.post("/echo/", content=bytes(5_000_000)).text == "5000000"
+        # Where a client sends faster than the server refuses, it is the proxy that says so; Caddy 2.6
+        # by 502, a later one by 413.
         for path in ("/echo/", "/nowhere/"):
-            assert client.post(path, content=bytes(5_000_001)).status_code == 413
-            assert client.post(path, content=bytes(50_000_000)).status_code == 413
-        # Caddy 2.6 says 502 where a later one says 413.
+            for size in (5_000_001, 50_000_000):
+                assert client.post(path, content=bytes(size)).status_code in (413, 502)
         assert client.post("/echo/", content=zeros(50)).status_code in (413, 502)
         assert client.get("/readyz").status_code == 200
+        expecting = {"Expect": "100-continue", "Content-Length": "5000001", "Connection": "close"}
+        lines = [f"{name}: {value}" for name, value in expecting.items()]
+    with secure(
+        int(https(proxied).rpartition(":")[2])
+    ) as slow:  # it sends nothing, so no one is faster
+        slow.sendall(head("/echo/", *lines))
+        assert status(slow.recv(1000)) == 413
     adapted = proxied(
         "exec", "-T", "proxy", "caddy", "adapt", "--config", "/etc/caddy/Caddyfile"
     )  # fmt: skip
@@ -245,4 +253,4 @@ def test_silent_clients_are_told_to_go_through_the_proxy_too(proxied: Compose) -
         # ... and others are served as soon as these are told to go.
         answer = httpx.get(f"{address}/uptime/", verify=False, timeout=PATIENCE)  # noqa: S501
         assert answer.status_code == 200
-        assert status(silent[0].recv(1000)) == 408
+        assert {status(client.recv(1000)) for client in silent} == {408}
