@@ -90,18 +90,19 @@ class Bodies:
         """
         if not has_body(scope):
             return io.BytesIO(), send
+        size, multipart = announced(scope)
         try:
-            body = await self._read(scope, receive)
+            # The files in a form are copied to files of their own when a view asks for them.
+            body = await self._read(receive, size, copies=2 if multipart else 1)
         except Refused as refused:
             logger.log(refused.level, "%s %s: %s", scope["method"], scope["path"], refused)
             await answer(refused, scope, receive, send)
             return None
-        if isinstance(body, DiskBody) and body.copies > 1:
-            send = corrected(scope, send)
-        return body, send
+        return body, corrected(scope, send) if multipart else send
 
-    async def _read(self, scope: Scope, receive: Receive) -> "MemoryBody | DiskBody":
-        announced = announced_size(scope)
+    async def _read(
+        self, receive: Receive, announced: int | None, copies: int
+    ) -> "MemoryBody | DiskBody":
         if announced is not None and announced > self.max_size:
             raise self._too_large(f"of {announced} bytes")
         limit: int = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
@@ -110,7 +111,7 @@ class Bodies:
         body: MemoryBody | DiskBody = first
         try:
             if announced is not None and announced > limit:
-                body = await self._to_disk(first, scope, announced)
+                body = await self._to_disk(first, announced, copies)
             while reader.more:
                 part = await reader.part()
                 if reader.size > self.max_size:
@@ -118,7 +119,7 @@ class Bodies:
                 if isinstance(body, MemoryBody):
                     if reader.size <= limit and body.add(part):
                         continue
-                    body = await self._to_disk(body, scope, announced)
+                    body = await self._to_disk(body, announced, copies)
                 await body.add(part)
         except BaseException:
             body.close()
@@ -134,10 +135,8 @@ class Bodies:
             logging.WARNING,
         )
 
-    async def _to_disk(self, body: "MemoryBody", scope: Scope, announced: int | None) -> "DiskBody":
+    async def _to_disk(self, body: "MemoryBody", announced: int | None, copies: int) -> "DiskBody":
         with body:
-            # The files in a form are copied to files of their own when a view asks for them.
-            copies = 2 if is_multipart(scope) else 1
             moved = await asyncio.to_thread(DiskBody.open, self._room, announced, copies)
             try:
                 await moved.add(body.getvalue())
@@ -349,7 +348,7 @@ class DiskBody(io.BufferedRandom):
 
     def __init__(self, file: Any, room: Room, copies: int, reserved: int) -> None:
         super().__init__(file)
-        self.copies = copies
+        self._copies = copies
         self._room = room
         self._whole = reserved > 0  # or it is reserved part by part
         self._reserved = reserved
@@ -371,8 +370,8 @@ class DiskBody(io.BufferedRandom):
     async def add(self, part: bytes) -> None:
         """Appends a part, in a thread. Raises Refused if there is no room for it."""
         if not self._whole:
-            self._room.reserve(len(part) * self.copies)
-            self._reserved += len(part) * self.copies
+            self._room.reserve(len(part) * self._copies)
+            self._reserved += len(part) * self._copies
         self._room.wrote(len(part))
         self._written += len(part)
         try:
@@ -476,20 +475,17 @@ def has_body(scope: Scope) -> bool:
     return any(name in BODY_HEADERS for name, _ in scope["headers"])
 
 
-def announced_size(scope: Scope) -> int | None:
-    """The Content-Length; None where there is none, or where it does not count (RFC 9112, 6.3)."""
-    size = None
+def announced(scope: Scope) -> tuple[int | None, bool]:
+    """The size of a body, and whether it is a form that may hold files.
+
+    The size is None where no Content-Length says it, or where that does not count (RFC 9112, 6.3).
+    """
+    size, chunked, multipart = None, False, False
     for name, value in scope["headers"]:
-        if name == b"transfer-encoding":
-            return None
         if name == b"content-length" and value.isdigit():
             size = int(value)
-    return size
-
-
-def is_multipart(scope: Scope) -> bool:
-    """Whether a body is a form that may hold files."""
-    return any(
-        name == b"content-type" and value.lower().startswith(b"multipart/form-data")
-        for name, value in scope["headers"]
-    )
+        elif name == b"transfer-encoding":
+            chunked = True
+        elif name == b"content-type":
+            multipart = value.lower().startswith(b"multipart/form-data")
+    return None if chunked else size, multipart
