@@ -356,7 +356,7 @@ def test_a_folder_that_takes_no_body_is_an_answer(site: Path, serve: Serve) -> N
     assert server.get("/").status_code == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log
-    assert len(alarms(server)) == 8
+    assert len(alarms(server)) == 8, alarms(server)
     assert all("/proc/nowhere: No such file or directory" in said for said in alarms(server))
 
 

@@ -241,6 +241,7 @@ class Deadlines:
     def remove(self, reader: Reader) -> float:
         """Ends the waiting; returns how many seconds were left."""
         self._waiting.discard(reader)
+        reader.task = None  # or a task that was cancelled would be left to the garbage collector
         return reader.deadline - asyncio.get_running_loop().time()
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -258,8 +259,8 @@ class Deadlines:
             if reader.deadline <= now:
                 self._waiting.discard(reader)
                 reader.late = True
-                assert reader.task is not None  # noqa: S101
-                reader.task.cancel()
+                if reader.task:
+                    reader.task.cancel()
         self._timer = None
         if self._waiting:
             self._start(loop)
