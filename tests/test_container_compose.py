@@ -140,7 +140,9 @@ def assert_hardened(compose: Compose) -> None:
     assert host["CapDrop"] == ["ALL"]
     assert not host["CapAdd"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert "/tmp" in host["Tmpfs"]  # noqa: S108
+    assert host["Tmpfs"] == {"/tmp": "size=16m"}  # noqa: S108
+    volumes = {mount["Destination"] for mount in web["Mounts"] if mount["Type"] == "volume"}
+    assert "/var/tmp" in volumes  # noqa: S108
     assert host["PidsLimit"] == 256
     assert host["Memory"] == host["MemorySwap"] == 384 * 1024**2
     assert host["LogConfig"] == {

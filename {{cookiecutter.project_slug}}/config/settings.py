@@ -218,6 +218,19 @@ LIFESPAN_SHUTDOWN_TIMEOUT = env.float("LIFESPAN_SHUTDOWN_TIMEOUT", 5.0, validate
 DRAIN_TIMEOUT = env.float("DRAIN_TIMEOUT", 15.0, validate=POSITIVE)
 SEND_TIMEOUT = env.float("SEND_TIMEOUT", 60.0, validate=POSITIVE)
 
+# Bodies of requests: bytes of the largest, and of the disk that those open in a worker may take together;
+# seconds to wait for the next bytes, and how many a second they must be. See serving/body.py.
+
+MAX_BODY_SIZE = env.int("MAX_BODY_SIZE", 100_000_000, validate=validate.Range(min=1))
+BODY_SPACE = env.int(
+    "BODY_SPACE",
+    10 * (MAX_BODY_SIZE or 0),
+    # A form with files is on disk twice: as it came, and as the files that a view gets.
+    validate=validate.Range(min=2 * (MAX_BODY_SIZE or 0)),
+)
+BODY_TIMEOUT = env.float("BODY_TIMEOUT", 30.0, validate=POSITIVE)
+BODY_MIN_RATE = env.float("BODY_MIN_RATE", 1000.0, validate=validate.Range(min=0))
+
 # Threads of a worker that sync code may run in, and so its database connections
 
 {% if cookiecutter.database == "postgres" %}

@@ -8,10 +8,8 @@ Either way serves either kind of view, so a wrong guess costs speed and nothing 
 """
 
 import asyncio
-import tempfile
 from collections.abc import Callable
-from io import BytesIO
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Self
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -24,7 +22,8 @@ from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
 from serving.asgi import Message, Receive, Scope, Send
-from serving.middleware import SAFE_METHODS, closes_nothing, inline, only_tidies
+from serving.body import Bodies
+from serving.middleware import closes_nothing, inline, only_tidies
 from serving.request import Request
 from serving.routes import leads_to_async_view
 from serving.streams import (
@@ -41,8 +40,6 @@ from serving.threads import Call, Lease, one_thread, pool
 # stream does so at once.
 WATCH_AFTER = 0.02
 
-BODY_HEADERS = (b"content-length", b"transfer-encoding")
-
 
 class PlainHandler(ASGIHandler):
     """Django's own handler; its requests carry the lifespan's state."""
@@ -56,6 +53,7 @@ class DjangoHandler(PlainHandler):
     def __init__(self) -> None:
         super().__init__()
         pool.bound = getattr(settings, "SERVING_THREADS", pool.bound)
+        self._bodies = Bodies()
         self._sync = BaseHandler()
         self._sync.load_middleware(is_async=False)
         leads_to_async_view("/")  # imports the URLconf now, and not while requests wait
@@ -69,42 +67,13 @@ class DjangoHandler(PlainHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
-        try:
-            body = await self.read_body(receive) if has_body(scope) else BytesIO()
-        except RequestAborted:
+        found = await self._bodies.read(scope, receive, send)
+        if found is None:
             return
+        body, send = found
         serve = self._serve_async if leads_to_async_view(path_info(scope)) else self._serve_sync
         with body:
             await serve(scope, body, receive, send)
-
-    async def read_body(self, receive: Receive) -> IO[bytes]:
-        """The request's body: in memory where it fits, else in a temporary file.
-
-        Raises RequestAborted when the client goes away.
-        """
-        limit: int = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
-        message = await read(receive)
-        part: bytes = message.get("body", b"")
-        if not message.get("more_body", False) and len(part) <= limit:
-            return BytesIO(part)
-        body = tempfile.SpooledTemporaryFile(limit, dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115
-        size = 0
-        try:
-            while True:
-                size += len(part)
-                if size <= limit:
-                    body.write(part)
-                else:
-                    await asyncio.to_thread(body.write, part)
-                if not message.get("more_body", False):
-                    break
-                message = await read(receive)
-                part = message.get("body", b"")
-        except BaseException:
-            body.close()
-            raise
-        body.seek(0)
-        return cast("IO[bytes]", body)
 
     # A request for a sync view
 
@@ -308,22 +277,6 @@ class Leaving:
         self._task.cancel()
 
 
-def has_body(scope: Scope) -> bool:
-    """Whether a request may have a body, for to wait for one that can't come costs a tenth of its time.
-
-    Under HTTP/1 a header must announce it (RFC 9112, section 6.3).
-    """
-    if scope["method"] not in SAFE_METHODS or scope.get("http_version") not in ("1.0", "1.1"):
-        return True
-    return any(name in BODY_HEADERS for name, _ in scope["headers"])
-
-
-async def read(receive: Receive) -> Message:
-    """The next part of a body. Raises RequestAborted when the client went away."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise RequestAborted
-    return message
 
 
 def path_info(scope: Scope) -> str:

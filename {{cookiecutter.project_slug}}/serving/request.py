@@ -11,6 +11,8 @@ from typing import Any, cast
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from serving.asgi import Scope
+from serving.body import FULL, no_room
 from serving.request_id import HEADER, SCOPE_KEY, identify, request_id
 from serving.state import OUTSIDE, UNSERVED, State, state_of
 
@@ -27,6 +29,15 @@ class Request[S](ASGIRequest):
     def id(self) -> str:
         """The request's id, as in the log."""
         return id_of(self)
+
+    def parse_file_upload(self, META: Any, post_data: Any) -> Any:
+        """A form's fields and files. Raises serving.body.NoRoom, a 507, where the disk is full."""
+        try:
+            return super().parse_file_upload(META, post_data)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise no_room(cast(Scope, self.scope), error) from error
 
 
 def complete(request_class: type[HttpRequest]) -> None:

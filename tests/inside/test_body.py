@@ -1,0 +1,109 @@
+"""What is left of a body when its request is over: no garbage for the collector, and nothing taken."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from serving import body
+from serving.body import Bodies
+
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+FORM = (b"content-type", b"multipart/form-data; boundary=tea")
+LEFT = {"type": "http.disconnect"}
+
+
+def length(size: int) -> list[tuple[bytes, bytes]]:
+    return [(b"content-length", str(size).encode())]
+
+
+def parts(*sizes: int, ended: bool = False) -> list[dict[str, Any]]:
+    made = [{"type": "http.request", "body": b"x" * size, "more_body": True} for size in sizes]
+    return [*made, {"type": "http.request", "body": b"", "more_body": False}] if ended else made
+
+
+# A request's headers, what comes of its body, and what it gets: the size of the body, or a refusal.
+CASES: dict[str, tuple[list[tuple[bytes, bytes]], list[dict[str, Any]], int]] = {
+    "small": (length(3), parts(3), 3),
+    "none": (length(0), [], 0),
+    "chunked": (CHUNKED, parts(3, ended=True), 3),
+    "on disk": (length(2_900_000), parts(2_000_000, 900_000), 2_900_000),
+    "on disk, chunked": (CHUNKED, parts(1_000_000, 1_900_000, ended=True), 2_900_000),
+    "a form": ([FORM, *length(2_900_000)], parts(2_900_000), 2_900_000),
+    "too large": (length(3_000_001), parts(1), 413),
+    "too large, chunked": (CHUNKED, [*parts(2_000_000, 2_000_000), LEFT], 413),
+    "left": (length(5), [*parts(1), LEFT], 400),
+    "left, on disk": (length(2_900_000), [*parts(2_000_000), LEFT], 400),
+    "late": (length(5), parts(1), 408),
+    "late, on disk": (CHUNKED, parts(2_900_000), 408),
+    "cancelled": (length(5), parts(1), 0),
+    "cancelled, on disk": (length(2_900_000), parts(2_000_000), 0),
+}
+
+
+@pytest.fixture(autouse=True)
+def bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(body, "LOOK", 0.01)
+    with override_settings(MAX_BODY_SIZE=3_000_000, BODY_SPACE=6_000_000, BODY_TIMEOUT=0.2):
+        yield
+
+
+async def ask(bodies: Bodies, headers: list[tuple[bytes, bytes]], come: list[Any]) -> int | None:
+    """The size of the body that was read, or the status of the answer."""
+    messages = iter(come)
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        for message in messages:
+            return message
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/",
+        "headers": headers,
+    }
+    found = await bodies.read(scope, receive, send)
+    if found is None:
+        return statuses[0]
+    with found[0] as file:
+        return len(file.read())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_left_of_a_body(name: str) -> None:
+    headers, come, wanted = CASES[name]
+
+    async def once(bodies: Bodies) -> None:
+        task = asyncio.create_task(ask(bodies, headers, come))
+        if name.startswith("cancelled"):  # as the order to stop does
+            await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+        else:
+            assert await task == wanted
+
+    async def main() -> int:
+        bodies = Bodies()
+        await once(bodies)  # whatever is made once
+        gc.collect()
+        gc.disable()
+        try:
+            await once(bodies)
+            return gc.collect()
+        finally:
+            gc.enable()
+            room = bodies._room
+            assert (room._memory, room._reserved, room._written) == (0, 0, 0)
+
+    assert asyncio.run(main()) == 0
