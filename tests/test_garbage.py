@@ -3,6 +3,8 @@
 import json
 import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.server import server_environment
+from tests.inside.garbage import TIMES
 from tests.test_inside import INSIDE
 
 
@@ -43,18 +46,23 @@ ASGIREFS = (
 
 
 def test_requests_leave_nothing_to_the_collector(site: Path, run: Run) -> None:
-    ours, djangos = left(site, run, "DjangoHandler"), left(site, run, "PlainHandler")
+    with ThreadPoolExecutor() as both:
+        ours, djangos = both.map(partial(left, site, run), ("DjangoHandler", "PlainHandler"))
+    # A request refers to itself, by its user; so with Django's handler every one of them is left.
+    requests = djangos["view"]["left"]
     wrong = {}
     for name, mine in ours.items():
         theirs = djangos[name]
         assert mine["statuses"] == theirs["statuses"], name
+        # What a thread was still at the first time may be counted too, once.
         more = {
             thing: count
-            for thing, count in mine["left"].items()
-            if count > theirs["left"].get(thing, 0)
+            for thing, count in (mine["left"] - (theirs["left"] | requests)).items()
+            if count >= TIMES
         }
         if name.startswith(ASGIREFS):
-            more = {} if mine["left"].total() <= theirs["left"].total() else more
-        if more or mine["bytes"] > theirs["bytes"]:
+            enough = theirs["left"].total() * (TIMES + 1) / TIMES
+            more = {} if mine["left"].total() <= enough else more
+        if more or mine["bytes"] > theirs["bytes"] + 1000:
             wrong[name] = more or mine["bytes"]
     assert not wrong, json.dumps(wrong)

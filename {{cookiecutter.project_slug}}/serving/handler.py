@@ -254,20 +254,22 @@ class ThreadSend:
     def abort(self) -> None:
         """Ends the stream at its next part, and gives up the one that is being sent."""
         self._aborted = True
-        if self._pending is not None:
-            self._pending.cancel()
+        if (pending := self._pending) is not None:
+            pending.cancel()
 
     def __call__(self, message: Message) -> None:
         if self._aborted:
             raise RequestAborted
         # Either this sees that the stream is aborted, or `abort` sees what is being sent.
-        self._pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
+        self._pending = pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
         if self._aborted:
-            self._pending.cancel()
+            pending.cancel()
         try:
-            self._pending.result()
+            pending.result()
         except CancelledError:
             raise RequestAborted from None
+        finally:
+            self._pending = None  # a cancelled one leads back here
 
     async def _sent(self, message: Message) -> None:
         await self._send(message)
