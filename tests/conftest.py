@@ -105,17 +105,8 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
                 [uv, "sync", "--quiet", "--compile-bytecode"], cwd=project, env=env, check=True
             )
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-            install = [
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--compile-bytecode",
-                "--group",
-                f"{own}:{group}",
-                *more,
-            ]
-            subprocess.run(install, env=env, check=True)
+            install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+            subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
             stamp.write_bytes(wanted)
     return venv
 

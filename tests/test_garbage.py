@@ -12,7 +12,6 @@ import pytest
 
 from tests.conftest import Run
 from tests.server import server_environment
-from tests.inside.garbage import TIMES
 from tests.test_inside import INSIDE
 
 
@@ -52,16 +51,16 @@ def test_requests_leave_nothing_to_the_collector(site: Path, run: Run) -> None:
     requests = djangos["view"]["left"]
     wrong = {}
     for name, mine in ours.items():
-        theirs = djangos[name]
+        theirs, times = djangos[name], len(mine["statuses"])
         assert mine["statuses"] == theirs["statuses"], name
         # What a thread was still at the first time may be counted too, once.
         more = {
             thing: count
             for thing, count in (mine["left"] - (theirs["left"] | requests)).items()
-            if count >= TIMES
+            if count >= times
         }
         if name.startswith(ASGIREFS):
-            enough = theirs["left"].total() * (TIMES + 1) / TIMES
+            enough = theirs["left"].total() * (times + 1) / times
             more = {} if mine["left"].total() <= enough else more
         if more or mine["bytes"] > theirs["bytes"] + 1000:
             wrong[name] = more or mine["bytes"]

@@ -191,7 +191,9 @@ async def main(handler: str) -> dict[str, Any]:
         gc.collect()
         gc.set_debug(0)
         counts = Counter(filter(None, map(describe, gc.garbage)))
-        held = {id(part): len(part) for part in gc.get_referents(*gc.garbage) if type(part) is bytes}
+        held = {
+            id(part): len(part) for part in gc.get_referents(*gc.garbage) if type(part) is bytes
+        }
         gc.garbage.clear()
         gc.enable()
         found[name] = {"statuses": statuses, "left": counts, "bytes": sum(held.values())}

@@ -139,6 +139,7 @@ def csrf_view(middleware: CsrfViewMiddleware) -> Callable[..., Awaitable[Any]]:
     """`process_view`, in a thread only where it checks a token, which may mean to parse a body."""
     threaded = sync_to_async(middleware.process_view, thread_sensitive=True)
 
+    @wraps(middleware.process_view)
     async def process_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         if request.method in SAFE_METHODS or getattr(view, "csrf_exempt", False):
             return middleware.process_view(request, view, args, kwargs)

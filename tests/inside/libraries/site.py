@@ -20,7 +20,7 @@ BROKEN = engines["django"].from_string("{{ fails }}")
 
 def moment() -> float:
     """Long enough for requests to overlap, and on both sides of WATCH_AFTER."""
-    return random.uniform(0, 0.04)
+    return random.uniform(0, 0.04)  # noqa: S311
 
 
 def own(request: HttpRequest) -> str:
@@ -119,5 +119,23 @@ async def astream_of_sync(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts(own(request), breaks="breaks" in request.GET))
 
 
-VIEWS = (user, auser, boom, aboom, template, atemplate, stream, astream, stream_of_async, astream_of_sync)
+def ends(request: HttpRequest) -> HttpResponse:
+    if "begin" not in request.GET:
+        library.end()
+    return HttpResponse("ended")
+
+
+VIEWS = (
+    ends,
+    user,
+    auser,
+    boom,
+    aboom,
+    template,
+    atemplate,
+    stream,
+    astream,
+    stream_of_async,
+    astream_of_sync,
+)
 urlpatterns = [path(f"{view.__name__}/", view) for view in VIEWS]
