@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import monotonic, process_time
@@ -379,13 +379,17 @@ def asgiref_is_patched() -> bool:
     It is to find there all that it finds under Django's handler, so sync code must go that way then.
     """
     now = vars(SyncToAsync)
-    return not (is_asgirefs(now["__call__"]) and is_asgirefs(now["thread_handler"]))
+    return (now["__call__"], now["thread_handler"]) != ASGIREFS
 
 
-@lru_cache(maxsize=8)
-def is_asgirefs(function: object) -> bool:
-    """Whether a function is as asgiref wrote it."""
-    return as_written(function, "asgiref")
+def asgirefs_own() -> tuple[Any, Any] | None:
+    """The two functions as asgiref wrote them; None if they are not, since a library came first."""
+    now = vars(SyncToAsync)
+    functions = (now["__call__"], now["thread_handler"])
+    return functions if all(as_written(function, "asgiref") for function in functions) else None
+
+
+ASGIREFS = asgirefs_own()
 
 
 def be_a_thread_of(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
