@@ -74,37 +74,39 @@ def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(widest_project: Path) -> Path:
     """One virtual environment with what every generated project needs, kept between runs."""
-    venv = BUILD / "environment"
+    # Every event loop that the questions offer.
+    loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
+    return made_environment("environment", widest_project, "inside", *loops)
+
+
+@pytest.fixture(scope="session")
+def libraries(widest_project: Path) -> Path:
+    """Another, with the error trackers and tracers of tests/test_libraries.py."""
+    return made_environment("libraries", widest_project, "libraries")
+
+
+def made_environment(name: str, widest_project: Path, group: str, *more: str) -> Path:
+    """An environment in build/: a project's packages, a group of the template's, and more."""
+    venv = BUILD / name
     BUILD.mkdir(exist_ok=True)
-    with FileLock(BUILD / "environment.lock"):
+    with FileLock(BUILD / f"{name}.lock"):
         stamp = venv / "pyproject.toml"
         own = ROOT / "pyproject.toml"
         wanted = (widest_project / "pyproject.toml").read_bytes() + own.read_bytes()
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
-            project = BUILD / "environment-project"
+            project = BUILD / f"{name}-project"
             project.mkdir(exist_ok=True)
-            for name in ("pyproject.toml", ".python-version"):
-                shutil.copy(widest_project / name, project)
+            for file in ("pyproject.toml", ".python-version"):
+                shutil.copy(widest_project / file, project)
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
             subprocess.run(
                 [uv, "sync", "--quiet", "--compile-bytecode"], cwd=project, env=env, check=True
             )
-            # Every event loop that the questions offer.
-            loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-            install = [
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--compile-bytecode",
-                "--group",
-                f"{own}:inside",
-                *loops,
-            ]
-            subprocess.run(install, env=env, check=True)
+            install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+            subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
             stamp.write_bytes(wanted)
     return venv
 

@@ -336,8 +336,12 @@ def test_a_thread_survives_whatever_a_call_raises() -> None:
         assert small.idle + small.busy == 1
 
     async def outcome(call: Call) -> BaseException | None:
-        await until(call.delivered.done)
-        return call.delivered.exception()
+        await call.delivered
+        try:
+            await call.ended()
+        except BaseException as error:
+            return error
+        return None
 
     run(main)
     small.close()

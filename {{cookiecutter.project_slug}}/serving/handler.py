@@ -8,21 +8,23 @@ Either way serves either kind of view, so a wrong guess costs speed and nothing 
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import IO, Any, Self
+import sys
+from copy import copy
+from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.core.handlers.base import BaseHandler
 from django.db import close_old_connections
+from django.http import FileResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
 from serving.asgi import Message, Receive, Scope, Send
 from serving.body import Bodies
+from serving.disconnect import Leaving, Watch
 from serving.middleware import closes_nothing, inline, only_tidies
 from serving.request import Request
 from serving.routes import leads_to_async_view
@@ -34,11 +36,7 @@ from serving.streams import (
     refusal,
     send_from_thread,
 )
-from serving.threads import Call, Lease, one_thread, pool
-
-# Seconds after which a request begins to watch whether its client goes away: most are over by then. A
-# stream does so at once.
-WATCH_AFTER = 0.02
+from serving.threads import Call, Lease, asgiref_is_patched, one_thread, pool
 
 
 class PlainHandler(ASGIHandler):
@@ -54,7 +52,9 @@ class DjangoHandler(PlainHandler):
         super().__init__()
         pool.bound = getattr(settings, "SERVING_THREADS", pool.bound)
         self._bodies = Bodies()
-        self._sync = BaseHandler()
+        # This handler once more, with the chain for sync views: so it has whatever was made of it, or of
+        # Django's classes, by a subclass or by a library that patches them.
+        self._sync = copy(self)
         self._sync.load_middleware(is_async=False)
         leads_to_async_view("/")  # imports the URLconf now, and not while requests wait
 
@@ -64,14 +64,17 @@ class DjangoHandler(PlainHandler):
             return inlined
         return super().adapt_method_mode(is_async, method, *args, **kwargs)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request, in place of what Django's `__call__` calls.
+
+        `__call__` itself stays Django's, since error trackers and tracers wrap it for all handlers.
+        """
         found = await self._bodies.read(scope, receive, send)
         if found is None:
             return
         body, send = found
-        serve = self._serve_async if leads_to_async_view(path_info(scope)) else self._serve_sync
+        by_asgiref = asgiref_is_patched() or leads_to_async_view(path_info(scope))
+        serve = self._serve_async if by_asgiref else self._serve_sync
         with body:
             await serve(scope, body, receive, send)
 
@@ -90,9 +93,9 @@ class DjangoHandler(PlainHandler):
         pool.submit(call.run)
         try:
             with Watch(receive, leave):
-                outcome: list[Message] | StreamingHttpResponse = await call.delivered
+                outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
                 call.take_context()
-                if not (call.aborted or isinstance(outcome, StreamingHttpResponse)):
+                if isinstance(outcome, list) and not call.aborted:
                     for message in outcome:
                         await send(message)
                 await call.ended()
@@ -100,6 +103,7 @@ class DjangoHandler(PlainHandler):
             return
         except asyncio.CancelledError:
             leave()
+            call.forget()
             raise
         if isinstance(outcome, StreamingHttpResponse):
             await self._stream(outcome, scope, receive, send, wanted=not call.aborted)
@@ -122,9 +126,9 @@ class DjangoHandler(PlainHandler):
         elif keeps_its_thread(response) or call.aborted:
             try:
                 sent = send_from_thread(response, send, start(response))
-                call.deliver([] if sent else messages(refusal()))
+                call.deliver([] if sent else messages(refusal(scope)))
             finally:
-                response.close()
+                close(response)
         else:
             close_old_connections()
             call.deliver(response)
@@ -142,7 +146,7 @@ class DjangoHandler(PlainHandler):
             try:
                 async with Leaving(receive):
                     if request is not None:
-                        response = self._adopt(await self.get_response_async(request))
+                        response = await self.run_get_response(request)
                     if not response.streaming:
                         for message in messages(response):
                             await send(message)
@@ -170,7 +174,7 @@ class DjangoHandler(PlainHandler):
         ):
             response.close()
         else:
-            await sync_to_async(response.close)()
+            await sync_to_async(close)(response)
 
     # Of both
 
@@ -203,7 +207,7 @@ class DjangoHandler(PlainHandler):
                             response, sending, start(response)
                         )
                         if not sent:
-                            await self.send_response(refusal(), send)
+                            await self.send_response(refusal(scope), send)
                     else:
                         if not response.is_async:
                             read_in_parts(response)
@@ -211,72 +215,9 @@ class DjangoHandler(PlainHandler):
             except RequestAborted:
                 pass
             finally:
-                await self._close(response, lease)
-
-
-class Watch:
-    """Calls a function once if the client goes away while the body of the `with` runs."""
-
-    def __init__(
-        self, receive: Receive, leave: Callable[[], object], *, after: float = WATCH_AFTER
-    ) -> None:
-        self._receive = receive
-        self._leave = leave
-        self._after = after
-        self._loop = asyncio.get_running_loop()
-        self._listener: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> None:
-        self._timer = self._loop.call_later(self._after, self._begin)
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        if self._listener is not None:
-            self._listener.cancel()
-
-    def _begin(self) -> None:
-        self._listener = self._loop.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        message = await self._receive()
-        if message["type"] == "http.request":  # an empty body that was not read
-            message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self._leave()
-
-
-class Leaving:
-    """Cancels its body when the client goes away, and raises RequestAborted then."""
-
-    def __init__(self, receive: Receive, *, after: float = WATCH_AFTER) -> None:
-        self._watch = Watch(receive, self._leave, after=after)
-        self._callbacks: list[Callable[[], object]] = []
-        self._gone = False
-
-    def also(self, callback: Callable[[], object]) -> None:
-        """Has a function called as well, at this and at any other cancellation."""
-        self._callbacks.append(callback)
-
-    async def __aenter__(self) -> Self:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        self._task = task
-        self._watch.__enter__()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._watch.__exit__()
-        if kind is not None:
-            for callback in self._callbacks:
-                callback()
-        if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise RequestAborted
-
-    def _leave(self) -> None:
-        self._gone = True
-        self._task.cancel()
-
-
+                closing = self._close(response, lease)
+                # asgiref leaves the exception that it finds in a task in a cycle with its own frame.
+                await (asyncio.create_task(closing) if sys.exception() else closing)
 
 
 def path_info(scope: Scope) -> str:
@@ -284,6 +225,13 @@ def path_info(scope: Scope) -> str:
     path: str = scope["path"]
     prefix = get_script_prefix(scope).rstrip("/")
     return path.removeprefix(prefix) if f"{path}/".startswith(f"{prefix}/") else path
+
+
+def close(response: HttpResponseBase) -> None:
+    """Closes a response, and takes a file's apart: what is left of its iterator refers to it."""
+    response.close()
+    if isinstance(response, FileResponse):
+        response.streaming_content = ()
 
 
 def start(response: HttpResponseBase) -> Message:

@@ -5,8 +5,10 @@ to do no I/O, or to do it only in a case that can be told beforehand; then, and 
 not exactly one of these, the work goes to a thread as Django has it.
 """
 
+import sys
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction
+from functools import wraps
+from inspect import iscoroutinefunction, unwrap
 from io import BytesIO
 from typing import Any
 
@@ -15,12 +17,13 @@ from django.conf import settings
 from django.core.cache import close_caches
 from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.base import reset_urlconf
-from django.core.handlers.exception import convert_exception_to_response
 from django.db import close_old_connections, reset_queries
 from django.dispatch import Signal
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
+
+from serving.patches import as_written
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1, as Django has it
 
@@ -58,21 +61,31 @@ DOES_IO: dict[str, Callable[[HttpRequest], bool]] = {
 }
 
 
+HOOKS = ("__call__", "__acall__", "process_request", "process_response")
+
+
 def name_of(middleware: object) -> str:
     """The dotted name of an object's class."""
     return f"{type(middleware).__module__}.{type(middleware).__qualname__}"
 
 
 def computes(middleware: object) -> bool:
-    """Whether this middleware is one of those, and its store, as the settings have it, Django's."""
-    name = name_of(middleware)
+    """Whether this middleware is one of those, and its store, as the settings have it, Django's.
+
+    A library's wrapper may bear the class's name, or have changed what is in it.
+    """
+    name, kind = name_of(middleware), type(middleware)
     if name.endswith(".CsrfViewMiddleware") and settings.CSRF_USE_SESSIONS:
         return False
     if name.endswith(".SessionMiddleware") and not in_django(settings.SESSION_ENGINE):
         return False
     if name.endswith(".MessageMiddleware") and not in_django(settings.MESSAGE_STORAGE):
         return False
-    return name in DOES_IO
+    return (
+        name in DOES_IO
+        and getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
+        and all(as_written(getattr(kind, hook), "django") for hook in HOOKS if hasattr(kind, hook))
+    )
 
 
 def in_django(name: str) -> bool:
@@ -86,11 +99,22 @@ def inline(method: Any) -> Any:
     `method`: a middleware as Django wraps it, or a middleware's `process_view`, bound to it.
     """
     # Around one that is sync, Django runs all of them sync, in one thread.
-    if iscoroutinefunction(method) and computes(middleware := getattr(method, "__wrapped__", None)):
-        return convert_exception_to_response(halves(middleware))
+    if iscoroutinefunction(method) and (middleware := djangos_middleware(method)):
+        # In the object itself, so that whatever a library has put around it stays.
+        middleware.__acall__ = halves(middleware)
+        return method
     middleware = getattr(method, "__self__", None)
     if type(middleware) is CsrfViewMiddleware and method == middleware.process_view:
-        return csrf_view(middleware)
+        return csrf_view(middleware) if as_written(method.__func__, "django") else None
+    return None
+
+
+def djangos_middleware(method: Any) -> Any:
+    """The middleware in `method` that computes, or None. Sentry's wrapper has it as an attribute."""
+    outer = unwrap(method)
+    for middleware in (outer, *getattr(outer, "__dict__", {}).values()):
+        if computes(middleware):
+            return middleware
     return None
 
 
@@ -101,6 +125,7 @@ def halves(middleware: Any) -> GetResponse:
     does_io = DOES_IO[name_of(middleware)]
     threaded = sync_to_async(after, thread_sensitive=True)
 
+    @wraps(middleware.__acall__)
     async def call(request: HttpRequest) -> Any:
         response = before(request) or await middleware.get_response(request)
         if does_io(request):
@@ -114,6 +139,7 @@ def csrf_view(middleware: CsrfViewMiddleware) -> Callable[..., Awaitable[Any]]:
     """`process_view`, in a thread only where it checks a token, which may mean to parse a body."""
     threaded = sync_to_async(middleware.process_view, thread_sensitive=True)
 
+    @wraps(middleware.process_view)
     async def process_view(request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         if request.method in SAFE_METHODS or getattr(view, "csrf_exempt", False):
             return middleware.process_view(request, view, args, kwargs)

@@ -23,6 +23,7 @@ from django.http.response import StreamingHttpResponse
 
 from serving.asgi import Message, Scope, Send
 from serving.request_id import SCOPE_KEY, request_id
+from serving.security import security_headers
 from serving.threads import Lease, pool
 
 logger = logging.getLogger(__name__)
@@ -76,20 +77,22 @@ class ThreadSend:
     def abort(self) -> None:
         """Ends the stream at its next part, and gives up the one that is being sent."""
         self._aborted = True
-        if self._pending is not None:
-            self._pending.cancel()
+        if (pending := self._pending) is not None:
+            pending.cancel()
 
     def __call__(self, message: Message) -> None:
         if self._aborted:
             raise RequestAborted
         # Either this sees that the stream is aborted, or `abort` sees what is being sent.
-        self._pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
+        self._pending = pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
         if self._aborted:
-            self._pending.cancel()
+            pending.cancel()
         try:
-            self._pending.result()
+            pending.result()
         except CancelledError:
             raise RequestAborted from None
+        finally:
+            self._pending = None  # a cancelled one leads back here
 
     async def _sent(self, message: Message) -> None:
         request_id.set(self._scope.get(SCOPE_KEY))  # rloop's tasks do not have their thread's context
@@ -165,16 +168,17 @@ async def file_parts(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def refusal() -> HttpResponse:
-    """The answer where no place is left."""
+def refusal(scope: Scope) -> HttpResponse:
+    """The answer where no place is left; Django's middleware does not see it."""
     logger.warning(
         "503, since streams of sync iterators keep %d threads, half of SERVING_THREADS; write them"
         " as async iterators, or raise it",
         places.bound,
     )
+    headers = {name.decode(): value.decode("latin1") for name, value in security_headers(scope)}
     return HttpResponse(
         "Too many downloads at once; try again soon.\n",
         status=503,
         content_type="text/plain",
-        headers={"Retry-After": "5"},
+        headers={"Retry-After": "5", **headers},
     )

@@ -25,6 +25,8 @@ from asgiref.sync import _restore_context as restore_context
 from django.core.exceptions import RequestAborted
 from django.db import close_old_connections, connections, reset_queries
 
+from serving.patches import as_written
+
 logger = logging.getLogger(__name__)
 
 # Threads share one interpreter lock: more of them make code that computes no faster, and each switch
@@ -94,7 +96,8 @@ class Pool:
             self._watching.add(loop)
             self._look()  # what was before says nothing of calls that wait
             self._moved = self._looked
-        loop.call_later(TICK, self._watch, loop)
+        # In no request's context, for it goes on for others, and it logs.
+        loop.call_later(TICK, self._watch, loop, context=contextvars.Context())
 
     def _hand_out(self) -> None:
         """Gives calls to threads, as many as may be at work."""
@@ -107,7 +110,8 @@ class Pool:
             thread = PoolThread(self)
             thread.mailbox.put(call)
             try:
-                thread.start()
+                # In no request's context: a tracer would take what it finds there for the thread's own.
+                contextvars.Context().run(thread.start)
             except RuntimeError:  # the system gives no more: a limit on processes, say
                 if not self._size:
                     raise
@@ -226,7 +230,7 @@ class Call:
     `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
     """
 
-    __slots__ = ("_context", "_error", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "delivered")  # fmt: skip
+    __slots__ = ("_context", "_error", "_forgotten", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "delivered")  # fmt: skip
 
     def __init__(self, function: Callable[["Call"], None]) -> None:
         self._function = function
@@ -236,6 +240,8 @@ class Call:
         self._waiter: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
         self._over = False
+        self._forgotten = False
+        # What the function handed over; None if it ended without.
         self.delivered: asyncio.Future[Any] = self._loop.create_future()
         self.aborted = False
 
@@ -247,11 +253,14 @@ class Call:
             be_a_thread_of(self._loop, self._tasks)
             self._context.run(self._run)
         except BaseException as error:
+            # Its traceback leads back here, so `ended` or `forget` must take it out again.
             self._error = RequestAborted() if self.aborted else error
-            self._tell(self._fail, self._error)
+            if self._forgotten:
+                self._error = None
+            self._tell(self._resolve, None)
         self._over = True
-        if self._waiter is not None:
-            self._tell(self._wake, self._waiter)
+        if (waiter := self._waiter) is not None:
+            self._tell(self._wake, waiter)
 
     def _run(self) -> None:
         restore_context(self._context)
@@ -272,10 +281,23 @@ class Call:
         if not self._over:
             # The thread says that it is over and then looks for a waiter; here it is the other way round.
             self._waiter = self._loop.create_future()
-            if not self._over:
-                await self._waiter
-        if self._error is not None:
-            raise self._error
+            try:
+                if not self._over:
+                    await self._waiter
+            finally:
+                self._waiter = None
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it holds this frame
+
+    def forget(self) -> None:
+        """On the event loop: says that nobody waits any more."""
+        self._forgotten = True
+        self._error = None
+        del self.delivered  # as the waiter in `ended`, it holds a cancellation's traceback
 
     def take_context(self) -> None:
         """On the event loop: takes over the context variables as the function has set them."""
@@ -286,16 +308,12 @@ class Call:
             self._loop.call_soon_threadsafe(callback, value)
 
     def _resolve(self, value: object) -> None:
-        if not self.delivered.done():
+        if not self._forgotten and not self.delivered.done():
             self.delivered.set_result(value)
 
     def _wake(self, waiter: asyncio.Future[None]) -> None:
         if not waiter.done():  # cancelled, that is
             waiter.set_result(None)
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.delivered.done():
-            self.delivered.set_exception(error)
 
 
 class Lease(Executor):
@@ -353,6 +371,25 @@ class Lease(Executor):
             close_old_connections()
         except Exception:
             logger.exception("a database connection could not be closed")
+
+
+def asgiref_is_patched() -> bool:
+    """Whether a library (New Relic's agent, say) has put something in place of what `Call` leaves out.
+
+    It is to find there all that it finds under Django's handler, so sync code must go that way then.
+    """
+    now = vars(SyncToAsync)
+    return (now["__call__"], now["thread_handler"]) != ASGIREFS
+
+
+def asgirefs_own() -> tuple[Any, Any] | None:
+    """The two functions as asgiref wrote them; None if they are not, since a library came first."""
+    now = vars(SyncToAsync)
+    functions = (now["__call__"], now["thread_handler"])
+    return functions if all(as_written(function, "asgiref") for function in functions) else None
+
+
+ASGIREFS = asgirefs_own()
 
 
 def be_a_thread_of(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:

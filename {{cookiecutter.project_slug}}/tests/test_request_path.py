@@ -6,21 +6,24 @@ Then `PlainHandler` serves in the meantime; README.md says how.
 
 import asyncio
 import threading
+from functools import wraps
 from typing import Any
 
 import pytest
 from asgiref.local import Local
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
+from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse
+from django.middleware.security import SecurityMiddleware
 from django.test import override_settings
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from serving.handler import DjangoHandler
-from serving.middleware import DOES_IO, closes_nothing, inline, only_tidies
+from serving.middleware import DOES_IO, closes_nothing, computes, inline, only_tidies
 from serving.routes import leads_to_async_view
-from serving.threads import Call, one_thread, pool
+from serving.threads import Call, asgiref_is_patched, one_thread, pool
 
 
 def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:
@@ -92,6 +95,52 @@ def test_djangos_own_middleware_computes_on_the_loop() -> None:
 
     classes = [name.rpartition(".")[2] for name in DOES_IO]
     assert sorted(made) == sorted([*classes, "process_view"])
+
+
+def wrapped(function: Any, seen: list[str]) -> Any:
+    """A function as a tracer leaves it."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        seen.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def test_middleware_that_a_library_has_patched_runs_as_django_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def get_response(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    made = SecurityMiddleware(get_response)
+    assert computes(made)
+    for hook in ("process_request", "__acall__"):
+        with monkeypatch.context() as patch:
+            patch.setattr(SecurityMiddleware, hook, wrapped(getattr(SecurityMiddleware, hook), []))
+            assert not computes(made)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_libraries_find_what_they_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Error trackers and tracers wrap Django's handler for all of its subclasses; some wrap asgiref."""
+    seen: list[str] = []
+    for name in ("__call__", "get_response", "create_request"):
+        monkeypatch.setattr(ASGIHandler, name, wrapped(getattr(ASGIHandler, name), seen))
+    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"]):
+        handler = DjangoHandler()
+        assert ask(handler, "/sync/") == b"serving tea"
+        assert seen == ["__call__", "create_request", "get_response"]
+
+        assert not asgiref_is_patched()
+        monkeypatch.setattr(
+            SyncToAsync, "thread_handler", wrapped(SyncToAsync.thread_handler, seen)
+        )
+        assert asgiref_is_patched()
+        assert ask(handler, "/sync/") == b"serving tea"
+        assert "thread_handler" in seen
+    pool.close()
 
 
 def test_only_djangos_own_receivers_are_taken_for_tidying() -> None:
