@@ -100,9 +100,13 @@ def form(size: int) -> bytes:
 
 
 def alarms(server: Server) -> list[str]:
-    """What the log says at WARNING or above."""
-    levels = ("WARNING", "ERROR", "CRITICAL")
-    return [record["message"] for record in server.records if record["log.level"] in levels]
+    """What Django and the project say at WARNING or above. (Granian warns of an end that it just sees.)"""
+    return [
+        record["message"]
+        for record in server.records
+        if record["log.level"] in ("WARNING", "ERROR", "CRITICAL")
+        and not (record["log.logger"] == "_granian" and record["message"].startswith("Killing"))
+    ]
 
 
 def accessed(server: Server) -> list[int]:

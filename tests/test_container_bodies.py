@@ -242,9 +242,11 @@ def test_silent_clients_are_told_to_go_through_the_proxy_too(proxied: Compose) -
     address = https(proxied)
     port = int(address.rpartition(":")[2])
     with ExitStack() as stack:
-        silent = [stack.enter_context(secure(port)) for _ in range(1100)]
-        for client in silent:
+        silent = []
+        for _ in range(1100):
+            client = stack.enter_context(secure(port))
             client.sendall(head("/nowhere/", "Content-Length: 10"))
+            silent.append(client)
         # More than the proxy passes on at once, so the container's own check finds a connection ...
         check = ("python", "-I", "-S", "serving/healthcheck.py", "/livez")
         proxied("exec", "-T", "web", *check)
