@@ -13,7 +13,7 @@ ONLY_FOR = {
     "serving/postgres.py": [("database", "postgres")],
     "serving/connections.py": [("database", "postgres")],
     "serving/services.py": [("database", "postgres"), ("cache", "valkey")],
-    "serving/start.py": [("database", "postgres"), ("cache", "valkey")],
+    "serving/service_reports.py": [("database", "postgres"), ("cache", "valkey")],
     "serving/valkey.py": [("cache", "valkey")],
     "tests/test_cache_values.py": [("cache", "valkey")],
     "tests/test_sqlite.py": [("database", "sqlite")],

@@ -95,7 +95,8 @@ class ThreadSend:
             self._pending = None  # a cancelled one leads back here
 
     async def _sent(self, message: Message) -> None:
-        request_id.set(self._scope.get(SCOPE_KEY))  # rloop's tasks do not have their thread's context
+        # The tasks of rloop do not have the context of the thread that begins them.
+        request_id.set(self._scope.get(SCOPE_KEY))
         if self._patient is None:  # most requests send nothing from their thread
             self._patient = PatientSend(self._send, self._scope)
         await self._patient(message)
