@@ -165,7 +165,7 @@ async def file_parts(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
     threads = Lease(pool)
     threads.release()  # so each call has a thread and gives it back
     loop, context = asyncio.get_running_loop(), copy_context()
-    while part := await loop.run_in_executor(threads, context.run, next, parts, END):
+    while part := await loop.run_in_executor(threads, lambda: context.run(next, parts, END)):
         yield part
 
 
