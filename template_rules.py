@@ -60,10 +60,9 @@ MODULES = frozenset(
     """
     accounts asyncio atexit collections concurrent config contextlib contextvars copy dataclasses
     datetime deploy dj_database_url dotenv email enum errno fcntl functools getpass home http
-    importlib inspect io
-    ipaddress itertools json keyword logging manage math multiprocessing os pathlib
-    pickle prometheus_client pythonjsonlogger queue re reprlib secrets select serving signal socket
-    sqlite3 subprocess sys tempfile tests threading time traceback types typing urllib weakref
+    importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing os
+    pathlib pickle prometheus_client pythonjsonlogger queue re reprlib secrets select serving signal
+    socket sqlite3 subprocess sys tempfile tests threading time traceback types typing urllib weakref
     wsgiref
     """.split()
 )
