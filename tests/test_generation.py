@@ -59,13 +59,16 @@ serving/access_log.py
 serving/address.py
 serving/apps.py
 serving/asgi.py
+serving/body.py
 serving/database.py
+serving/disconnect.py
 serving/doctor.py
 serving/drain.py
 serving/env_file.py
 serving/environment.py
 serving/handler.py
 serving/healthcheck.py
+serving/history.py
 serving/lifespan.py
 serving/logs.py
 serving/main_process.py
@@ -76,6 +79,7 @@ serving/metrics.py
 serving/middleware.py
 serving/output.py
 serving/parent.py
+serving/patches.py
 serving/probes.py
 serving/proxy.py
 serving/redaction.py
