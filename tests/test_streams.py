@@ -193,7 +193,7 @@ def test_streams_of_sync_code_take_half_of_the_threads(site: Path, serve: Serve,
         assert "half of SERVING_THREADS" in server.log
     server.wait_for_log("stream closed", 2)
     wait_for(lambda: busy_threads(server) == 0, "both threads again")
-    assert server.get("/real_file").status_code == 200
+    assert server.get("/real_file").status_code == 200, server.log
     assert server.stop() == 0
 
 
