@@ -67,7 +67,8 @@ def test_requests_leave_nothing_to_the_collector(site: Path, run: Run) -> None:
             if count >= times and thing not in BODIES
         }
         if name.startswith(ASGIREFS):
-            enough = theirs["left"].total() * (times + 1) / times
+            # How much varies by half: by which of the threads lets go of the exception last.
+            enough = theirs["left"].total() * 2
             more = {} if mine["left"].total() <= enough else more
         if more or mine["bytes"] > theirs["bytes"] + 1000:
             wrong[name] = more or mine["bytes"]

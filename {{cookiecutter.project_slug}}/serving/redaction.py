@@ -83,8 +83,8 @@ STATUS = re.compile(r"-?[0-9]{1,3}")
 # start of a text in JSON.
 IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
 
-# A password in the address of a service.
-PASSWORD_IN_URL = re.compile(r"""(://[^\s/:@"'\\]*:)[^\s/"'\\]+@""")
+# A password in the address of a service; the word itself stands in examples.
+PASSWORD_IN_URL = re.compile(r"""(://[^\s/:@"'\\]*:)(?!password@)[^\s/"'\\]+@""")
 
 # What parts the items in the value of such an item: a URL to go on to, say.
 BETWEEN = re.compile(r"[\s?&;#]")
