@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,7 +17,9 @@ import asyncio
 import io
 import itertools
 import logging
+import random
 import tempfile
+import time
 
 from django.contrib.auth import get_user_model
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
@@ -100,6 +103,18 @@ def real_file(request):
     file.seek(0)
     return FileResponse(file)
 
+def late(request):
+    time.sleep(random.uniform(0.015, 0.025))
+    return FileResponse(io.BytesIO(PART * 10))
+
+async def alate(request):
+    await asyncio.sleep(random.uniform(0.015, 0.025))
+    return StreamingHttpResponse(some())
+
+async def some():
+    for _ in range(10):
+        yield PART
+
 def tick(request):
     return HttpResponse("tick")
 
@@ -113,7 +128,7 @@ app_name = "home"
 urlpatterns = [path("", views.index), path("uptime/", views.uptime, name="uptime")] + [
     path(view.__name__, view) for view in
     (sync_busy, async_busy, async_rows, async_of_sync, async_queries, sync_file, async_file, real_file,
-     tick, atick, busy_threads)
+     late, alate, tick, atick, busy_threads)
 ]
 """
 
@@ -224,6 +239,23 @@ def test_a_slow_client_that_goes_on_reading_is_served(site: Path, serve: Serve, 
             time.sleep(0.01)
     assert size >= 9_000_000
     assert "has read nothing" not in server.log
+
+
+@pytest.mark.parametrize("name", ["late", "alate"])
+def test_no_stream_is_lost_that_begins_when_the_watch_for_its_client_does(
+    site: Path, serve: Serve, name: str
+) -> None:
+    """Granian says that a client has left to who gives up asking, and asks again at once."""
+    server = serve(site).ready()
+
+    def ask(_: int) -> int:
+        answer = server.get(f"/{name}")
+        assert answer.status_code == 200
+        return len(answer.content)
+
+    with ThreadPoolExecutor(8) as clients:
+        assert set(clients.map(ask, range(200))) == {655_360}
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -17,50 +17,78 @@ from serving.asgi import Receive
 WATCH_AFTER = 0.02
 
 
+class Listener:
+    """Asks the server once in a request whether its client goes away; to be closed by `with`.
+
+    Granian has no patience with who gives such a question up and asks anew, as a view's end and a
+    stream's begin would: it may say that a client has left that is still there, and the answer is lost.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._leave: Callable[[], object] | None = None
+        self._gone = False
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None  # the traceback of its cancellation leads back here
+
+    def call(self, leave: Callable[[], object]) -> None:
+        """Has a function called when the client goes away: at once, if it has. There is one at a time."""
+        if self._gone:
+            leave()
+            return
+        self._leave = leave
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen())
+
+    def forget(self) -> None:
+        """Takes back the `call`."""
+        self._leave = None
+
+    async def _listen(self) -> None:
+        message = await self._receive()
+        if message["type"] == "http.request":  # an empty body that was not read
+            message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            if self._leave is not None:
+                self._leave()
+
+
 class Watch:
     """Calls a function once if the client goes away while the body of the `with` runs."""
 
     def __init__(
-        self, receive: Receive, leave: Callable[[], object], *, after: float = WATCH_AFTER
+        self, listener: Listener, leave: Callable[[], object], *, after: float = WATCH_AFTER
     ) -> None:
-        self._receive = receive
+        self._listener = listener
         self._after = after
-        self._leave: Callable[[], object] | None = leave
-        self._loop = asyncio.get_running_loop()
+        self._leave = leave
         self._timer: asyncio.TimerHandle | None = None
-        self._listener: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        self._timer = self._loop.call_later(self._after, self._begin)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._after, self._listener.call, self._leave)
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._listener is not None:
-            self._listener.cancel()
-        # Each of these leads back here, the listener by the traceback of its cancellation.
-        self._timer = self._listener = self._leave = None
-
-    def _begin(self) -> None:
-        self._timer = None
-        if self._leave is not None:
-            self._listener = self._loop.create_task(listen(self._receive, self._leave))
-
-
-async def listen(receive: Receive, leave: Callable[[], object]) -> None:
-    """Calls a function when the client goes away."""
-    message = await receive()
-    if message["type"] == "http.request":  # an empty body that was not read
-        message = await receive()
-    if message["type"] == "http.disconnect":
-        leave()
+        self._listener.forget()
+        # Each of these leads back here.
+        self._timer = self._leave = None  # type: ignore[assignment]
 
 
 class Leaving:
     """Cancels its body when the client goes away, and raises RequestAborted then."""
 
-    def __init__(self, receive: Receive, *, after: float = WATCH_AFTER) -> None:
-        self._watch = Watch(receive, self._leave, after=after)
+    def __init__(self, listener: Listener, *, after: float = WATCH_AFTER) -> None:
+        self._watch = Watch(listener, self._leave, after=after)
         self._callbacks: list[Callable[[], object]] = []
         self._gone = False
 

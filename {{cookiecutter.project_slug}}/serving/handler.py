@@ -24,7 +24,7 @@ from django.urls import set_script_prefix
 
 from serving.asgi import Message, Receive, Scope, Send
 from serving.body import Bodies
-from serving.disconnect import Leaving, Watch
+from serving.disconnect import Leaving, Listener, Watch
 from serving.middleware import closes_nothing, inline, only_tidies
 from serving.request import Request
 from serving.routes import leads_to_async_view
@@ -75,13 +75,13 @@ class DjangoHandler(PlainHandler):
         body, send = found
         by_asgiref = asgiref_is_patched() or leads_to_async_view(path_info(scope))
         serve = self._serve_async if by_asgiref else self._serve_sync
-        with body:
-            await serve(scope, body, receive, send)
+        with body, Listener(receive) as listener:
+            await serve(scope, body, listener, send)
 
     # A request for a sync view
 
     async def _serve_sync(
-        self, scope: Scope, body: IO[bytes], receive: Receive, send: Send
+        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
     ) -> None:
         sending = ThreadSend(send, scope)
         call = Call(lambda call: self._respond(call, scope, body, sending))
@@ -92,7 +92,7 @@ class DjangoHandler(PlainHandler):
 
         pool.submit(call.run)
         try:
-            with Watch(receive, leave):
+            with Watch(listener, leave):
                 outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
                 call.take_context()
                 if isinstance(outcome, list) and not call.aborted:
@@ -106,7 +106,7 @@ class DjangoHandler(PlainHandler):
             call.forget()
             raise
         if isinstance(outcome, StreamingHttpResponse):
-            await self._stream(outcome, scope, receive, send, wanted=not call.aborted)
+            await self._stream(outcome, scope, listener, send, wanted=not call.aborted)
 
     def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: ThreadSend) -> None:
         """In a thread: all of Django. It hands over what is to be sent, and tidies up then."""
@@ -136,7 +136,7 @@ class DjangoHandler(PlainHandler):
     # A request for an async view
 
     async def _serve_async(
-        self, scope: Scope, body: IO[bytes], receive: Receive, send: Send
+        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
     ) -> None:
         response: Any = None
         async with one_thread() as lease:
@@ -144,7 +144,7 @@ class DjangoHandler(PlainHandler):
             await self._signal_start(scope)
             request, response = self.create_request(scope, body)
             try:
-                async with Leaving(receive):
+                async with Leaving(listener):
                     if request is not None:
                         response = await self.run_get_response(request)
                     if not response.streaming:
@@ -157,7 +157,7 @@ class DjangoHandler(PlainHandler):
             elif not response.streaming:
                 await self._close(response, lease)
         if response is not None and response.streaming:
-            await self._stream(response, scope, receive, send)
+            await self._stream(response, scope, listener, send)
 
     async def _signal_start(self, scope: Scope) -> None:
         if only_tidies(signals.request_started, type(self)):
@@ -186,7 +186,7 @@ class DjangoHandler(PlainHandler):
         self,
         response: StreamingHttpResponse,
         scope: Scope,
-        receive: Receive,
+        listener: Listener,
         send: Send,
         *,
         wanted: bool = True,
@@ -197,7 +197,7 @@ class DjangoHandler(PlainHandler):
         """
         async with one_thread() as lease:
             try:
-                async with Leaving(receive, after=0) as leaving:
+                async with Leaving(listener, after=0) as leaving:
                     if not wanted:
                         pass
                     elif keeps_its_thread(response):
