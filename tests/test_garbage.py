@@ -35,9 +35,6 @@ def site(project: Path) -> Path:
     return project
 
 
-# What Django's own cycle of a request and its user holds on to; it is closed, so it takes no room.
-BODIES = ("serving.body.DiskBody", "serving.body.MemoryBody")
-
 # Here asgiref keeps an exception that passes through it in a cycle with its own frame, whatever the
 # handler: so there is garbage, and among it the handler's frames.
 ASGIREFS = (
@@ -63,7 +60,7 @@ def test_requests_leave_nothing_to_the_collector(site: Path, run: Run) -> None:
         more = {
             thing: count
             for thing, count in (mine["left"] - (theirs["left"] | requests)).items()
-            if count >= times and thing not in BODIES
+            if count >= times
         }
         if name.startswith(ASGIREFS):
             # How much varies by half: by which of the threads lets go of the exception last.

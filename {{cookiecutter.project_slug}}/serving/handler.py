@@ -33,7 +33,6 @@ from serving.streams import (
     ThreadSend,
     keeps_its_thread,
     read_in_parts,
-    refusal,
     send_from_thread,
 )
 from serving.threads import Call, Lease, asgiref_is_patched, one_thread, pool
@@ -125,10 +124,10 @@ class DjangoHandler(PlainHandler):
             response.close()
         elif keeps_its_thread(response) or call.aborted:
             try:
-                sent = send_from_thread(response, send, start(response))
-                call.deliver([] if sent else messages(refusal(scope)))
+                send_from_thread(response, send, start(response))
             finally:
                 close(response)
+            call.deliver([])
         else:
             close_old_connections()
             call.deliver(response)
@@ -203,11 +202,7 @@ class DjangoHandler(PlainHandler):
                     elif keeps_its_thread(response):
                         sending = ThreadSend(send, scope)
                         leaving.also(sending.abort)
-                        sent = await sync_to_async(send_from_thread)(
-                            response, sending, start(response)
-                        )
-                        if not sent:
-                            await self.send_response(refusal(scope), send)
+                        await sync_to_async(send_from_thread)(response, sending, start(response))
                     else:
                         if not response.is_async:
                             read_in_parts(response)

@@ -5,31 +5,34 @@ stream that never awaits anything else would keep the event loop for itself once
 client that does not read would keep a thread for as long as it likes.
 
 Here the loop takes a turn after each part; a client that does not read for SEND_TIMEOUT seconds is given
-up; a file is read part by part, and no thread is kept in between; and other streams of sync code, which
-stay on one thread (a database cursor belongs to it), take half of the pool's threads at most.
+up; a file is read part by part, and no thread is kept in between. Other streams of sync code stay on one
+thread (a database cursor belongs to it), and clients that do not read keep half of the pool's threads
+waiting at most.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from contextvars import copy_context
 from threading import Lock
 
 from django.conf import settings
 from django.core.exceptions import RequestAborted
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse
 from django.http.response import StreamingHttpResponse
 
 from serving.asgi import Message, Scope, Send
 from serving.request_id import SCOPE_KEY, request_id
-from serving.security import security_headers
 from serving.threads import Lease, pool
 
 logger = logging.getLogger(__name__)
 
 # Bytes of a file that one call of a thread reads.
 FILE_PART = 256 * 1024
+
+# Seconds that a thread may wait for a client before it takes one of the places for those that do.
+SLOW = 1.0
 
 END = b""
 
@@ -88,11 +91,30 @@ class ThreadSend:
         if self._aborted:
             pending.cancel()
         try:
-            pending.result()
+            self._wait(pending)
         except CancelledError:
             raise RequestAborted from None
         finally:
             self._pending = None  # a cancelled one leads back here
+
+    def _wait(self, pending: Future[None]) -> None:
+        """Waits until a part is sent, beyond SLOW only where there is a place for it."""
+        if wait([pending], timeout=SLOW).done:
+            return pending.result()
+        if not places.take():
+            logger.warning(
+                "%s %s: ended, since its client does not read and %d threads, half of SERVING_THREADS,"
+                " wait for others like it",
+                self._scope["method"],
+                self._scope["path"],
+                places.bound,
+            )
+            pending.cancel()
+            raise RequestAborted
+        try:
+            return pending.result()
+        finally:
+            places.give_back()
 
     async def _sent(self, message: Message) -> None:
         # The tasks of rloop do not have the context of the thread that begins them.
@@ -103,7 +125,7 @@ class ThreadSend:
 
 
 class Places:
-    """How many threads streams of sync code may keep: half of the pool, since clients decide how long."""
+    """How many threads may wait for clients that do not read: half of the pool."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -136,21 +158,15 @@ def keeps_its_thread(response: StreamingHttpResponse) -> bool:
     return not response.is_async and getattr(response, "file_to_stream", None) is None
 
 
-def send_from_thread(response: StreamingHttpResponse, send: ThreadSend, first: Message) -> bool:
+def send_from_thread(response: StreamingHttpResponse, send: ThreadSend, first: Message) -> None:
     """In a thread: sends a stream part by part, where Django would first make a list of it.
 
-    `first` begins the response. Returns False, having sent nothing, where no place is left.
+    `first` begins the response. Raises RequestAborted if the client leaves or does not read.
     """
-    if not places.take():
-        return False
-    try:
-        send(first)
-        for part in response:
-            send({"type": "http.response.body", "body": part, "more_body": True})
-        send({"type": "http.response.body"})
-    finally:
-        places.give_back()
-    return True
+    send(first)
+    for part in response:
+        send({"type": "http.response.body", "body": part, "more_body": True})
+    send({"type": "http.response.body"})
 
 
 def read_in_parts(response: StreamingHttpResponse) -> None:
@@ -167,19 +183,3 @@ async def file_parts(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
     loop, context = asyncio.get_running_loop(), copy_context()
     while part := await loop.run_in_executor(threads, lambda: context.run(next, parts, END)):
         yield part
-
-
-def refusal(scope: Scope) -> HttpResponse:
-    """The answer where no place is left; Django's middleware does not see it."""
-    logger.warning(
-        "503, since streams of sync iterators keep %d threads, half of SERVING_THREADS; write them"
-        " as async iterators, or raise it",
-        places.bound,
-    )
-    headers = {name.decode(): value.decode("latin1") for name, value in security_headers(scope)}
-    return HttpResponse(
-        "Too many downloads at once; try again soon.\n",
-        status=503,
-        content_type="text/plain",
-        headers={"Retry-After": "5", **headers},
-    )
