@@ -13,7 +13,8 @@ waiting at most.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from contextvars import copy_context
 from threading import Lock
 
@@ -99,8 +100,8 @@ class ThreadSend:
 
     def _wait(self, pending: Future[None]) -> None:
         """Waits until a part is sent, beyond SLOW only where there is a place for it."""
-        if wait([pending], timeout=SLOW).done:
-            return pending.result()
+        with suppress(TimeoutError):
+            return pending.result(SLOW)
         if not places.take():
             logger.warning(
                 "%s %s: ended, since its client does not read and %d threads, half of SERVING_THREADS,"
