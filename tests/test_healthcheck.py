@@ -107,17 +107,39 @@ def test_a_server_that_speaks_http2_alone(
     assert "/missing: no status of 200" in words
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "GRANIAN_HOST='::1'\nGRANIAN_PORT={}",
+        "GRANIAN_HOST = '::1' # loopback\nexport GRANIAN_PORT={} # its own",
+        "BASE={}\nGRANIAN_HOST=::1\nGRANIAN_PORT=${{BASE}}",
+    ],
+)
 def test_the_flags_of_the_file_count_where_no_variable_says_else(
-    project: Path, serve: Serve, check: Check
+    project: Path, serve: Serve, check: Check, lines: str
 ) -> None:
     port = str(free_port())
     flags = project / "config" / "granian.env"
-    flags.write_text(flags.read_text() + f"\nGRANIAN_HOST='::1'\nGRANIAN_PORT={port}\n")
+    flags.write_text(f"{flags.read_text()}\n{lines.format(port)}\n")
     server = serve(project, BY_VARIABLES)
     healthy(check, server)
     status, words = check(GRANIAN_PORT=str(free_port()))
     assert status == 1
     assert words.startswith("http://[::1]:")
+    assert "Connection refused" in words
+
+
+def test_a_file_that_no_server_would_take_is_named(project: Path, check: Check) -> None:
+    flags = project / "config" / "granian.env"
+    flags.write_text("GRANIAN_PORT=80 81\n")
+    status, words = check()
+    assert status == 1
+    assert words.endswith(
+        "granian.env line 1: GRANIAN_PORT has a space outside quotes; write GRANIAN_PORT='...'"
+    )
+    flags.unlink()  # where all flags are variables
+    status, words = check(GRANIAN_PORT=str(free_port()))
+    assert status == 1
     assert "Connection refused" in words
 
 

@@ -143,3 +143,32 @@ def test_own_code_that_warns_where_django_imports_it_is_named_in_one_line(
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
     assert re.search(rf"/{name}:\d+: DeprecationWarning: old", line)
+
+
+def test_an_app_in_a_folder_of_apps_is_own_code(own: Path, run: Run, tmp_path: Path) -> None:
+    (own / "apps").mkdir()  # a namespace package, as Python has it where there is no __init__.py
+    (own / "shop").rename(own / "apps" / "shop")
+    settings = own / "config" / "settings.py"
+    settings.write_text(settings.read_text().replace('"shop"', '"apps.shop"'))
+    (own / "apps" / "shop" / "old.py").write_text(
+        "from datetime import datetime\ndef now(): return datetime.utcnow()\n"
+    )
+    (own / "tests" / "test_own.py").write_text(
+        "from apps.shop.old import now\ndef test() -> None:\n    now()\n"
+    )
+    assert "1 failed" in outcome(own, run, tmp_path).stdout
+
+
+def test_an_owner_can_let_a_warning_pass(own: Path, run: Run, tmp_path: Path) -> None:
+    (own / "tests" / "test_own.py").write_text(
+        "import warnings\ndef test() -> None:\n    warnings.warn('old', DeprecationWarning)\n"
+    )
+    assert "1 failed" in outcome(own, run, tmp_path).stdout
+    pyproject = own / "pyproject.toml"
+    section = "[tool.pytest.ini_options]\n"
+    text = pyproject.read_text()
+    assert section in text
+    lets = f'{section}filterwarnings = ["default:old:DeprecationWarning"]\n'
+    pyproject.write_text(text.replace(section, lets))
+    done = outcome(own, run, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.conftest import Serve
-from tests.server import dev_variables
+from tests.conftest import Run, Serve
+from tests.server import SECRET_KEY, dev_variables
 
 NOISE = "ASGI Lifespan errored"
 
@@ -71,6 +72,21 @@ def test_it_serves_and_stops(project: Path, serve: Serve, workers: int) -> None:
     assert all(re.fullmatch(r"home: \w+ in \d+ ms", line) for line in started + stopped)
     assert NOISE not in server.log
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("debug", ["true", "false"])
+def test_a_static_file_may_have_any_name(project: Path, run: Run, serve: Serve, debug: str) -> None:
+    names = ["naïve.css", "日本.css", "nai\u0308ve.css", "two words.css", "100%.css", "Ã¯.css"]
+    for name in names:
+        (project / "home" / "static" / "home" / name).write_text(f"/* {name} */")
+    command = ("python", "manage.py", "collectstatic", "--noinput", "-v", "0")
+    run(project, *command, SECRET_KEY=SECRET_KEY, DJANGO_SETTINGS_MODULE="config.settings")
+    server = serve(project, DEBUG=debug).ready()
+    for name in names:
+        assert server.get(f"/static/home/{quote(name)}").text == f"/* {name} */"
+    for path in ("%FF.css", quote("naïve"), quote("naÃ¯ve.css")):
+        assert server.get(f"/static/home/{path}").status_code == 404
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("mode", MODES)

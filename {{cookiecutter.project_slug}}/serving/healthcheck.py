@@ -12,6 +12,15 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # it is run as a script
+    sys.path.append(str(ROOT))
+
+from serving.env_file import EnvFileError, load  # noqa: E402
+
+FLAGS = ROOT / "config" / "granian.env"
 
 TIMEOUT = 2.0  # seconds for each step; Dockerfile and compose.yaml allow three in all
 
@@ -21,18 +30,17 @@ TRUE = {"1", "true", "t", "yes", "y", "on"}  # as Granian reads a flag
 
 
 def variables() -> dict[str, str]:
-    """The server's flags, as `dotenv run` in the image and `make run` put them together."""
-    found = {}
-    path = os.path.join(os.path.dirname(__file__), "..", "config", "granian.env")
-    try:
-        with open(path, encoding="utf-8") as lines:
-            for line in lines:
-                name, equals, value = line.strip().partition("=")
-                if equals and not name.startswith("#"):
-                    found[name.strip()] = value.strip().strip("'\"")
-    except OSError:
-        pass
-    return found | os.environ
+    """The server's flags, as the image's entrypoint and `make run` put them together.
+
+    Raises SystemExit, which says what is wrong, where they would have read no line of the file.
+    """
+    found = dict(os.environ)
+    if FLAGS.exists():  # else all of them are variables
+        try:
+            load(FLAGS, found)
+        except EnvFileError as error:
+            sys.exit(str(error))
+    return found
 
 
 class Address:

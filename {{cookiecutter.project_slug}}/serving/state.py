@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, Self
 
 # Under this key a server's state holds who filled it. It is no identifier: no app can yield it.
 ORIGIN = "serving.lifespan"
@@ -59,6 +59,13 @@ class State:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"state.{name} cannot be deleted: all requests share it.")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """A request that is copied shares what the lifespans yielded, too."""
+        return self
 
     def __dir__(self) -> list[str]:
         return sorted(name for name in self._items if name != ORIGIN)

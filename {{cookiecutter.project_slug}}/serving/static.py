@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.handlers.asgi import ASGIHandler
 from servestatic import ServeStaticASGI
+from servestatic.asgi import FileServerASGI
 
 from serving.asgi import ASGIApp, Receive, Scope, Send
 from serving.security import redirects_to_https, with_security_headers
@@ -27,7 +28,7 @@ def static_files(app: ASGIHandler) -> ASGIApp:
     if not settings.STATIC_ROOT.is_dir():
         logger.warning("no static files: %s is missing; run collectstatic", settings.STATIC_ROOT)
         return app
-    files = ServeStaticASGI(
+    files = Files(
         app,
         root=settings.STATIC_ROOT,
         prefix=path,
@@ -35,6 +36,17 @@ def static_files(app: ASGIHandler) -> ASGIApp:
         add_headers_function=add_etag,
     )
     return StaticFiles(app, files, path)
+
+
+class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
+    """servestatic, which would take ASGI's path for Latin-1: it found no file with another letter than ASCII's.
+
+    https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.files.get(scope["path"])
+        await (FileServerASGI(found) if found else self.application)(scope, receive, send)
 
 
 class StaticFiles:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 OWN = sorted(
     path.stem
     for path in ROOT.iterdir()
-    if path.stem.isidentifier() and (path.suffix == ".py" or any(path.glob("*.py")))
+    if path.stem.isidentifier()
+    and (path.suffix == ".py" or any(path.glob("*.py")) or any(path.glob("*/__init__.py")))
 )
 MODULE = rf"({'|'.join(OWN)})(\.|$)"
 
@@ -24,12 +25,12 @@ UNCAUGHT = rf'(?s).*(File "[^"]*[/\\]{re.escape(ROOT.name)}[/\\]({"|".join(OWN)}
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test that warns fails, and so does a module that does when it is collected."""
-    for line in (
+    # In front, since the last line that fits decides: `filterwarnings` in pyproject.toml can let one pass.
+    config.getini("filterwarnings")[:0] = [
         f"error:::{MODULE}",
         f"error:{UNCAUGHT}:pytest.PytestUnhandledThreadExceptionWarning",
         f"error:{UNCAUGHT}:pytest.PytestUnraisableExceptionWarning",
-    ):
-        config.addinivalue_line("filterwarnings", line)
+    ]
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage, when: str) -> None:

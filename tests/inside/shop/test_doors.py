@@ -1,6 +1,7 @@
 """Every door to a view, under pytest: `request.state` and `request.id` are there."""
 
 import asyncio
+import copy
 import http.client
 import io
 import json
@@ -74,6 +75,7 @@ def test_a_request_by_itself_has_an_empty_state_that_explains_itself(request_: A
         request.state.stock  # noqa: B018
     with pytest.raises(AttributeError, match="cannot be set"):
         request.state.stock = 1
+    assert copy.deepcopy(copy.copy(request.state)) is request.state
     assert len(request.id) == 32
     assert request.id == request.id
     assert request_().id != request.id
