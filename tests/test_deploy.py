@@ -370,7 +370,7 @@ def test_a_port_that_is_taken_is_said_with_its_holder(
         status, said = ask_checkout(checkout, "up", PORT=port)
         assert (status, said) == (
             1,
-            f"up: port {port} of web is taken by another program: set PORT in .env to another, or stop"
+            f"up: port {port} of web is taken by python (process {os.getpid()}): set PORT in .env to another, or stop"
             " that one\n",
         )
     port = str(free_port())
