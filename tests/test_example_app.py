@@ -37,8 +37,6 @@ def remove(project: Path) -> None:
         ('    path("", include("home.urls")),\n', ""),
         ("import include, path", "import path"),
     )
-    change(project / ".dockerignore", ("!home\n", ""))
-    change(project / "compose.override.yaml", ("        - { action: rebuild, path: home }\n", ""))
 
 
 def add_shop(project: Path) -> None:

@@ -35,6 +35,9 @@ def site(project: Path) -> Path:
     return project
 
 
+# What Django's own cycle of a request and its user holds on to; it is closed, so it takes no room.
+BODIES = ("serving.body.DiskBody", "serving.body.MemoryBody")
+
 # Here asgiref keeps an exception that passes through it in a cycle with its own frame, whatever the
 # handler: so there is garbage, and among it the handler's frames.
 ASGIREFS = (
@@ -54,12 +57,14 @@ def test_requests_leave_nothing_to_the_collector(site: Path, run: Run) -> None:
     wrong = {}
     for name, mine in ours.items():
         theirs, times = djangos[name], len(mine["statuses"])
-        assert mine["statuses"] == theirs["statuses"], name
+        # A body that breaks off is refused, since the client may be there; Django says nothing.
+        statuses = [400] * times if name.endswith("within its body") else theirs["statuses"]
+        assert mine["statuses"] == statuses, name
         # What a thread was still at the first time may be counted too, once.
         more = {
             thing: count
             for thing, count in (mine["left"] - (theirs["left"] | requests)).items()
-            if count >= times
+            if count >= times and thing not in BODIES
         }
         if name.startswith(ASGIREFS):
             enough = theirs["left"].total() * (times + 1) / times

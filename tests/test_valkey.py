@@ -181,7 +181,7 @@ def test_a_wrong_url_stops_the_start(cached_project: Path, tmp_path: Path, serve
     server = serve(project, CACHE_URL="http://:hunter2@cache")
 
     assert server.wait() == 1
-    assert "CACHE_URL: Not a URL of a Valkey or Redis server." in server.log
+    assert "CACHE_URL: Not a URL of a Valkey or Redis server" in server.log
     assert "hunter2" not in server.log
     assert "Traceback" not in server.log
 

@@ -77,7 +77,8 @@ class Client:
             await asyncio.sleep(0.05 if gone.is_set() else 0)  # it reads slowly, so it is missed
 
         path, _, query = self.path.partition("?")
-        length = [(b"content-length", str(sum(map(len, self.body))).encode())] if self.body else []
+        size = sum(map(len, self.body)) + self.cut
+        length = [(b"content-length", str(size).encode())] if self.body else []
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "https",
             "method": self.method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
