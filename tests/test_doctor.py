@@ -415,6 +415,8 @@ def test_a_cache_that_takes_no_write_is_told(shop: Path, doctor: Doctor, valkey:
         ("10.0.0.0/8", "ok proxy: a request by 10.0.0.1 with X-Forwarded-For: 203.0.113.7"),
         ("127.0.0.1,::1", "is seen as https from 203.0.113.7"),
         ("::1", "ok proxy: a request by ::1 with"),
+        ("unix", "ok proxy: a request by the server's unix socket with X-Forwarded-For"),
+        ("unix,127.0.0.1", "ok proxy: a request by 127.0.0.1 with"),
         ("", "warning proxy: no proxy is believed"),
     ],
 )

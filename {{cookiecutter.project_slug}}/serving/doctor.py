@@ -444,21 +444,22 @@ def proxy_inside() -> Iterator[Finding]:
     """Sends the application a request as a proxy would, and says what it believes."""
     from django.conf import settings
 
-    networks = []
-    for each in settings.TRUSTED_PROXIES:
-        try:
-            networks.append(ipaddress.ip_network(each, strict=False))
-        except ValueError:
-            continue  # a word for what has no address
-    proxy = str(next(iter(networks[0].hosts()), networks[0][0])) if networks else PROXY
+    from serving.proxy import UNIX
+
+    trusted = list(settings.TRUSTED_PROXIES)
+    networks = [ipaddress.ip_network(each, strict=False) for each in trusted if each != UNIX]
+    proxy = PROXY
+    if trusted:  # what comes by a unix socket has no address
+        proxy = str(next(iter(networks[0].hosts()), networks[0][0])) if networks else ""
     client, scheme, status = seen_of(proxy)
-    shown = f"a request by {proxy} with {CLAIM} is seen as {scheme} from {client}"
+    peer = proxy or "the server's unix socket"
+    shown = f"a request by {peer} with {CLAIM} is seen as {scheme} from {client}"
     redirected = status in {301, 302, 307, 308} and scheme != "https"
-    if networks and (client, scheme) != (CLIENT, "https"):
+    if trusted and (client, scheme) != (CLIENT, "https"):
         yield Finding(
             "fatal", "proxy", f"{shown}, though TRUSTED_PROXIES names that proxy; correct it"
         )
-    elif networks:
+    elif trusted:
         yield Finding("ok", "proxy", shown)
     elif redirected:
         text = (
