@@ -1,5 +1,6 @@
 """`make doctor` finds what is wrong before anything starts, and says what to do, whatever is broken."""
 
+import json
 import os
 import shutil
 import socket
@@ -87,16 +88,19 @@ def test_it_is_silent_where_all_is_well_and_needs_no_package(
 
 
 def test_all_is_told_in_a_line_each(ready: Path, doctor: Doctor) -> None:
-    engine = 'case "$*" in version*) echo 26.1.5 ;; "compose version"*) echo 2.26.1 ;; ps*) ;; *) exit 1 ;; esac'
-    status, lines = doctor(ready, engine=engine)
+    port = str(free_port())
+    status, lines = doctor(ready, engine=engine_with(), PORT=port)
 
     assert status == 0, lines
-    assert one(lines, ".env").startswith("ok .env: 7 variables, read alike by make, manage.py, uv")
+    assert one(lines, ".env").startswith("ok .env: 8 variables, read alike by make, manage.py, uv")
     assert one(lines, "variables") == "ok variables: SECRET_KEY are set"
     assert one(lines, "interpreter").startswith("ok interpreter: Python 3.")
     assert one(lines, "engine") == "ok engine: docker 26.1.5, Compose 2.26.1"
-    assert one(lines, "Compose") == "ok Compose: my-project has no containers yet"
-    assert one(lines, "PORT").endswith("is free")
+    assert one(lines, "Compose") == (
+        f"ok Compose: nothing stands against `make up` as my-project, with the ports {port}"
+    )
+    assert not any("PORT" in line for line in lines), "one line is said once"
+    assert one(doctor(ready)[1], "PORT").endswith("is free")
     assert "GB are free here" in one(lines, "disk")
     assert one(lines, "settings").startswith("ok settings: loaded")
     assert one(lines, "database default") == "ok database default: answers, and has every migration"
@@ -252,13 +256,38 @@ def test_another_server_of_any_kind_is_seen(ready: Path, doctor: Doctor, serve: 
         assert f"(process {os.getpid()})" in line
 
 
-def engine_with(*rows: tuple[str, str, str, str], volume: str = "") -> str:
-    """An engine that has these containers: name, project, folder, ports."""
-    lines = "\n".join("\t".join(row) for row in rows)
-    return (
-        f'case "$*" in ps*) cat <<"X"\n{lines}\nX\n;; version*) echo 26.1.5 ;; '
-        f'"compose version"*) echo 2.26.1 ;; "volume inspect {volume or "none"}") echo "[]" ;; *) exit 1 ;; esac'
-    )
+def engine_with(*rows: tuple[str, str, str, int]) -> str:
+    """An engine that has these containers: name, project, folder, and a port if it is not 0."""
+    containers = [
+        {
+            "Name": f"/{name}",
+            "State": {"Running": True},
+            "Config": {
+                "Labels": {
+                    "com.docker.compose.project": project,
+                    "com.docker.compose.project.working_dir": folder,
+                }
+            },
+            "NetworkSettings": {"Ports": {"8000/tcp": [{"HostIp": "", "HostPort": str(port)}]}},
+        }
+        for name, project, folder, port in rows
+    ]
+    # "ports" as Compose gives them, of a service whose port is .env's or the shell's.
+    web = '{"ports": [{"target": 8000, "published": "$PORT", "protocol": "tcp", "host_ip": "127.0.0.1"}]}'
+    names = "\n".join(name for name, *_ in rows)
+    return f"""case "$*" in
+    "container ls --quiet --all") printf '{names}' ;;
+    "container ls"*) ;;
+    "volume ls"*) ;;
+    "container inspect"*) cat <<'X'
+{json.dumps(containers)}
+X
+    ;;
+    "compose config"*) cat <<X
+{{"name": "$COMPOSE_PROJECT_NAME", "services": {{"web": {web}}}}}
+X
+    ;;
+    version*) echo 26.1.5 ;; "compose version"*) echo 2.26.1 ;; *) exit 1 ;; esac"""
 
 
 def test_the_containers_of_another_checkout_stop_up(
@@ -266,21 +295,26 @@ def test_the_containers_of_another_checkout_stop_up(
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    engine = engine_with(("my-project-web-1", "my-project", str(other), ""))
+    (other / "compose.yaml").touch()
+    engine = engine_with(("my-project-web-1", "my-project", str(other), 0))
 
     status, lines = doctor(ready, "up", engine=engine)
 
     assert status == 1
     said = one(lines, "Compose")
-    assert f"the containers named my-project belong to {other}" in said
-    assert "set COMPOSE_PROJECT_NAME in .env" in said
-    status, lines = doctor(ready, "up", engine=engine, COMPOSE_PROJECT_NAME="my-project")
-    assert (status, lines[0].split()[0]) == (0, "warning"), "he who says so takes them over"
-    assert doctor(ready, "up", engine=engine, COMPOSE_PROJECT_NAME="tea") == (0, [])
-    other.rmdir()
-    assert doctor(ready, "up", engine=engine)[0] == 0, "the folder was moved"
-    own = engine_with(("my-project-web-1", "my-project", str(ready), ""))
+    assert f"the containers named my-project are those of {other}, and this is {ready}" in said
+    assert "give this folder another name in .env, COMPOSE_PROJECT_NAME=my-project-2" in said
+    assert len(lines) == 1, "one line is said once"
+    assert one(doctor(ready, engine=engine)[1], "Compose").startswith("warning ")
+    write_env(ready, "TAKE_OVER=true")
+    assert doctor(ready, "up", engine=engine) == (0, []), "who says so takes them over"
+    write_env(ready, "COMPOSE_PROJECT_NAME=tea")
+    assert doctor(ready, "up", engine=engine) == (0, [])
+    write_env(ready)
+    own = engine_with(("my-project-web-1", "my-project", str(ready), 0))
     assert doctor(ready, "up", engine=own) == (0, [])
+    shutil.rmtree(other)
+    assert doctor(ready, "up", engine=engine) == (0, []), "the folder was moved"
 
 
 def test_up_needs_an_engine_and_knows_its_own_containers(
@@ -293,16 +327,25 @@ def test_up_needs_an_engine_and_knows_its_own_containers(
     assert "fatal engine: nosuch is not installed" in one(lines, "engine")
     old = engine_with().replace("26.1.5", "20.10.1")
     assert "is too old" in one(doctor(ready, "up", engine=old)[1], "engine")
+    broken = engine_with().replace('"compose config"', '"nothing"')
+    assert one(doctor(ready, "up", engine=broken)[1], "Compose").startswith(
+        "warning Compose: can't be asked: "
+    )
 
-    ports = f"127.0.0.1:{listener}->8000/tcp"
-    mine = engine_with(("my-project-web-1", "my-project", str(ready), ports))
+    mine = engine_with(("my-project-web-1", "my-project", str(ready), listener))
     assert doctor(ready, "up", engine=mine, PORT=str(listener)) == (0, [])
     status, lines = doctor(ready, "run", engine=mine, PORT=str(listener))
-    assert "is taken by the container my-project-web-1;" in one(lines, "PORT")
-    other = engine_with(("shop-web-1", "shop", "/srv/shop", ports))
-    status, lines = doctor(ready, "up", engine=other, PORT=str(listener))
+    assert f"is taken by container my-project-web-1 of {ready};" in one(lines, "PORT")
+    other = engine_with(("shop-web-1", "shop", "/srv/shop", listener))
+    status, (line,) = doctor(ready, "up", engine=other, PORT=str(listener))
     assert status == 1
-    assert "is taken by the container shop-web-1 of /srv/shop; stop it, or set PORT=" in lines[0]
+    assert (
+        f"port {listener} of web is taken by container shop-web-1 of /srv/shop: set PORT in .env"
+        in line
+    )
+    status, (line,) = doctor(ready, "up", engine=engine_with(), PORT=str(listener))
+    assert status == 1
+    assert f"(process {os.getpid()}): set PORT in .env" in line
 
 
 @pytest.fixture(scope="module")
@@ -313,29 +356,6 @@ def postgres_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(postgres_project: Path, tmp_path: Path) -> Path:
     return shutil.copytree(postgres_project, tmp_path / "shop")
-
-
-def test_a_strange_server_or_volume_is_told_before_setup(
-    shop: Path, doctor: Doctor, listener: int
-) -> None:
-    volume = engine_with(volume="my-project_db")
-    status, lines = doctor(shop, "setup", engine=volume)
-    assert status == 1
-    said = one(lines, "Compose")
-    assert "the volume my-project_db was made with a password that a new .env will not have" in said
-    assert "`docker volume rm my-project_db`" in said
-    assert doctor(shop, "setup", engine=volume, COMPOSE_PROJECT_NAME="tea") == (0, [])
-
-    write_env(shop, f"POSTGRES_PORT={listener}", f"VALKEY_PORT={free_port()}")
-    assert doctor(shop, "setup", engine=volume) == (0, []), "its password is in .env"
-    other = engine_with(("tea-db-1", "tea", "/srv/tea", f"127.0.0.1:{listener}->5432/tcp"))
-    status, lines = doctor(shop, "setup", engine=other)
-    assert status == 0
-    said = one(lines, "DATABASE_URL")
-    assert (
-        f"what answers on 127.0.0.1:{listener} is the container tea-db-1 of the project tea" in said
-    )
-    assert "set POSTGRES_PORT in .env to a free port" in said
 
 
 def test_a_database_is_asked_as_the_server_would(
@@ -357,17 +377,16 @@ def test_a_database_is_asked_as_the_server_would(
         assert status == 1
         said = one(lines, "database default")
         assert f"postgres (process {postgres.process.pid if postgres.process else 0})" in said
+        assert "refuses the user or the password" in said
         assert (
-            "refuses the user or the password. If it is not this project's, set POSTGRES_PORT"
-            in said
+            "Compose publishes nothing there, so it is another's server; set POSTGRES_PORT" in said
         )
-        assert "docker volume rm my-project_db" in said
         assert "hunter2" not in said
 
         write_env(shop, f"DATABASE_URL='{postgres.url('nosuch')}'", cache)
         said = one(doctor(shop)[1], "database default")
         assert "no such database" in said
-        assert f"listens on 127.0.0.1:{postgres.port}. If it is not this project's" in said
+        assert f"listens on 127.0.0.1:{postgres.port}: this project's Compose publishes" in said
         write_env(shop, f"DATABASE_URL=postgres://ada:x@127.0.0.1:{free_port()}/x", cache)
         assert "`make services` starts" in one(doctor(shop)[1], "database default")
 
@@ -396,6 +415,8 @@ def test_a_cache_that_takes_no_write_is_told(shop: Path, doctor: Doctor, valkey:
         ("10.0.0.0/8", "ok proxy: a request by 10.0.0.1 with X-Forwarded-For: 203.0.113.7"),
         ("127.0.0.1,::1", "is seen as https from 203.0.113.7"),
         ("::1", "ok proxy: a request by ::1 with"),
+        ("unix", "ok proxy: a request by the server's unix socket with X-Forwarded-For"),
+        ("unix,127.0.0.1", "ok proxy: a request by 127.0.0.1 with"),
         ("", "warning proxy: no proxy is believed"),
     ],
 )

@@ -268,6 +268,17 @@ def test_without_git_it_says_what_is_left_out(tmp_path: Path) -> None:
     assert [line.split()[1] for line in lines] == ["cities.csv", "shop/geo.sqlite3"]
 
 
+def test_a_repository_that_git_refuses_to_read_stops_the_build(committed: Path) -> None:
+    """As one of another user's does, in a CI's container: what it ignores would go in unseen."""
+    put(committed / "config" / "prod.ini", "password = x")
+    with (committed / ".gitignore").open("a") as ignored:
+        ignored.write("/config/prod.ini\n")
+    (committed / ".git" / "index").write_bytes(b"broken")
+    status, lines = check(committed)
+    assert status == 1
+    assert lines[0].startswith("image: git can't say what it ignores, so a secret may go in: ")
+
+
 def test_a_folder_of_a_greater_repository_is_a_project_too(tmp_path: Path) -> None:
     project = bake_into(tmp_path)
     put(project / "cities.csv", "")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -193,6 +194,28 @@ def test_the_shell_wins_over_env_and_env_over_the_flags(bake: Bake, environment:
         shown.stdout.splitlines()
     )
     shutil.rmtree(project)
+
+
+def strict(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [key.value for key, _ in node.value]
+    assert len(keys) == len(set(keys)), f"{keys} at {node.start_mark}"
+    return loader.construct_mapping(node, deep=True)
+
+
+def test_no_key_of_a_compose_file_stands_twice(default_project: Path, widest_project: Path) -> None:
+    """Compose refuses such a file; the parser of other tests takes the last one in silence."""
+
+    class Strict(yaml.SafeLoader):
+        pass
+
+    Strict.add_constructor("tag:yaml.org,2002:map", strict)
+    Strict.add_multi_constructor("!", lambda loader, suffix, node: None)
+    for project in (default_project, widest_project):
+        for file in project.glob("compose*.yaml"):
+            services = yaml.load(file.read_text(), Strict)["services"]  # noqa: S506
+            if project == widest_project and file.name == "compose.yaml":
+                database = services["db"]["command"][-1]
+                assert "-c max_connections=${DATABASE_MAX_CONNECTIONS:-100}" in database
 
 
 def seconds(text: str) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -36,30 +37,35 @@ VARIABLES = {
 
 
 def problems(target: str) -> list[str]:
-    """What stands against running a Make target here, a line each. Empty where no engine answers.
+    """What stands against running a Make target here, a line each.
 
-    Of this folder, which must be the project's. Compose itself tells of a file that cannot be read.
+    Of this folder, which must be the project's. Raises EngineError where the engine or its Compose can't
+    be asked: what the target calls then says so itself.
     """
     found = [f"a deployment runs ({who}); wait for it" for who in [lock.holder()] if who]
     if target not in ALONE:
         found = []
-    try:
-        configured = configuration()
-        found += other_folders(configured["name"])
-        if target in PUBLISH:
-            found += taken_ports(configured)
-            found += taken_networks(configured)
-    except EngineError:
-        pass
+    configured = configuration()
+    containers = all_containers()
+    found += other_folders(configured["name"], containers)
+    if target in PUBLISH:
+        found += taken_ports(configured, containers)
+        found += taken_networks(configured)
     return found
 
 
-def other_folders(project: str) -> list[str]:
+def all_containers() -> list[dict[str, Any]]:
+    """What the engine knows of every container, running or not."""
+    return inspect("container", *labelled("container"))
+
+
+def other_folders(project: str, containers: list[dict[str, Any]]) -> list[str]:
     """A line if containers of this name were started from another folder that is still there."""
     here = Path.cwd().resolve()
     started = {
         Path(container["Config"]["Labels"].get(FOLDER) or here)
-        for container in inspect("container", *labelled("container", **{PROJECT: project}))
+        for container in containers
+        if is_of(container, project)
     }
     others = sorted(
         folder for folder in started if folder.resolve() != here and holds_a_project(folder)
@@ -85,29 +91,37 @@ def holds_a_project(folder: Path) -> bool:
         return True
 
 
-def taken_ports(configured: dict[str, Any]) -> list[str]:
+def taken_ports(configured: dict[str, Any], containers: list[dict[str, Any]]) -> list[str]:
     """A line for each port of this machine that another container or program has."""
     found = []
     local = is_local()
-    running = [
-        container
-        for container in inspect("container", *labelled("container"))
-        if container["State"]["Running"]
-    ]
     for service, port, host in published(configured):
-        holders = [
-            container for container in running if publishes(container, port["published"], host)
-        ]
-        if any(is_of(container, configured["name"]) for container in holders):
+        number = int(port["published"])
+        having = with_port(containers, number, host)
+        if any(is_of(container, configured["name"]) for container in having):
             continue
-        holder = described(holders[0]) if holders else "another program"
-        if holders or (local and not can_listen(host, int(port["published"]))):
+        if having or (local and not can_listen(host, number)):
             variable = VARIABLES.get((service, port["target"]), "its port")
             found.append(
-                f"port {port['published']} of {service} is taken by {holder}: set {variable} in .env to"
-                " another, or stop that one"
+                f"port {number} of {service} is taken by {holder(containers, number, host)}: set"
+                f" {variable} in .env to another, or stop that one"
             )
     return found
+
+
+def holder(containers: list[dict[str, Any]], number: int, host: str) -> str:
+    """Who has a port of this machine, as far as this user may know."""
+    having = with_port(containers, number, host)
+    return described(having[0]) if having else process_on(number) or "another program"
+
+
+def with_port(containers: list[dict[str, Any]], number: int, host: str) -> list[dict[str, Any]]:
+    """The running containers that have this port of this machine, at this address or all."""
+    return [
+        container
+        for container in containers
+        if container["State"]["Running"] and publishes(container, str(number), host)
+    ]
 
 
 def published(configured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -120,9 +134,9 @@ def published(configured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any],
 
 
 def publishes(container: dict[str, Any], number: str, host: str) -> bool:
-    """Whether a container has this port of this machine, at this address or all."""
+    """Whether a running container has this port of this machine, at this address or all."""
     every = {"", "0.0.0.0", "::"}  # noqa: S104
-    for bindings in (container["HostConfig"].get("PortBindings") or {}).values():
+    for bindings in (container["NetworkSettings"].get("Ports") or {}).values():
         for binding in bindings or []:
             address = binding.get("HostIp") or ""
             if str(binding.get("HostPort")) == number and (
@@ -153,6 +167,31 @@ def can_listen(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def process_on(port: int) -> str | None:
+    """Name and id of the process that listens on a port, where this user may know."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        if not table.exists():
+            continue
+        for row in [line.split() for line in table.read_text().splitlines()[1:]]:
+            if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:  # listens
+                inodes.add(f"socket:[{row[9]}]")
+    for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
+        try:
+            if any(os.readlink(each) in inodes for each in folder.iterdir()):
+                name = (folder.parent / "comm").read_text().strip()
+                return f"{name} (process {folder.parent.name})"
+        except OSError:
+            continue  # another user's, or just gone
+    try:  # where there is no /proc
+        listing = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
+        said = subprocess.run(listing, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return None
+    found = re.search(r"^p(\d+)\nc(.+)$", said, re.MULTILINE)
+    return f"{found[2]} (process {found[1]})" if found else None
 
 
 def taken_networks(configured: dict[str, Any]) -> list[str]:
@@ -211,11 +250,12 @@ def is_taken(project: str) -> bool:
     """Whether another folder has containers, or anybody volumes, of this name."""
     here = Path.cwd().resolve()
     try:
-        containers = inspect("container", *labelled("container", **{PROJECT: project}))
-        if containers:
-            folders = {
-                Path(container["Config"]["Labels"].get(FOLDER, "")) for container in containers
-            }
+        folders = {
+            Path(container["Config"]["Labels"].get(FOLDER, ""))
+            for container in all_containers()
+            if is_of(container, project)
+        }
+        if folders:
             return folders != {here}
         return bool(labelled("volume", **{PROJECT: project}))
     except EngineError:
@@ -226,7 +266,10 @@ def main() -> int:
     if sys.argv[1] == "--name":
         print(name_for(sys.argv[2], Path.cwd()))
         return 0
-    found = problems(sys.argv[1])
+    try:
+        found = problems(sys.argv[1])
+    except EngineError:
+        return 0
     for line in found:
         print(f"{sys.argv[1]}: {line}", file=sys.stderr)
     return int(bool(found))

@@ -118,15 +118,24 @@ def is_left_out_in_silence(path: str, ignored: Ignored) -> bool:
 
 
 def git(folder: Path, *arguments: str) -> list[str] | None:
-    """Paths that git lists, of this folder and relative to it; None where it has no repository."""
+    """Paths that git lists, of this folder and relative to it; None where it has no repository.
+
+    Ends the process where there is one that git refuses to read, as of another user's.
+    """
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments, "-z"], capture_output=True, check=False
+            ["git", "-C", str(folder), *arguments, "-z"],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError:
         return None
-    if done.returncode:
+    if b"not a git repository" in done.stderr:
         return None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
+        sys.exit(f"image: git can't say what it ignores, so a secret may go in: {said}")
     return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
 
 

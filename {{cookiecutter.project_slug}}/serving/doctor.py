@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # it is run as a script, too
@@ -50,23 +49,14 @@ class Finding:
 
 
 @dataclass
-class Container:
-    """A container that the engine has, whoever started it."""
-
-    name: str
-    project: str  # of Compose, or empty
-    folder: str  # where that project's files lie
-    ports: str  # as "127.0.0.1:5432->5432/tcp"
-
-
-@dataclass
 class Case:
     """What is looked at, and what several checks want to know."""
 
     purpose: str
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     local: dict[str, str] = field(default_factory=dict)  # what .env says
-    _containers: list[Container] | None = None
+    answers: bool = False  # the engine and its Compose
+    published: set[int] = field(default_factory=set)  # the ports that Compose publishes
 
     def get(self, name: str, default: str = "") -> str:
         return self.environ.get(name) or default
@@ -74,26 +64,6 @@ class Case:
     @property
     def engine(self) -> str:
         return self.get("ENGINE", "docker")
-
-    @property
-    def project(self) -> str:
-        """Compose's name for this project."""
-        if name := self.get("COMPOSE_PROJECT_NAME"):
-            return name
-        found = re.search(r"^name: *[\"']?(.+?)[\"']?$", text_of("compose.yaml"), re.MULTILINE)
-        name = found[1] if found else ROOT.name
-        return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", name)
-
-    def containers(self) -> list[Container]:
-        """All that there are; none where no engine answers."""
-        if self._containers is None:
-            label = '.Label "com.docker.compose.project'
-            parts = [".Names", f'{label}"', f'{label}.working_dir"', ".Ports"]
-            command = [self.engine, "ps", "--all", "--format", "\t".join(map(template, parts))]
-            said = output(command)
-            rows = [line.split("\t") for line in (said or "").splitlines()]
-            self._containers = [Container(*row) for row in rows if len(row) == 4]
-        return self._containers
 
 
 def env_file(case: Case) -> Iterator[Finding]:
@@ -250,6 +220,7 @@ def engine(case: Case) -> Iterator[Finding]:
         )
         yield Finding(grade, "engine", text)
         return
+    case.answers = True
     if case.engine == "docker" and (numbers(compose) < COMPOSE_MIN or numbers(server) < ENGINE_MIN):
         text = f"Engine {server.strip()} with Compose {compose.strip()} is too old: 25 and 2.24 are the least"
         yield Finding("warning", "engine", text)
@@ -258,62 +229,44 @@ def engine(case: Case) -> Iterator[Finding]:
         yield Finding("ok", "engine", text)
 
 
-def ownership(case: Case) -> Iterator[Finding]:
-    """Containers and volumes of this name that another checkout has made."""
-    if case.purpose in {"setup", "run"} and not has_services():
+def containers(case: Case) -> Iterator[Finding]:
+    """What `make up` would meet: another checkout's containers, a deployment, taken ports."""
+    if not case.answers:
         return
-    others = {
-        each.folder
-        for each in case.containers()
-        if each.project == case.project and each.folder and not same(each.folder, ROOT)
-    }
-    for folder in sorted(others):
-        named = case.get("COMPOSE_PROJECT_NAME")
-        fatal = case.purpose == "up" and Path(folder).exists() and not named
-        text = (
-            f"the containers named {case.project} belong to {folder}, and `make up` would replace them;"
-            f" set COMPOSE_PROJECT_NAME in .env, to another name, or to {case.project} to take them over"
-        )
-        yield Finding("fatal" if fatal else "warning", "Compose", text)
-    mine = any(each.project == case.project for each in case.containers())
-    if case.purpose == "setup" and not (ROOT / ".env").exists() and database_is_composes():
-        volume = f"{case.project}_db"
-        if output([case.engine, "volume", "inspect", volume]):
-            text = (
-                f"the volume {volume} was made with a password that a new .env will not have: put the old"
-                f" .env back, drop the volume with its data (`{case.engine} compose down`, then"
-                f" `{case.engine} volume rm {volume}`), or set COMPOSE_PROJECT_NAME to another name"
-            )
-            yield Finding("fatal", "Compose", text)
-    elif case.purpose == "all" and not others:
-        state = "has containers of this checkout" if mine else "has no containers yet"
-        yield Finding("ok", "Compose", f"{case.project} {state}")
+    os.environ.update(case.environ)  # of .env too, as the other targets ask it
+    from deploy import checkout, engine
+
+    grade = "fatal" if case.purpose == "up" else "warning"
+    try:
+        found = checkout.problems("up")
+        if case.purpose == "all":
+            configured = engine.configuration()
+            numbered = checkout.published(configured)
+            case.published = {int(port["published"]) for _, port, _ in numbered}
+    except engine.EngineError as error:
+        yield Finding("warning", "Compose", f"can't be asked: {error}")
+        return
+    for line in found:
+        yield Finding(grade, "Compose", line)
+    if case.purpose == "all" and not found:
+        listed = ", ".join(map(str, sorted(case.published))) or "none"
+        text = f"nothing stands against `make up` as {configured['name']}, with the ports {listed}"
+        yield Finding("ok", "Compose", text)
 
 
 def ports(case: Case) -> Iterator[Finding]:
-    """Whether what will listen can, and who listens where it can't."""
-    wanted: list[tuple[str, str, str]] = []  # variable, host, port
-    proxied = "compose.proxy.yaml" in case.get("COMPOSE_FILE")
-    if case.purpose == "run" or not (proxied and case.purpose == "up"):
-        wanted.append(("PORT", case.get("HOST", "127.0.0.1"), case.get("PORT", "8000")))
-    if case.purpose in {"run", "all"} and case.get("GRANIAN_METRICS_ENABLED").lower() == "true":
+    """Whether a server of `make run` can listen, and who does where it can't."""
+    wanted = [("PORT", case.get("HOST", "127.0.0.1"), case.get("PORT", "8000"))]
+    if case.get("GRANIAN_METRICS_ENABLED").lower() == "true":
         first, workers = case.get("GRANIAN_METRICS_PORT", "9090"), case.get("GRANIAN_WORKERS", "1")
         if first.isdigit() and workers.isdigit():
             host = case.get("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
             for port in range(int(first), int(first) + int(workers) + 1):
                 wanted.append(("GRANIAN_METRICS_PORT", host, str(port)))
-    if case.purpose in {"up", "all"}:
-        if (ROOT / "serving/postgres.py").exists():
-            wanted.append(("POSTGRES_PORT", "127.0.0.1", case.get("POSTGRES_PORT", "5432")))
-        if (ROOT / "serving/valkey.py").exists():
-            wanted.append(("VALKEY_PORT", "127.0.0.1", case.get("VALKEY_PORT", "6379")))
-        if proxied:
-            wanted.append(("HTTP_PORT", "0.0.0.0", case.get("HTTP_PORT", "80")))  # noqa: S104
-            wanted.append(("HTTPS_PORT", "0.0.0.0", case.get("HTTPS_PORT", "443")))  # noqa: S104
     for variable, host, number in wanted:
+        if number.isdigit() and int(number) in case.published:
+            continue  # `containers` has told of those
         yield from one_port(case, variable, host, number)
-    if case.purpose in {"setup", "run"}:
-        yield from strange_servers(case)
 
 
 def one_port(case: Case, variable: str, host: str, port: str) -> Iterator[Finding]:
@@ -328,41 +281,15 @@ def one_port(case: Case, variable: str, host: str, port: str) -> Iterator[Findin
         if case.purpose == "all":
             yield Finding("ok", variable, f"{host}:{port} is free")
         return
-    if problem == errno.EACCES and case.purpose != "run":
-        return  # the engine may
     if problem != errno.EADDRINUSE:
         reason = os.strerror(problem) if isinstance(problem, int) else problem
         yield Finding("fatal", variable, f"{host}:{port}: {reason}; correct HOST or {variable}")
         return
-    listener, ours = who_listens(case, int(port))
-    if ours and case.purpose != "run":
-        if case.purpose == "all":
-            yield Finding("ok", variable, f"{host}:{port} is taken by this project's {listener}")
-        return
     grade = "warning" if case.purpose == "all" else "fatal"
     free = next((n for n in range(int(port) + 1, 65535) if not why_not_bound(host, n)), 0)
-    how = f"`make run PORT={free}`" if case.purpose == "run" and variable == "PORT" else ""
-    fix = how or f"{variable}={free} in .env"
-    yield Finding(grade, variable, f"{host}:{port} is taken by {listener}; stop it, or set {fix}")
-
-
-def strange_servers(case: Case) -> Iterator[Finding]:
-    """A database or a cache that answers where .env says, and is a container of another project."""
-    for name, default, variable in (
-        ("DATABASE_URL", 5432, "POSTGRES_PORT"),
-        ("CACHE_URL", 6379, "VALKEY_PORT"),
-    ):
-        host, port = address(case, name, default)
-        if host not in LOOPBACK or not why_not_bound(host, port):
-            continue
-        for each in publishing(case, port):
-            if each.project != case.project:
-                owner = f" of the project {each.project} in {each.folder}" if each.project else ""
-                text = (
-                    f"what answers on {host}:{port} is the container {each.name}{owner}, not this"
-                    f" project's; set {variable} in .env to a free port"
-                )
-                yield Finding("warning", name, text)
+    fix = f"`make run PORT={free}`" if variable == "PORT" else f"{variable}={free} in .env"
+    text = f"{host}:{port} is taken by {who_listens(host, int(port))}; stop it, or set {fix}"
+    yield Finding(grade, variable, text)
 
 
 def disk(case: Case) -> Iterator[Finding]:
@@ -408,8 +335,8 @@ CHECKS: list[tuple[Callable[[Case], Iterator[Finding]], set[str]]] = [
     (required, {"run", "up", "all"}),
     (interpreter, {"run", "all"}),
     (engine, {"up", "all"}),
-    (ownership, {"setup", "run", "up", "all"}),
-    (ports, {"setup", "run", "up", "all"}),
+    (containers, {"up", "all"}),
+    (ports, {"run", "all"}),
     (disk, {"all"}),
     (from_inside, {"all"}),
 ]
@@ -472,20 +399,10 @@ def databases_inside() -> Iterator[Finding]:
                 yield Finding("warning", subject, text)
                 continue
             if host in LOOPBACK:
-                case = Case("all")
-                listener, _ = who_listens(case, port)
-                refused = re.search(r"authentication failed|role .* not exist", str(error))
-                if refused:
-                    advice = f"{listener} on {host}:{port} refuses the user or the password"
-                else:
-                    advice += f"; {listener} listens on {host}:{port}"
-                advice += ". If it is not this project's, set POSTGRES_PORT in .env to a free port"
-                if refused:
-                    advice += (
-                        "; if its volume was made with another password, correct that in .env, or drop"
-                        f" the volume with its data (`{case.engine} compose down`, then"
-                        f" `{case.engine} volume rm {case.project}_db`)"
-                    )
+                advice += f"; {who_listens(host, port)} listens on {host}:{port}"
+                if has_services():
+                    services = import_module("serving.services")  # of projects that have it
+                    advice += f": {services.way_out('db', port, str(error))}"
             yield Finding("fatal", subject, advice)
             continue
         strange = sorted(applied - {each.label for each in apps.get_app_configs()})
@@ -527,21 +444,22 @@ def proxy_inside() -> Iterator[Finding]:
     """Sends the application a request as a proxy would, and says what it believes."""
     from django.conf import settings
 
-    networks = []
-    for each in settings.TRUSTED_PROXIES:
-        try:
-            networks.append(ipaddress.ip_network(each, strict=False))
-        except ValueError:
-            continue  # a word for what has no address
-    proxy = str(next(iter(networks[0].hosts()), networks[0][0])) if networks else PROXY
+    from serving.proxy import UNIX
+
+    trusted = list(settings.TRUSTED_PROXIES)
+    networks = [ipaddress.ip_network(each, strict=False) for each in trusted if each != UNIX]
+    proxy = PROXY
+    if trusted:  # what comes by a unix socket has no address
+        proxy = str(next(iter(networks[0].hosts()), networks[0][0])) if networks else ""
     client, scheme, status = seen_of(proxy)
-    shown = f"a request by {proxy} with {CLAIM} is seen as {scheme} from {client}"
+    peer = proxy or "the server's unix socket"
+    shown = f"a request by {peer} with {CLAIM} is seen as {scheme} from {client}"
     redirected = status in {301, 302, 307, 308} and scheme != "https"
-    if networks and (client, scheme) != (CLIENT, "https"):
+    if trusted and (client, scheme) != (CLIENT, "https"):
         yield Finding(
             "fatal", "proxy", f"{shown}, though TRUSTED_PROXIES names that proxy; correct it"
         )
-    elif networks:
+    elif trusted:
         yield Finding("ok", "proxy", shown)
     elif redirected:
         text = (
@@ -681,25 +599,8 @@ def has_services() -> bool:
     return (ROOT / "serving/services.py").exists()
 
 
-def database_is_composes() -> bool:
-    return (ROOT / "serving/postgres.py").exists()
-
-
-def same(one: str, other: Path) -> bool:
-    return Path(one).resolve() == other.resolve()
-
-
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:2]))
-
-
-def address(case: Case, name: str, default: int) -> tuple[str, int]:
-    """Host and port in a URL of the environment."""
-    try:
-        parts = urlsplit(from_file(name, case.environ) or case.get(name))
-        return parts.hostname or "", parts.port or default
-    except ValueError:
-        return "", default
 
 
 def why_not_bound(host: str, port: int) -> int | str:
@@ -721,38 +622,15 @@ def why_not_bound(host: str, port: int) -> int | str:
     return 0
 
 
-def publishing(case: Case, port: int) -> list[Container]:
-    """The containers that are published on a port of this machine."""
-    return [each for each in case.containers() if re.search(rf":{port}->", each.ports)]
+def who_listens(host: str, port: int) -> str:
+    """Who listens on a port, as far as that can be known."""
+    from deploy import checkout, engine
 
-
-def who_listens(case: Case, port: int) -> tuple[str, bool]:
-    """Who listens on a port, as far as that can be known, and whether it is this project's container."""
-    for each in publishing(case, port):
-        ours = each.project == case.project and same(each.folder, ROOT)
-        owner = f" of {each.folder}" if each.folder and not ours else ""
-        return f"the container {each.name}{owner}", ours
-    process = process_on(port) or "another user's process"
-    return process, False
-
-
-def process_on(port: int) -> str | None:
-    """Name and id of the process that listens on a port, where this user may know."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for row in [line.split() for line in text_of(table).splitlines()[1:]]:
-            if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:  # listens
-                inodes.add(f"socket:[{row[9]}]")
-    for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
-        try:
-            if any(os.readlink(each) in inodes for each in folder.iterdir()):
-                pid = folder.parent.name
-                return f"{text_of(folder.parent / 'comm').strip()} (process {pid})"
-        except OSError:
-            continue  # another user's, or just gone
-    said = output(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]) or ""
-    found = re.search(r"^p(\d+)\nc(.+)$", said, re.MULTILINE)
-    return f"{found[2]} (process {found[1]})" if found else None
+    try:
+        containers = checkout.all_containers()
+    except engine.EngineError:
+        containers = []
+    return checkout.holder(containers, port, host)
 
 
 def main(purpose: str = "all") -> int:
