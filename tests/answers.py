@@ -26,7 +26,9 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
     ("database", "sqlite"): frozenset({"serving/sqlite.py", "tests/test_sqlite.py"}),
     ("database", "postgres"): frozenset(
         {
+            "serving/connections.py",
             "serving/postgres.py",
+            "serving/service_reports.py",
             "serving/services.py",
             "tests/test_postgres.py",
             "tests/test_services.py",
@@ -35,6 +37,7 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
     ("cache", "valkey"): frozenset(
         {
             "serving/cache_values.py",
+            "serving/service_reports.py",
             "serving/services.py",
             "serving/valkey.py",
             "tests/test_cache_values.py",
