@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,25 @@ def test_a_signal_at_any_moment_leaves_no_surplus_and_no_gap(engine: Engine, num
         process = engine.start(**state)
         wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
         os.killpg(process.pid, number)
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode in (0, 128 + number), said
+        assert len(engine.web) == 2, said
+        assert engine.look()["least"] >= 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_without_end_are_one(engine: Engine, number: int) -> None:
+    """Of an impatient person: they come while a command begins, and when all is done, too."""
+    engine.start().communicate(timeout=PATIENCE)
+    calls = len(engine.look()["calls"])
+    for moment in (4, calls // 2, calls - 1, calls):
+        names = {f"old{n}": container("web", n) for n in range(2)}
+        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        process = engine.start(**state)
+        wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
+        while process.poll() is None:
+            os.killpg(process.pid, number)
+            time.sleep(0.0005)
         said, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode in (0, 128 + number), said
         assert len(engine.web) == 2, said

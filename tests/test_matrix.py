@@ -93,9 +93,22 @@ def assert_finished(project: Path) -> None:
         elif path.suffix == ".json":
             json.loads(text)
         elif path.suffix in {".yaml", ".yml"}:
-            list(yaml.compose_all(text, Loader=yaml.SafeLoader))  # Compose has tags of its own
+            for document in yaml.compose_all(text, Loader=yaml.SafeLoader):  # Compose has own tags
+                no_key_twice(document, name)
         elif path.suffix == ".py":
             compile(text, name, "exec")
+
+
+def no_key_twice(node: yaml.Node | None, name: str) -> None:
+    """Compose refuses a file with such a key, where PyYAML takes the last one."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{name}: {keys}"
+        for _, value in node.value:
+            no_key_twice(value, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            no_key_twice(item, name)
 
 
 def pyproject_that_tools_read(project: Path) -> str:

@@ -1,5 +1,6 @@
 """`restore` takes backups of this project alone, and a refusal changes nothing."""
 
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -166,3 +167,22 @@ def dump(postgres: Postgres, name: str, target: Path, *options: str) -> None:
          f"--dbname={postgres.url(name)}"],
         check=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "force", "words"),
+    [
+        ("backup", "no", ["backup", "my own.sqlite3"]),
+        ("restore", "no", ["restore", "my own.sqlite3"]),
+        ("restore", "yes", ["restore", "my own.sqlite3", "--force"]),
+    ],
+)
+def test_make_passes_a_file_on_as_one_word(
+    default_project: Path, target: str, force: str, words: list[str]
+) -> None:
+    """Else a backup is named by the first word alone. And nothing but FORCE=yes forces."""
+    make = [
+        "make", "--dry-run", "--assume-old=.env", target, "FILE=my own.sqlite3", f"FORCE={force}",
+    ]  # fmt: skip
+    done = subprocess.run(make, cwd=default_project, capture_output=True, text=True, check=True)
+    assert shlex.split(done.stdout.splitlines()[-1])[-len(words) :] == words

@@ -176,6 +176,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         values = {name: value for name, value in given.items() if value is not None}
         assert values.keys() <= {
             "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL",
+            "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS",
         }  # fmt: skip
 
 

@@ -4,10 +4,12 @@ import json
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -375,6 +377,26 @@ def test_a_wrong_address_is_an_error_that_says_what_to_correct(
     assert advice in error
     assert "CACHE_URL" in error
     assert "hunter2" not in error
+
+
+def test_what_is_no_valkey_is_done_without(start: Start) -> None:
+    """A port that is another program's: it greets before it is asked, as many do."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        one = start(f"redis://127.0.0.1:{other.server_address[1]}/0")
+        for _ in range(3):
+            assert one("cache.set('tea', 'green')") is None
+            assert one("cache.get('tea')") is None
+        other.shutdown()
+    (error,) = one.said
+    assert error.startswith("ERROR ")
+    assert "what answers is no Valkey: correct host and port in CACHE_URL" in error
+
+
+class Greeting(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.sendall(b"220 mail.example ESMTP\r\n")
+        self.request.recv(1024)
 
 
 def test_a_password_may_have_commas_in_it(start: Start, valkey: Valkey) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from typing import Any
 
@@ -18,6 +19,10 @@ PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 FOLDER = "com.docker.compose.project.working_dir"
 ONEOFF = "com.docker.compose.oneoff"
+
+
+# By which somebody tells this process to stop.
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EngineError(Exception):
@@ -31,18 +36,22 @@ def ask(*arguments: str, timeout: float = 120.0) -> str:
 
     Raises EngineError where it fails, lasts longer than `timeout` seconds or is not installed.
     """
-    try:
-        done = subprocess.run(
-            [ENGINE, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            timeout=timeout,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{ENGINE}: {error}") from None
+    while True:
+        try:
+            done = subprocess.run(
+                [ENGINE, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                timeout=timeout,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EngineError(f"{ENGINE}: {error}") from None
+        # Before a process has its session, it can die of a Ctrl-C that was meant for this one.
+        if -done.returncode not in STOP:
+            break
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}"
         raise EngineError(said.splitlines()[-1])

@@ -18,7 +18,7 @@ import time
 from types import FrameType
 from typing import Any
 
-from deploy.engine import ENGINE, ONEOFF, PROJECT, SERVICE, EngineError, ask, inspect, labelled
+from deploy.engine import ENGINE, ONEOFF, PROJECT, SERVICE, STOP, EngineError, ask, inspect, labelled
 from deploy.engine import configuration as read_configuration
 from deploy.lock import Held, lock
 
@@ -49,13 +49,18 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self.number:
             say(f"{signal.Signals(number).name}: undoing what is half done")
         self.number = self.number or number
+
+    def end(self) -> None:
+        """From now on it is too late: Python, as it ends, would die of one that it has a handler for."""
+        for number in STOP:
+            signal.signal(number, signal.SIG_IGN)
 
     def check(self) -> None:
         """Raises Interrupted if the order has come."""
@@ -141,6 +146,7 @@ class Deployment:
         try:
             while (status := ended(running, within=0.1)) is None:
                 self.interruption.check()
+            self.interruption.check()  # it may have hit that command too, before its session was made
         except Interrupted:
             # As process 1 Python takes no other one, and it leaves its transaction.
             for container in self._containers("migrate", oneoff=True):
@@ -152,7 +158,6 @@ class Deployment:
             raise
         if status:
             raise Failed("the migrations failed; what runs stays as it is")
-        self.interruption.check()
 
     def _replace(self, old: list[str], number: int) -> None:
         """Makes one container and stops one of `old`. Before the second has begun, the first is undone."""
@@ -265,6 +270,8 @@ def main() -> int:
         return 128 + error.number
     else:
         return 0
+    finally:
+        interruption.end()
     return 1
 
 

@@ -114,9 +114,11 @@ def check_with_libpq(config: dict[str, Any]) -> None:
     """Raises ValidationError where libpq refuses a parameter's value, as it would in each request."""
     options = config.get("OPTIONS", {})
     parameters = {name: str(options[name]) for name in options.keys() - DJANGOS}
-    for name in parameters.keys() & INTEGERS:
-        if not re.fullmatch(r"-?\d+", parameters[name]):
-            raise ValidationError(f"The {name} in its query is no whole number.")
+    for name in options.keys() & (INTEGERS | {"prepare_threshold"}):
+        if not re.fullmatch(r"-?\d{1,9}", str(options[name])):
+            raise ValidationError(f"The {name} in its query is no whole number that can be used.")
+    if not isinstance(options.get("server_side_binding", False), bool):
+        raise ValidationError("The server_side_binding in its query is neither true nor false.")
     # It looks at all parameters before it connects, and this folder has no server.
     hosts = parameters.pop("host", "").count(",") + 1
     for name in ("hostaddr", "service"):

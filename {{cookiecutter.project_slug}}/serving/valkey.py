@@ -38,7 +38,7 @@ from serving import cache_values
 
 logger = logging.getLogger(__name__)
 
-GONE = (NoConnection, NoAnswer)
+GONE = (NoConnection, NoAnswer, InvalidResponse)
 
 RETRY_AFTER = 1.0  # seconds
 REMIND_AFTER = 600.0  # seconds, of a fault that only a person ends
@@ -83,8 +83,16 @@ REFUSALS = {
     "CROSSSLOT": "it is one node of a cluster: CACHE_URL must name a server that is in none",
     "ERR DB": "it has no such database number: correct CACHE_URL",
     "ERR clients": "it has no connection left: raise its maxclients",
+    "ERR limit": "its provider's limit is reached: raise that, or wait",
+    "ERR command": "it lacks a command, as a Sentinel does: CACHE_URL must name the server itself",
+    "DENIED": "it is in protected mode: give it a password and write that into CACHE_URL",
+    "NOPROTO": "it does not speak this protocol: correct the protocol in CACHE_URL",
+    "PROTOCOL": "what answers is no Valkey: correct host and port in CACHE_URL",
 }
-LASTING = {"NOPERM", "NOAUTH", "WRONGPASS", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "ERR DB"}
+LASTING = {
+    "NOPERM", "NOAUTH", "WRONGPASS", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "ERR DB", "ERR command",
+    "DENIED", "NOPROTO", "PROTOCOL",
+}  # fmt: skip
 
 # What a call does: "session" reads what must not be out of date; "store" needs memory on the server.
 Kind = Literal["read", "session", "delete", "store"]
@@ -96,6 +104,8 @@ def refusal(error: Exception) -> str | None:
     Such an error (WRONGTYPE, "value is not an integer") is a mistake of the program's.
     """
     said = str(error)
+    if isinstance(error, InvalidResponse):
+        return "PROTOCOL"
     if isinstance(error, AuthenticationError):
         return "NOAUTH" if getattr(error, "status_code", None) == "NOAUTH" else "WRONGPASS"
     # redis-py cuts the first word off the codes that it knows, and puts a pipeline's command, which
@@ -107,6 +117,10 @@ def refusal(error: Exception) -> str | None:
             return "ERR DB"
         if said.startswith("max number of clients"):
             return "ERR clients"
+        if re.match(r"max (daily|monthly) request limit", said):
+            return "ERR limit"
+        if said.startswith("unknown command"):
+            return "ERR command"
         code = said.partition(" ")[0]
     return code if code in REFUSALS else None
 
@@ -119,12 +133,12 @@ def advice(reason: str | None, error: Exception) -> str:
 
 
 # What the query of the URL may set, and how each value must look.
-NUMBER = r"\d+"
-SECONDS = r"(?=.*[1-9])\d+(\.\d+)?"
+NUMBER = r"\d{1,9}"
+SECONDS = r"(?=.*[1-9])\d{1,6}(\.\d+)?"
 SWITCH = r"(?i:true|false|yes|no|1|0)"
 PARAMETERS = {
     "db": NUMBER,
-    "max_connections": r"0*[1-9]\d*",
+    "max_connections": r"[1-9]\d{0,4}",
     "timeout": SECONDS,
     "socket_connect_timeout": SECONDS,
     "socket_timeout": SECONDS,
@@ -168,15 +182,18 @@ def mistake(url: str) -> str | None:
         usable = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
         for part in (parts.netloc, parts.path, parts.query):
             unquote(part, errors="strict")
+        unquote(parts.hostname or "").encode("idna")  # as Python's resolver does
     except UnicodeDecodeError:
         return ": its %xx give no UTF-8"
+    except UnicodeError:
+        return ": its host can't be a name"
     except ValueError:
         usable = False
     if not usable and not re.match(r"unix://([^/@]*@)?/.", url):
         return ": within a password, write / as %2F, ? as %3F, # as %23" if "@" in url else ""
     if parts.fragment or url.endswith("#"):
         return ": write a # as %23"
-    if parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
+    if parts.scheme != "unix" and not re.fullmatch(r"(/\d{0,9})?", parts.path):
         return ": its path must be the number of a database, as in redis://host:6379/0"
     return mistake_in_query(parts.query, tls=parts.scheme == "rediss")
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 from django.contrib.sessions.backends import cached_db
 from environs import ValidationError
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import InvalidResponse, OutOfMemoryError, ResponseError
 
 from serving.valkey import SESSIONS, Client, location, refusal
 
@@ -109,6 +109,12 @@ def test_urls() -> None:
 
 WRONG = {
     "": "",
+    "redis://a..b:6379/0": "its host can't be a name",
+    f"redis://{'a' * 64}/0": "its host can't be a name",
+    "redis://cache/9999999999": "its path must be the number of a database",
+    "redis://cache?db=9999999999": "the db in its query can't be used",
+    "redis://cache?socket_timeout=99999999999999999999": "the socket_timeout in its query",
+    "redis://cache?max_connections=9999999": "the max_connections in its query",
     "hunter2": "",
     "http://:hunter2@cache": "",
     "redis://": "",
@@ -170,6 +176,11 @@ def test_sessions_are_known_by_the_prefix_that_django_gives_them() -> None:
             "NOREPLICAS",
         ),
         (ResponseError("DB index is out of range", status_code="ERR"), "ERR DB"),
+        (ResponseError("unknown command 'SET', with args", status_code="ERR"), "ERR command"),
+        (ResponseError("max daily request limit exceeded. Limit: 10000"), "ERR limit"),
+        (ResponseError("DENIED Running in protected mode because"), "DENIED"),
+        (ResponseError("NOPROTO unsupported protocol version"), "NOPROTO"),
+        (InvalidResponse('Protocol error, got "<" as reply type byte'), "PROTOCOL"),
         (ResponseError("WRONGTYPE Operation against a key"), None),
         (ResponseError("value is not an integer or out of range", status_code="ERR"), None),
         (ResponseError("Command # 1 (SET OOM) of pipeline caused error: wrong number"), None),
