@@ -313,6 +313,26 @@ def test_settings_that_are_not_there(by_hand: ByHand, name: str) -> None:
     assert "config.settings is used" in said_once(done, f"DJANGO_SETTINGS_MODULE={name!r}")
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_module\n", "ModuleNotFoundError"),
+        ("urlpatterns = [\n", "SyntaxError"),
+        ("views = 1\n", "does not appear to have any patterns in it"),
+    ],
+)
+def test_addresses_that_cannot_be_imported(
+    project: Path, serve: Serve, code: str, words: str
+) -> None:
+    """Every request would be an error, while the probes say that all is well."""
+    (project / "home" / "urls.py").write_text(code)
+    server = serve(project)
+    assert server.wait() == 1
+    (record,) = [each for each in server.records if each["log.level"] == "CRITICAL"]
+    assert record["log.logger"] == "config.asgi"
+    assert words in json.dumps(record)
+
+
 def test_other_settings_are_named(project: Path, serve: Serve) -> None:
     server = serve(project, DJANGO_SETTINGS_MODULE="tests.settings").ready()
     assert "the settings are those of DJANGO_SETTINGS_MODULE=tests.settings" in server.log
@@ -338,6 +358,7 @@ def test_by_hand_with_the_right_interface_it_serves_and_warns(
         PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
     ).ready()
     assert "config/granian.env was not read" in server.log
+    assert "whether another server has the port" in server.log
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0
 

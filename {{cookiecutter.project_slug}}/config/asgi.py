@@ -23,6 +23,7 @@ def build() -> ASGIApp:
     django.setup()
 
     from django.conf import settings
+    from django.core.checks.urls import check_url_config
 
     from serving.access_log import hold_requests
     from serving.handler import DjangoHandler
@@ -36,6 +37,7 @@ def build() -> ASGIApp:
 {% endif %}
     from serving.static import static_files
 
+    check_url_config(None)  # imports all of it: or each request would fail of what is wrong with it
     hold_requests()
     report_configuration()
 {% if cookiecutter.database == "postgres" or cookiecutter.cache == "valkey" %}
