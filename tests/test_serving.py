@@ -75,9 +75,7 @@ def test_it_serves_and_stops(project: Path, serve: Serve, workers: int) -> None:
 
 
 @pytest.mark.parametrize("debug", ["true", "false"])
-def test_a_static_file_may_have_any_name(
-    project: Path, run: Run, serve: Serve, debug: str
-) -> None:
+def test_a_static_file_may_have_any_name(project: Path, run: Run, serve: Serve, debug: str) -> None:
     names = ["naïve.css", "日本.css", "nai\u0308ve.css", "two words.css", "100%.css", "Ã¯.css"]
     for name in names:
         (project / "home" / "static" / "home" / name).write_text(f"/* {name} */")

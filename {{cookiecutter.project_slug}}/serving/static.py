@@ -38,7 +38,7 @@ def static_files(app: ASGIHandler) -> ASGIApp:
     return StaticFiles(app, files, path)
 
 
-class Files(ServeStaticASGI):
+class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
     """servestatic, which would take ASGI's path for Latin-1: it found no file with another letter than ASCII's.
 
     https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
