@@ -140,7 +140,7 @@ def only_tells(name: str) -> bool:
 
 def is_secret_field(name: str, value: object) -> bool:
     """Whether a field's value is to be hidden: by its name, unless it is a switch or counts something."""
-    if name in ("code", "Code"):
+    if name.lower() == "code":
         return is_secret_code(value)
     if not is_sensitive(name):
         return False

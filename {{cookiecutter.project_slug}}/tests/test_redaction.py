@@ -104,6 +104,8 @@ def shown(what: Any) -> Any:
         ("code", 20404, False),
         ("code", "200", False),
         ("code", "card_declined", False),
+        ("CODE", "NoSuchKey", False),
+        ("CODE", "4/0AY0e-g7abcXYZ", True),
         ("Code", "NoSuchKey", False),
         ("code", "invalid", False),
         ("code", None, False),
