@@ -411,3 +411,15 @@ def test_make_says_in_one_line_what_to_set_or_uses_what_answers(
         assert "set DATABASE_URL=postgres://user:password@host:5432/name in .env" in line
     assert run_make("migrate", DATABASE_URL=postgres.url("shop")).returncode == 0
     assert "passed" in run_make("test", DATABASE_URL=postgres.url("shop")).stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_an_address_is_read_by_a_user_without_a_name(widest_project: Path, run: Run) -> None:
+    """As in the image, whose user is a number."""
+    code = (
+        "import os; from serving import postgres; os.setuid(10001);"
+        " postgres.check_with_libpq({'OPTIONS': {}});"
+        " postgres.check_with_libpq({'OPTIONS': {'sslmode': 'nosuch'}})"
+    )
+    done = run(widest_project, "python", "-B", "-c", code, check=False)
+    assert "Its query has a value for sslmode that libpq refuses" in done.stderr

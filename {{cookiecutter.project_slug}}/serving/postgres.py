@@ -119,7 +119,9 @@ def check_with_libpq(config: dict[str, Any]) -> None:
             raise ValidationError(f"The {name} in its query is no whole number that can be used.")
     if not isinstance(options.get("server_side_binding", False), bool):
         raise ValidationError("The server_side_binding in its query is neither true nor false.")
-    # It looks at all parameters before it connects, and this folder has no server.
+    # It looks at all parameters before it connects, and this folder has no server. Without a user it looks
+    # for the process's own, whose number has no name in a container.
+    parameters.setdefault("user", "nobody")
     hosts = parameters.pop("host", "").count(",") + 1
     for name in ("hostaddr", "service"):
         parameters.pop(name, None)
