@@ -75,6 +75,8 @@ READERS: Mapping[tuple[str, str], Callable[[str], object]] = {
     ("domain_name", "README.md"): lambda text: re.findall(r"default to `(.*)`\.$", text, re.MULTILINE),
     ("project_slug", "Dockerfile"): lambda text: re.findall(r'image\.title="(.*?)"', text),
     ("project_slug", "README.md"): lambda text: re.findall(r'job_name: "(.*)"$', text, re.MULTILINE),
+    ("project_slug", ".env.example"): lambda text: re.findall("^COMPOSE_PROJECT_NAME=(.*)$", text, re.MULTILINE),
+    ("project_slug", "Makefile"): lambda text: re.findall(r"deploy\.checkout --name ([^)]*)\)", text),
     ("project_slug", "compose.yaml"): lambda text: yaml.safe_load(text)["name"],
     ("domain_name", "Dockerfile"): lambda text: re.findall(r'image\.url="https://(.*?)/"', text),
     ("domain_name", "compose.proxy.yaml"): lambda text: re.findall(r"SITE_ADDRESS=(.*)$", text, re.MULTILINE),
