@@ -59,10 +59,14 @@ def test_sqlite_files_of_others_are_refused(project: Path, run: Run) -> None:
         newer.execute(
             "INSERT INTO django_migrations (app, name, applied) VALUES ('home', '0007_tea', '')"
         )
+    with closing(sqlite3.connect(project / "numbers.sqlite3")) as numbers, numbers:
+        numbers.execute("CREATE TABLE django_migrations (app, name)")
+        numbers.execute("INSERT INTO django_migrations VALUES (1, NULL)")
     before, files = database.read_bytes(), kept(project)
 
     for name, reason in {
         "places.sqlite3": "it has no migration of Django's",
+        "numbers.sqlite3": "it has no migration of Django's",
         "other.sqlite3": "it is another project's, for it has admin.0001_initial without accounts.0001_initial",
         "newer.sqlite3": "does not know home.0007_tea",
         "secret.sqlite3": "file is not a database",

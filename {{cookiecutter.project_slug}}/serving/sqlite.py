@@ -134,8 +134,9 @@ def restore(source: Path, target: Path, *, force: bool = False) -> Path | None:
 
 def migrations(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     """The migrations that a database has; none where it is no sound database of Django's."""
+    rows = "SELECT app, name FROM django_migrations WHERE typeof(app) = 'text' AND typeof(name) = 'text'"
     try:
-        return set(connection.execute("SELECT app, name FROM django_migrations"))
+        return set(connection.execute(rows))
     except sqlite3.DatabaseError:  # no such table, or column
         return set()
 
