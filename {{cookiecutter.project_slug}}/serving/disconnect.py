@@ -81,7 +81,8 @@ class Watch:
             self._timer.cancel()
         self._listener.forget()
         # Each of these leads back here.
-        self._timer = self._leave = None  # type: ignore[assignment]
+        self._timer = None
+        del self._leave
 
 
 class Leaving:
