@@ -18,7 +18,17 @@ import time
 from types import FrameType
 from typing import Any
 
-from deploy.engine import ENGINE, ONEOFF, PROJECT, SERVICE, STOP, EngineError, ask, inspect, labelled
+from deploy.engine import (
+    ENGINE,
+    ONEOFF,
+    PROJECT,
+    SERVICE,
+    STOP,
+    EngineError,
+    ask,
+    inspect,
+    labelled,
+)
 from deploy.engine import configuration as read_configuration
 from deploy.lock import Held, lock
 
