@@ -141,6 +141,7 @@ def test_all_answers_at_once(part: int, tmp_path: Path, importer: Importer, run:
             keep = kept / str(seen["accepted"])
             for package in ("config", "serving"):  # what ruff takes for the project's own
                 (keep / package).mkdir(parents=True)
+            (keep / "serving" / "environment.py").touch()
             shutil.copy(project / "pyproject.toml", keep)
             shutil.copy(project / "config" / "settings.py", keep / "config")
             seen["accepted"] += 1
