@@ -118,6 +118,13 @@ async def some():
     for _ in range(10):
         yield PART
 
+def large(request):
+    return HttpResponse(PART * 1024)
+
+async def alarge(request):
+    await get_user_model().objects.acount()  # takes a thread
+    return HttpResponse(PART * 1024)
+
 def tick(request):
     return HttpResponse("tick")
 
@@ -131,7 +138,7 @@ app_name = "home"
 urlpatterns = [path("", views.index), path("uptime/", views.uptime, name="uptime")] + [
     path(view.__name__, view) for view in
     (sync_busy, sync_some, async_busy, async_rows, async_of_sync, async_queries, sync_file, async_file, real_file,
-     late, alate, tick, atick, busy_threads)
+     late, alate, large, alarge, tick, atick, busy_threads)
 ]
 """
 
@@ -264,6 +271,22 @@ def test_no_stream_is_lost_that_begins_when_the_watch_for_its_client_does(
 
     with ThreadPoolExecutor(8) as clients:
         assert set(clients.map(ask, range(200))) == {655_360}
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["large", "alarge"])
+def test_a_large_response_is_no_more_patient_than_a_stream(
+    site: Path, serve: Serve, name: str
+) -> None:
+    """Or the clients that do not read one would keep it in memory for ever."""
+    server = serve(site, SEND_TIMEOUT="1").ready()
+    with ExitStack() as clients:
+        for _ in range(5):
+            clients.enter_context(asking(server, f"/{name}"))
+        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing", 5)
+        assert busy_threads(server) == 0
+    answer = server.get(f"/{name}")
+    assert answer.headers["content-length"] == str(len(answer.content)) == str(64 * 1024 * 1024)
     assert server.stop() == 0
 
 

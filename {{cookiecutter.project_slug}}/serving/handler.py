@@ -9,6 +9,7 @@ Either way serves either kind of view, so a wrong guess costs speed and nothing 
 
 import asyncio
 import sys
+from contextlib import suppress
 from copy import copy
 from typing import IO, Any
 
@@ -31,9 +32,11 @@ from serving.routes import leads_to_async_view
 from serving.streams import (
     PatientSend,
     ThreadSend,
+    is_large,
     keeps_its_thread,
     read_in_parts,
     send_from_thread,
+    send_in_parts,
 )
 from serving.threads import Call, Lease, asgiref_is_patched, one_thread, pool
 
@@ -95,8 +98,8 @@ class DjangoHandler(PlainHandler):
                 outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
                 call.take_context()
                 if isinstance(outcome, list) and not call.aborted:
-                    for message in outcome:
-                        await send(message)
+                    with suppress(RequestAborted):
+                        await self._send(outcome, send, scope)
                 await call.ended()
         except RequestAborted:
             return
@@ -138,6 +141,7 @@ class DjangoHandler(PlainHandler):
         self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
     ) -> None:
         response: Any = None
+        large: list[Message] = []
         async with one_thread() as lease:
             set_script_prefix(get_script_prefix(scope))
             await self._signal_start(scope)
@@ -147,14 +151,21 @@ class DjangoHandler(PlainHandler):
                     if request is not None:
                         response = await self.run_get_response(request)
                     if not response.streaming:
-                        for message in messages(response):
-                            await send(message)
+                        outcome = messages(response)
+                        if is_large(outcome):
+                            large = outcome  # for a while, so no thread is kept for it
+                        else:
+                            await self._send(outcome, send, scope)
             except RequestAborted:
                 pass
             if response is None:
                 await signals.request_finished.asend(sender=type(self))
             elif not response.streaming:
                 await self._close(response, lease)
+        if large:
+            with suppress(RequestAborted):
+                async with Leaving(listener):
+                    await self._send(large, send, scope)
         if response is not None and response.streaming:
             await self._stream(response, scope, listener, send)
 
@@ -176,6 +187,14 @@ class DjangoHandler(PlainHandler):
             await sync_to_async(close)(response)
 
     # Of both
+
+    async def _send(self, outcome: list[Message], send: Send, scope: Scope) -> None:
+        """Sends a complete response. Raises RequestAborted if the client does not read."""
+        if is_large(outcome):
+            await send_in_parts(outcome, send, scope)
+        else:
+            for message in outcome:
+                await send(message)
 
     def _adopt(self, response: Any) -> Any:
         response._handler_class = type(self)

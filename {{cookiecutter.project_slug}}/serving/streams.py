@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 # Bytes of a file that one call of a thread reads.
 FILE_PART = 256 * 1024
 
+# Bytes of a complete response beyond which it goes out in parts, too: Granian takes it at once, and would
+# keep it for ever for a client that does not read.
+LARGE = 1024 * 1024
+
 # Seconds that a thread may wait for a client before it takes one of the places for those that do.
 SLOW = 1.0
 
@@ -123,6 +127,23 @@ class ThreadSend:
         if self._patient is None:  # most requests send nothing from their thread
             self._patient = PatientSend(self._send, self._scope)
         await self._patient(message)
+
+
+def is_large(outcome: list[Message]) -> bool:
+    """Whether a complete response, as messages, is one for `send_in_parts`."""
+    return any(len(message.get("body", b"")) > LARGE for message in outcome)
+
+
+async def send_in_parts(outcome: list[Message], send: Send, scope: Scope) -> None:
+    """Sends a complete response part by part. Raises RequestAborted if the client does not read."""
+    patient = PatientSend(send, scope)
+    begin, end = outcome
+    await patient(begin)
+    body = end["body"]
+    for position in range(0, len(body), FILE_PART):
+        part = body[position : position + FILE_PART]
+        await patient({"type": "http.response.body", "body": part, "more_body": True})
+    await patient({"type": "http.response.body"})
 
 
 class Places:
