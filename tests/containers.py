@@ -168,7 +168,7 @@ class Compose:
             "COMPOSE_PROJECT_NAME": self.name,
             "IMAGE": self.name,
             **dict.fromkeys(("PORT", "POSTGRES_PORT", "VALKEY_PORT", "HTTP_PORT", "HTTPS_PORT"), "0"),
-            "PROXY_NETWORK": f"172.30.{int(self.name[-2:], 16)}",
+            "PROXY_NETWORK": f"10.199.{int(self.name[-2:], 16)}",
             **variables,
         }  # fmt: skip
 

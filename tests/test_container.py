@@ -151,7 +151,8 @@ def test_the_default_command_serves_all_that_a_project_has(start: Start) -> None
     style = re.search(r'href="(/static/home/home\.[0-9a-f]{12}\.css)"', page.text)
     assert style
     for encoding in ("br", "gzip"):
-        sheet = container.get(style[1], headers={"Accept-Encoding": encoding})
+        assert container.get(style[1]).status_code == 301
+        sheet = container.get(style[1], headers=https["headers"] | {"Accept-Encoding": encoding})
         assert sheet.headers["content-encoding"] == encoding
         assert "immutable" in sheet.headers["cache-control"]
         assert sheet.headers["x-content-type-options"] == "nosniff"

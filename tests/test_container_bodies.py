@@ -201,7 +201,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     project = locked_project(tmp_path_factory.mktemp("proxied"))
     (project / "home" / "urls.py").write_text(URLS)
     with (project / ".env").open("a") as variables:
-        variables.write("\nBODY_TIMEOUT=5\nMAX_BODY_SIZE=5000000\nALLOWED_HOSTS=localhost\n")
+        variables.write("\nBODY_TIMEOUT=5\nMAX_BODY_SIZE=5000000\n")
     with composed(project, **PROXIED | {"WEB_REPLICAS": "1"}) as compose:
         compose.make("build", "up")
         yield compose

@@ -387,7 +387,7 @@ def test_a_port_that_is_taken_is_said_with_its_holder(
 def test_addresses_that_another_network_has_are_said(checkout: Path, name: str) -> None:
     variables = {
         "COMPOSE_FILE": "compose.yaml:compose.proxy.yaml",
-        "PROXY_NETWORK": "172.31.77", "PORT": "0", "HTTP_PORT": "0", "HTTPS_PORT": "0",
+        "PROXY_NETWORK": "10.198.77", "PORT": "0", "HTTP_PORT": "0", "HTTPS_PORT": "0",
     }  # fmt: skip
     assert ask_checkout(checkout, "up", **variables) == (0, "")
     docker("network", "create", "--subnet=172.31.64.0/20", name)
@@ -396,7 +396,7 @@ def test_addresses_that_another_network_has_are_said(checkout: Path, name: str) 
     finally:
         docker("network", "rm", name)
     assert status == 1
-    assert f"172.31.77.0/24 are those of the network {name}: set PROXY_NETWORK in .env" in said
+    assert f"10.198.77.0/24 are those of the network {name}: set PROXY_NETWORK in .env" in said
 
 
 def test_where_no_engine_answers_nothing_is_said(checkout: Path) -> None:
