@@ -390,7 +390,7 @@ def test_addresses_that_another_network_has_are_said(checkout: Path, name: str) 
         "PROXY_NETWORK": "10.198.77", "PORT": "0", "HTTP_PORT": "0", "HTTPS_PORT": "0",
     }  # fmt: skip
     assert ask_checkout(checkout, "up", **variables) == (0, "")
-    docker("network", "create", "--subnet=172.31.64.0/20", name)
+    docker("network", "create", "--subnet=10.198.64.0/20", name)
     try:
         status, said = ask_checkout(checkout, "up", **variables)
     finally:
