@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Run, bake_into
+from tests.conftest import Run, bake_into, clean_environment
 from tests.server import server_environment
 from tests.services import Postgres
 
@@ -188,5 +188,12 @@ def test_make_passes_a_file_on_as_one_word(
     make = [
         "make", "--dry-run", "--assume-old=.env", target, "FILE=my own.sqlite3", f"FORCE={force}",
     ]  # fmt: skip
-    done = subprocess.run(make, cwd=default_project, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        make,
+        cwd=default_project,
+        env=clean_environment(),  # or make, run by make, says which folder it leaves
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert shlex.split(done.stdout.splitlines()[-1])[-len(words) :] == words
