@@ -20,7 +20,7 @@ import httpx
 from tests.containers import Container, build, docker, locked_project
 from tests.server import SECRET_KEY, wait_for
 
-ROUNDS = 3
+ROUNDS = 5
 TAG = "benchmark-container"
 BASE = "python:3.13-slim-trixie"
 VOLUME = "benchmark-container"
