@@ -307,11 +307,12 @@ def new_relics(project: Path, programs: Path) -> dict[str, Any]:
         NEW_RELIC_LICENSE_KEY="0" * 40,
         NEW_RELIC_APP_NAME="watched",
         NEW_RELIC_DEVELOPER_MODE="true",
+        NEW_RELIC_STARTUP_TIMEOUT="60",  # the first request waits until the agent has begun
         NEW_RELIC_AUDIT_LOG=str(audit),
         NEW_RELIC_LOG=str(audit.with_suffix(".own")),
     )
     try:
-        server.get("/ends/?begin")  # the agent begins with the first request, and misses it
+        server.get("/ends/?begin")
         ask_all(server)
         assert server.get("/ends/").status_code == 200, server.log[-3000:]
     finally:
