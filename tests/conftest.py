@@ -141,6 +141,26 @@ def run(environment: Path) -> Run:
     return run_program
 
 
+def bake_site(folder: Path, run: Run, views: str, **answers: Any) -> Path:
+    """A project that is ready to be served with these views, by DJANGO_SETTINGS_MODULE=config.local."""
+    project = bake_into(folder, **answers)
+    (project / "views.py").write_text(views)
+    (project / "config" / "local.py").write_text(
+        'from config.settings import *\nROOT_URLCONF = "views"\n'
+    )
+    variables = server_environment(project)
+    run(project, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
+    return project
+
+
+def add_ada(project: Path, run: Run) -> None:
+    """Migrates a project's SQLite database, and makes a user "ada" in it."""
+    variables = server_environment(project) | {"DJANGO_SUPERUSER_PASSWORD": "open sesame"}
+    run(project, "python", "manage.py", "migrate", "--verbosity", "0", **variables)
+    user = ("createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com")
+    run(project, "python", "manage.py", *user, **variables)
+
+
 @pytest.fixture(scope="session")
 def prepared_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project with its database and static files, to be copied."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Run, Serve, bake_into
+from tests.conftest import Run, Serve, bake_site
 from tests.server import PATIENCE, Server, server_environment
 from tests.services import Postgres, running
 
@@ -48,14 +48,7 @@ def busy() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def slow_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
-    folder = bake_into(tmp_path_factory.mktemp("slow"), database="postgres")
-    (folder / "slow.py").write_text(SLOW)
-    (folder / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "slow"\n'
-    )
-    variables = server_environment(folder)
-    run(folder, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
-    return folder
+    return bake_site(tmp_path_factory.mktemp("slow"), run, SLOW, database="postgres")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Run, Serve, bake_into
+from tests.conftest import Run, Serve, bake_site
 from tests.server import PATIENCE, server_environment
 from tests.services import PASSWORD, PgBouncer, Postgres, running
 
@@ -48,14 +48,7 @@ urlpatterns = [
 @pytest.fixture(scope="session")
 def pooled_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project whose answers are PostgreSQL; to be copied."""
-    folder = bake_into(tmp_path_factory.mktemp("pooled"), database="postgres")
-    (folder / "views.py").write_text(VIEWS)
-    (folder / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "views"\n'
-    )
-    variables = server_environment(folder)
-    run(folder, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
-    return folder
+    return bake_site(tmp_path_factory.mktemp("pooled"), run, VIEWS, database="postgres")
 
 
 @pytest.fixture

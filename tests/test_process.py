@@ -353,6 +353,16 @@ def unopenable(site: Path) -> Path:
     return site
 
 
+def assert_said(server: Server, pipe: int, lines: int) -> None:
+    """Reads the log now and until the server has ended: every line is there, once and in order."""
+    reader = Reader(pipe).start().wait_for_lines(lines)
+    assert server.stop() == 0
+    reader.thread.join(PATIENCE)
+    os.close(pipe)
+    said = [message.split()[1] for message in reader.messages if message.startswith("line ")]
+    assert said == [str(number) for number in range(lines)]
+
+
 def test_it_is_the_same_for_a_pipe_that_cannot_be_opened_anew(
     unopenable: Path, serve: Serve
 ) -> None:
@@ -362,12 +372,7 @@ def test_it_is_the_same_for_a_pipe_that_cannot_be_opened_anew(
     wait_for(lambda: server.exited or server.listens(), "a listener")
     for first in range(0, 2000, 500):
         assert server.get(f"/lines?from={first}&to={first + 500}&size=500").text == "said"
-    reader = Reader(ours).start().wait_for_lines(2000)
-    assert server.stop() == 0
-    reader.thread.join(PATIENCE)
-    os.close(ours)
-    said = [message.split()[1] for message in reader.messages if message.startswith("line ")]
-    assert said == [str(number) for number in range(2000)]
+    assert_said(server, ours, 2000)
 
 
 def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve) -> None:
@@ -377,12 +382,7 @@ def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve)
     os.close(its)
     wait_for(lambda: server.exited or server.listens(), "a listener")
     server.get("/lines?from=0&to=1000&size=500")
-    reader = Reader(ours).start().wait_for_lines(1000)
-    assert server.stop() == 0
-    reader.thread.join(PATIENCE)
-    os.close(ours)
-    said = [message.split()[1] for message in reader.messages if message.startswith("line ")]
-    assert said == [str(number) for number in range(1000)]
+    assert_said(server, ours, 1000)
 
 
 def test_what_is_too_much_is_counted(site: Path, serve: Serve) -> None:

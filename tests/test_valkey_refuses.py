@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Run, Serve, bake_into, clean_environment
+from tests.conftest import Run, Serve, add_ada, bake_site, clean_environment
 from tests.server import PATIENCE, Server, free_port, server_environment, wait_for
 from tests.services import Valkey, running
 
@@ -77,16 +77,8 @@ for line in sys.stdin:
 @pytest.fixture(scope="session")
 def cached_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project that keeps its cache in Valkey, with a user "ada"; to be copied."""
-    folder = bake_into(tmp_path_factory.mktemp("refused"), cache="valkey")
-    (folder / "views.py").write_text(VIEWS)
-    (folder / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "views"\n'
-    )
-    variables = server_environment(folder) | {"DJANGO_SUPERUSER_PASSWORD": "open sesame"}
-    run(folder, "python", "manage.py", "migrate", "--verbosity", "0", **variables)
-    user = ("createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com")
-    run(folder, "python", "manage.py", *user, **variables)
-    run(folder, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
+    folder = bake_site(tmp_path_factory.mktemp("refused"), run, VIEWS, cache="valkey")
+    add_ada(folder, run)
     return folder
 
 

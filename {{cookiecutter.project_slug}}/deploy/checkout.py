@@ -9,9 +9,9 @@ image: two folders with one name would replace and stop each other's containers.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from typing import Any
 
 from deploy import lock
 from deploy.engine import FOLDER, PROJECT, EngineError, configuration, inspect, is_local, labelled
+from serving.address import why_not_bound
 
 # Targets that publish ports, and those that must not meet a deployment.
 PUBLISH = {"up", "watch"}
@@ -100,7 +101,8 @@ def taken_ports(configured: dict[str, Any], containers: list[dict[str, Any]]) ->
         having = with_port(containers, number, host)
         if any(is_of(container, configured["name"]) for container in having):
             continue
-        if having or (local and not can_listen(host, number)):
+        # Ports below 1024 can't be tried by everyone.
+        if having or (local and why_not_bound(host, number) not in {0, errno.EACCES}):
             variable = VARIABLES.get((service, port["target"]), "its port")
             found.append(
                 f"port {number} of {service} is taken by {holder(containers, number, host)}: set"
@@ -154,19 +156,6 @@ def described(container: dict[str, Any]) -> str:
     labels = container["Config"].get("Labels") or {}
     named = f"container {container['Name'].lstrip('/')}"
     return f"{named} of {labels[FOLDER]}" if labels.get(FOLDER) else named
-
-
-def can_listen(host: str, port: int) -> bool:
-    """False where somebody listens there. Ports below 1024 can't be tried by everyone."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((host, port))
-        except PermissionError:
-            return True
-        except OSError:
-            return False
-    return True
 
 
 def process_on(port: int) -> str | None:

@@ -1,7 +1,10 @@
 """Whether a server can listen where its flags say, asked before it starts anything.
 
-No answer can be certain: another process may take the address in the moment between.
+No answer can be certain: another process may take the address in the moment between. Python 3.9 is
+enough: `make doctor` and deploy/ ask as well, without the project's environment.
 """
+
+from __future__ import annotations
 
 import errno
 import os
@@ -72,31 +75,45 @@ def check_tcp(host_variable: str, host: str, port_variable: str, port: int) -> N
         ) from None
     if not 0 <= port <= PORT_MAX:
         raise AddressError(f"{port_variable}={port} is no port: they go up to {PORT_MAX}")
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     where = f"{host}:{port}" if address.version == 4 else f"[{host}]:{port}"
+    if problem := why_not_bound(host, port):
+        raise explained(problem, where, host_variable, port_variable, port)
+
+
+def why_not_bound(host: str, port: int) -> int | str:
+    """Why nothing can listen there: an `errno`, or what the name service says; 0 where it can."""
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as found:
-            # Past the connections that an earlier server closed; a listener is in the way all the same,
-            # since this socket does not ask to share the port.
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind((host, port))
-    except OSError as error:
-        raise explained(error, where, host_variable, port_variable, port) from None
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        return str(error)
+    with socket.socket(family, kind, protocol) as tried:
+        # Past the connections that an earlier server closed; a listener is in the way all the same, since
+        # this socket does not ask to share the port.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(place)
+            tried.listen()
+        except OSError as error:
+            return error.errno or str(error)
+    return 0
 
 
 def explained(
-    error: OSError, where: str, host_variable: str, port_variable: str, port: int
+    problem: int | str, where: str, host_variable: str, port_variable: str, port: int
 ) -> AddressError:
-    """What an error of bind() means, and what to do."""
-    if error.errno == errno.EADDRINUSE:
+    """What keeps a server from an address, and what to do; `problem` is of `why_not_bound`."""
+    if problem == errno.EADDRINUSE:
         return TakenError(
             f"{where} is taken: another process listens there (`ss -ltnp sport = :{port}` may name it);"
             f" stop it, or set another {port_variable} (`make run PORT=`)"
         )
-    reason = f"cannot listen on {where}: {error.strerror}"
-    if error.errno == errno.EADDRNOTAVAIL:
+    said = os.strerror(problem) if isinstance(problem, int) else problem
+    reason = f"cannot listen on {where}: {said}"
+    if problem == errno.EADDRNOTAVAIL:
         return AddressError(f"{reason}; no network of this machine has it: set {host_variable}")
-    if error.errno == errno.EACCES:
+    if problem == errno.EACCES:
         return AddressError(f"{reason}; ports below 1024 need a privilege: set {port_variable}")
     return AddressError(f"{reason}; set {host_variable} or {port_variable}")
 

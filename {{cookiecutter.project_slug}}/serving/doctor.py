@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # it is run as a script, too
     sys.path.append(str(ROOT))
 
+from serving.address import why_not_bound  # noqa: E402
 from serving.env_file import EnvFileError, read  # noqa: E402
 from serving.secret_files import from_file  # noqa: E402
 
@@ -601,25 +601,6 @@ def has_services() -> bool:
 
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:2]))
-
-
-def why_not_bound(host: str, port: int) -> int | str:
-    """Why nothing can listen there: an `errno`, or what the name service says; 0 where it can."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:
-        return str(error)
-    with socket.socket(family, kind, protocol) as tried:
-        # What has closed but waits is no hindrance to a server.
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind(place)
-            tried.listen()
-        except OSError as error:
-            return error.errno or str(error)
-    return 0
 
 
 def who_listens(host: str, port: int) -> str:

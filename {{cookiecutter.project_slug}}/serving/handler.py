@@ -118,7 +118,8 @@ class DjangoHandler(PlainHandler):
         request, response = self.create_request(scope, body)
         if request is not None:
             try:
-                response = self._adopt(self._sync.get_response(request))
+                response = self._sync.get_response(request)
+                response._handler_class = type(self)
             except BaseException:  # it was cancelled, say, and no response will send the signal
                 signals.request_finished.send(sender=type(self))
                 raise
@@ -195,10 +196,6 @@ class DjangoHandler(PlainHandler):
         else:
             for message in outcome:
                 await send(message)
-
-    def _adopt(self, response: Any) -> Any:
-        response._handler_class = type(self)
-        return response
 
     async def _stream(
         self,

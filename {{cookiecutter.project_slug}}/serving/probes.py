@@ -20,7 +20,7 @@ from serving.asgi import ASGIApp, Receive, Scope, Send
 from serving.database import Databases
 from serving.drain import stopping
 from serving.security import security_headers
-from serving.state import ORIGIN, Origin
+from serving.state import NO_LIFESPAN, ORIGIN, Origin
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +96,7 @@ class Probes:
             return None
         if not self._said:
             self._said = True
-            logger.warning(
-                "not ready: LIFESPAN=required, but this server ran no lifespan (with Granian:"
-                " GRANIAN_INTERFACE is not asgi)"
-            )
+            logger.warning("not ready: LIFESPAN=required, but %s", NO_LIFESPAN)
         return "LIFESPAN=required, but this server ran no lifespan; the log says more"
 
     async def _database_problem(self) -> str | None:

@@ -7,7 +7,6 @@ from typing import Any, NoReturn, Protocol, Self
 # Under this key a server's state holds who filled it. It is no identifier: no app can yield it.
 ORIGIN = "serving.lifespan"
 
-
 NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
 
 
