@@ -12,6 +12,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ UV = ROOT / ".venv" / "bin" / "uv"
 
 # As Compose runs it; every container of these tests is run so.
 HARDENED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+
+
+def worker_number() -> int:
+    """Which process of pytest-xdist this is, from 0."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def docker(*arguments: str | Path, check: bool = True) -> str:
@@ -158,6 +164,16 @@ class Container:
         docker("rm", "--force", "--volumes", self.id, check=False)
 
 
+# Counted, and each process of the tests has a range of its own: two at random would meet one day.
+NETWORKS = (f"10.{200 + worker_number()}.{third}" for third in count(1))
+
+
+def free_network() -> str:
+    """The first three numbers of a network that the engine does not have, as PROXY_NETWORK takes them."""
+    taken = docker("network", "inspect", *docker("network", "ls", "--quiet").splitlines())
+    return next(each for each in NETWORKS if f'"{each}.' not in taken)
+
+
 class Compose:
     """A project's containers, as its Make targets start them. Names, ports and network are its own."""
 
@@ -168,7 +184,7 @@ class Compose:
             "COMPOSE_PROJECT_NAME": self.name,
             "IMAGE": self.name,
             **dict.fromkeys(("PORT", "POSTGRES_PORT", "VALKEY_PORT", "HTTP_PORT", "HTTPS_PORT"), "0"),
-            "PROXY_NETWORK": f"10.199.{int(self.name[-2:], 16)}",
+            "PROXY_NETWORK": free_network(),
             **variables,
         }  # fmt: skip
 
