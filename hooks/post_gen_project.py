@@ -8,17 +8,15 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 # Files that stay for one of these answers alone.
 ONLY_FOR = {
-    "serving/cache_values.py": [("cache", "valkey")],
-    "serving/sqlite.py": [("database", "sqlite")],
-    "serving/postgres.py": [("database", "postgres")],
-    "serving/connections.py": [("database", "postgres")],
-    "serving/services.py": [("database", "postgres"), ("cache", "valkey")],
-    "serving/service_reports.py": [("database", "postgres"), ("cache", "valkey")],
-    "serving/valkey.py": [("cache", "valkey")],
+    "data/cache_values.py": [("cache", "valkey")],
+    "data/sqlite.py": [("database", "sqlite")],
+    "data/postgres.py": [("database", "postgres")],
+    "data/connections.py": [("database", "postgres")],
+    "data/service_reports.py": [("database", "postgres"), ("cache", "valkey")],
+    "data/valkey.py": [("cache", "valkey")],
     "tests/test_cache_values.py": [("cache", "valkey")],
     "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_postgres.py": [("database", "postgres")],
-    "tests/test_services.py": [("database", "postgres"), ("cache", "valkey")],
     "tests/test_valkey.py": [("cache", "valkey")],
 }
 

@@ -78,7 +78,7 @@ class Server:
         project: Path,
         base: Mapping[str, str],
         variables: Mapping[str, str],
-        command: str = "granian --port {port} config.asgi:application",
+        command: str = "python -m serving --port {port} config.asgi:application",
         output: int | None = None,
         port: int | None = None,
     ) -> None:

@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
 
-from serving.database import MIGRATE, mend
-from serving.env_file import EnvFileError, load
+from serving.probes.diagnosis import MIGRATE, mend
+from serving_tools.env_file import EnvFileError, load
 
 ENV_FILE = Path(__file__).with_name(".env")
 

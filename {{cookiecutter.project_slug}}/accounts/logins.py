@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
-from serving.redaction import HIDDEN, query_shown
+from serving.log.redaction import HIDDEN, query_shown
 
 logger = logging.getLogger(__name__)
 

@@ -5,46 +5,27 @@ https://docs.djangoproject.com/en/6.1/ref/settings/
 """
 
 import json
-import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import EnvValidationError, ValidationError, validate
+from environs import validate
+from serving.http.proxy import check_prefix, check_proxy
+from serving.log.access import check_format
+from serving.log.levels import LEVELS, parse_levels
+from serving_tools.environment import Environment, each, valid
 
-from serving import access_log, {{ "connections, " if cookiecutter.database == "postgres" }}env_file, logs, {{ "proxy, sqlite" if cookiecutter.database == "sqlite" else "postgres, proxy" }}{{ ", valkey" if cookiecutter.cache == "valkey" }}
-from serving.environment import Environment
+{% if cookiecutter.database == "postgres" %}
+from data import connections, postgres{{ ", valkey" if cookiecutter.cache == "valkey" }}
+{% else %}
+from data import sqlite{{ ", valkey" if cookiecutter.cache == "valkey" }}
+{% endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
 
-env = Environment()  # collects the problems; `env.seal()` at the end reports them
-
-
-def each(check: Callable[[str], object]) -> Callable[[list[str]], None]:
-    """A validator of lists: checks every item."""
-
-    def check_each(items: list[str]) -> None:
-        for item in items:
-            check(item)
-
-    return check_each
-
-
-def valid(check: Callable[[str], object]) -> Callable[[str], None]:
-    """A validator from a function that raises ValueError, which says what is wrong."""
-
-    def is_valid(value: str) -> None:
-        try:
-            check(value)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-
-    return is_valid
-
+env = Environment()  # collects the problems, for the end of this file to report
 
 # Security: closed unless a variable opens it
 
@@ -66,7 +47,7 @@ CSRF_TRUSTED_ORIGINS = env.list(
     validate=each(validate.Regexp(r"https?://[^/]+$", error="{input!r} is not scheme://host.")),
 )
 TRUSTED_PROXIES = env.list(
-    "TRUSTED_PROXIES", [], subcast=str.strip, validate=each(valid(proxy.check_proxy))
+    "TRUSTED_PROXIES", [], subcast=str.strip, validate=each(valid(check_proxy))
 )
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
@@ -87,7 +68,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # Below which path of its host the site lies; cookies are for that path alone
 
-URL_PATH_PREFIX = env.str("GRANIAN_URL_PATH_PREFIX", "", validate=valid(proxy.check_prefix)) or ""
+URL_PATH_PREFIX = env.str("GRANIAN_URL_PATH_PREFIX", "", validate=valid(check_prefix)) or ""
 FORCE_SCRIPT_NAME = URL_PATH_PREFIX or None
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX or "/"
 
@@ -95,6 +76,7 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX 
 
 INSTALLED_APPS = [
     "serving",
+    "data",
     "home",
     "accounts",
     "django.contrib.admin",
@@ -171,7 +153,7 @@ if database_password and not DATABASES["default"].get("PASSWORD"):
 CACHE_URL = env.str("CACHE_URL", validate=valkey.location)
 CACHES = {
     "default": {
-        "BACKEND": "serving.valkey.ValkeyCache",
+        "BACKEND": "data.valkey.ValkeyCache",
         "LOCATION": valkey.location(CACHE_URL) if CACHE_URL else "",
         "KEY_PREFIX": "{{ cookiecutter.project_slug }}",
     }
@@ -255,26 +237,26 @@ SERVING_THREADS = env.int("SERVING_THREADS", 64, validate=validate.Range(min=1))
 
 START_REPORTS = [
 {% if cookiecutter.database == "postgres" %}
-    "serving.connections.report_start",
+    "data.connections.report_start",
 {% endif %}
 {% if cookiecutter.cache == "valkey" %}
-    "serving.valkey.report_start",
+    "data.valkey.report_start",
 {% endif %}
 ]
 {% endif %}
 
 # Logging: the file that Granian reads too, at the level that Granian has
 
-LOG_LEVEL = env.str("GRANIAN_LOG_LEVEL", "info", validate=validate.OneOf(logs.LEVELS))
+LOG_LEVEL = env.str("GRANIAN_LOG_LEVEL", "info", validate=validate.OneOf(LEVELS))
 LOG_FORMAT = env.str("LOG_FORMAT", "console", validate=validate.OneOf(["json", "console"]))
 LOGGING: dict[str, Any] = json.loads((BASE_DIR / "config" / "logging.json").read_bytes())
 
 
-levels = partial(logs.parse_levels, known=LOGGING["loggers"])
+levels = partial(parse_levels, known=LOGGING["loggers"])
 LOG_LEVELS = env.str("LOG_LEVELS", "", validate=valid(levels))
 for logger, level in levels(LOG_LEVELS or "").items():
     LOGGING["loggers"].setdefault(logger, {})["level"] = level
-env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=valid(access_log.check_format))
+env.str("GRANIAN_LOG_ACCESS_FMT", "", validate=valid(check_format))
 LOGGING["filters"]["access"].update(
     probes=env.bool("ACCESS_LOG_PROBES", False),
     query=env.bool("ACCESS_LOG_QUERY", True),
@@ -289,29 +271,14 @@ METRICS_PORT = env.int(
     "GRANIAN_METRICS_PORT", 9090, validate=validate.Range(1, 65535 - (WORKERS or 1))
 )
 
-# The end: nothing starts with a value that is missing or wrong
+# The end: nothing starts with a value that is missing or wrong, and no message shows these
 
-SECRETS = {"SECRET_KEY", "DATABASE_URL", "CACHE_URL", "DATABASE_PASSWORD"}
-MENDS = {
-    "SECRET_KEY": "`make secret` prints one.",
-    "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
-    "CACHE_URL": "For example redis://host:6379/0",
-}
-
-problems: dict[str, list[str]] = {}
-try:
-    env.seal()
-except EnvValidationError as error:
-    problems = cast("dict[str, list[str]]", error.error_messages)
-if problems := problems | env.file_problems:
-    lines = ["The environment holds values that are missing or wrong:"]
-    for name, reasons in problems.items():
-        value = "" if name in SECRETS or name not in os.environ else f"={os.environ[name]!r}"
-        mend = "" if name in env.file_problems else MENDS.get(name, "")
-        lines.append(f"  {name}{value}: {' '.join([*reasons, mend])}".rstrip())
-    if env_file.has_one_of(BASE_DIR / ".env", problems.keys() - os.environ.keys()):
-        lines.append(
-            "A .env is here, which `make` and `manage.py` read. For another command:"
-            " python -m serving.env_file .env -- COMMAND"
-        )
-    raise ImproperlyConfigured("\n".join(lines)) from None
+env.refuse_problems(
+    secret={
+        "SECRET_KEY": "`make secret` prints one.",
+        "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
+        "DATABASE_PASSWORD": "",
+        "CACHE_URL": "For example redis://host:6379/0",
+    },
+    env_file=BASE_DIR / ".env",
+)

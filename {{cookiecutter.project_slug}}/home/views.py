@@ -8,7 +8,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from home.lifespan import HomeState
-from serving.request import Request
+from serving.http.request import Request
 
 
 def index(request: Request[HomeState]) -> HttpResponse:

@@ -4,7 +4,7 @@ import os
 {% if cookiecutter.database == "postgres" %}
 from pathlib import Path
 
-from serving.env_file import read
+from serving_tools.env_file import read
 
 if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
     file = Path(__file__).parent.parent / ".env"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.cache_values import UNREADABLE, Serializer
+from data.cache_values import UNREADABLE, Serializer
 
 
 class Cart:

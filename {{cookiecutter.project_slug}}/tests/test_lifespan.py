@@ -14,8 +14,8 @@ from django.urls import path
 
 from config.asgi import application
 from serving import lifespan
-from serving.lifespan import Resources
-from serving.state import ORIGIN, State
+from serving.lifespan.resources import Resources
+from serving.lifespan.state import ORIGIN, State
 
 
 def lifespan_conversation(app: Any) -> tuple[list[str], dict[str, Any]]:

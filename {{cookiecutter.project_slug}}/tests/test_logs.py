@@ -22,7 +22,8 @@ import pytest
 from granian import asgi as granian_asgi
 
 from serving import access_log, logs, main_process, output, redaction
-from serving.request_id import identify, request_id
+from serving.http.request_id import identify
+from serving.log.context import request_id
 
 
 def record(
@@ -711,8 +712,8 @@ def test_levels_by_logger() -> None:
     ("name", "is_one"),
     [
         ("serving", True),
-        ("serving.logs", True),
-        ("serving.logs.Cart", True),
+        ("serving.log.formats", True),
+        ("serving.log.formats.Cart", True),
         ("serving.lgos", False),
         ("django.db.backends", True),
         ("django.db.backend", False),

@@ -8,8 +8,8 @@ from django.db import connection
 from django.views.debug import SafeExceptionReporterFilter
 from environs import ValidationError
 
-from serving.connections import RESERVE, threads
-from serving.postgres import database
+from data.connections import RESERVE, threads
+from data.postgres import database
 
 URL = "postgres://ada:hunter2@db.example/shop"
 

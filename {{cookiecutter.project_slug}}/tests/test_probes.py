@@ -11,9 +11,9 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from config.asgi import application
-from serving.database import mend
-from serving.probes import Probes
-from serving.state import ORIGIN
+from serving.probes.diagnosis import mend
+from serving.probes.probes import Probes
+from serving.lifespan.state import ORIGIN
 
 STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None, public_problem=None)}
 

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from serving import logs, redaction, report
-from serving.redaction import HIDDEN, is_sensitive, query_shown, words
+from serving.log.redaction import HIDDEN, is_sensitive, query_shown, words
 from tests import settings as config_settings
 
 HIDDEN_NAMES = words("""

@@ -23,7 +23,7 @@ def port() -> int:
 def services(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Asks for the services on a machine without an engine."""
     return subprocess.run(
-        [sys.executable, "-m", "serving.services"],
+        [sys.executable, "-m", "serving_tools.services"],
         cwd=ROOT,
         env={"PATH": str(tmp_path), "SYSTEMROOT": os.environ.get("SYSTEMROOT", "")} | variables,
         capture_output=True,

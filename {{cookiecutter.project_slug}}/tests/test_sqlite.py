@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from environs import ValidationError
 
-from serving.sqlite import PRAGMAS, backup, database, restore
+from data.sqlite import PRAGMAS, backup, database, restore
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.contrib.sessions.backends import cached_db
 from environs import ValidationError
 from redis.exceptions import InvalidResponse, OutOfMemoryError, ResponseError
 
-from serving.valkey import SESSIONS, Client, location, refusal
+from data.valkey import SESSIONS, Client, location, refusal
 
 
 @pytest.fixture

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.http import HttpRequest
+
+from serving.http.request import complete
+
+
+class ServingConfig(AppConfig):
+    name = "serving"
+
+    def ready(self) -> None:
+        """Gives every request `state` and `id`, whatever makes it."""
+        complete(HttpRequest)

@@ -1,0 +1,261 @@
+"""Django as an ASGI application, with at most one change of thread for a request.
+
+Django's own handler sends the work of every middleware to a thread and back, a dozen times a request.
+Here a request for a sync view goes to a thread of the pool once, and all of Django runs there, as
+under WSGI. A request for an async view stays on the event loop, but for what may do I/O.
+
+Either way serves either kind of view, so a wrong guess costs speed and nothing else.
+"""
+
+import asyncio
+import sys
+from contextlib import suppress
+from copy import copy
+from typing import IO, Any
+
+from asgiref.sync import sync_to_async
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.db import close_old_connections
+from django.http import FileResponse
+from django.http.response import HttpResponseBase, StreamingHttpResponse
+from django.urls import set_script_prefix
+
+from serving.conf import conf
+from serving.http.async_routes import leads_to_async_view
+from serving.http.body import Bodies
+from serving.http.disconnect import Leaving, Listener, Watch
+from serving.http.inline_middleware import closes_nothing, inline, only_tidies
+from serving.http.pool import pool
+from serving.http.request import Request
+from serving.http.streams import (
+    PatientSend,
+    ThreadSend,
+    is_large,
+    keeps_its_thread,
+    read_in_parts,
+    send_from_thread,
+    send_in_parts,
+)
+from serving.http.threads import Call, Lease, asgiref_is_patched, one_thread
+from serving.types import Message, Receive, Scope, Send
+
+
+class PlainHandler(ASGIHandler):
+    """Django's own handler; its requests carry the lifespan's state."""
+
+    request_class = Request
+
+
+class DjangoHandler(PlainHandler):
+    """The same, faster. Sync code runs in up to `SERVING_THREADS` threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pool.bound = conf.SERVING_THREADS
+        self._bodies = Bodies()
+        # This handler once more, with the chain for sync views: so it has whatever was made of it, or of
+        # Django's classes, by a subclass or by a library that patches them.
+        self._sync = copy(self)
+        self._sync.load_middleware(is_async=False)
+        leads_to_async_view("/")  # imports the URLconf now, and not while requests wait
+
+    def adapt_method_mode(self, is_async: bool, method: Any, *args: Any, **kwargs: Any) -> Any:
+        """Has a middleware that only computes do so on the event loop."""
+        if is_async and (inlined := inline(method)):
+            return inlined
+        return super().adapt_method_mode(is_async, method, *args, **kwargs)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request, in place of what Django's `__call__` calls.
+
+        `__call__` itself stays Django's, since error trackers and tracers wrap it for all handlers.
+        """
+        found = await self._bodies.read(scope, receive, send)
+        if found is None:
+            return
+        body, send = found
+        by_asgiref = asgiref_is_patched() or leads_to_async_view(path_info(scope))
+        serve = self._serve_async if by_asgiref else self._serve_sync
+        with body, Listener(receive) as listener:
+            await serve(scope, body, listener, send)
+
+    # A request for a sync view
+
+    async def _serve_sync(
+        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
+    ) -> None:
+        sending = ThreadSend(send, scope)
+        call = Call(lambda call: self._respond(call, scope, body, sending))
+
+        def leave() -> None:
+            sending.abort()
+            call.abort()
+
+        pool.submit(call.run)
+        try:
+            with Watch(listener, leave):
+                outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
+                call.take_context()
+                if isinstance(outcome, list) and not call.aborted:
+                    with suppress(RequestAborted):
+                        await self._send(outcome, send, scope)
+                await call.ended()
+        except RequestAborted:
+            return
+        except asyncio.CancelledError:
+            leave()
+            call.forget()
+            raise
+        if isinstance(outcome, StreamingHttpResponse):
+            await self._stream(outcome, scope, listener, send, wanted=not call.aborted)
+
+    def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: ThreadSend) -> None:
+        """In a thread: all of Django. It hands over what is to be sent, and tidies up then."""
+        set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=type(self), scope=scope)
+        response: Any
+        request, response = self.create_request(scope, body)
+        if request is not None:
+            try:
+                response = self._sync.get_response(request)
+                response._handler_class = type(self)
+            except BaseException:  # it was cancelled, say, and no response will send the signal
+                signals.request_finished.send(sender=type(self))
+                raise
+        if not response.streaming:
+            call.deliver(messages(response))
+            response.close()
+        elif keeps_its_thread(response) or call.aborted:
+            try:
+                send_from_thread(response, send, start(response))
+            finally:
+                close(response)
+            call.deliver([])
+        else:
+            close_old_connections()
+            call.deliver(response)
+
+    # A request for an async view
+
+    async def _serve_async(
+        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
+    ) -> None:
+        response: Any = None
+        large: list[Message] = []
+        async with one_thread() as lease:
+            set_script_prefix(get_script_prefix(scope))
+            await self._signal_start(scope)
+            request, response = self.create_request(scope, body)
+            try:
+                async with Leaving(listener):
+                    if request is not None:
+                        response = await self.run_get_response(request)
+                    if not response.streaming:
+                        outcome = messages(response)
+                        if is_large(outcome):
+                            large = outcome  # for a while, so no thread is kept for it
+                        else:
+                            await self._send(outcome, send, scope)
+            except RequestAborted:
+                pass
+            if response is None:
+                await signals.request_finished.asend(sender=type(self))
+            elif not response.streaming:
+                await self._close(response, lease)
+        if large:
+            with suppress(RequestAborted):
+                async with Leaving(listener):
+                    await self._send(large, send, scope)
+        if response is not None and response.streaming:
+            await self._stream(response, scope, listener, send)
+
+    async def _signal_start(self, scope: Scope) -> None:
+        if only_tidies(signals.request_started, type(self)):
+            signals.request_started.send(sender=type(self), scope=scope)
+        else:
+            await signals.request_started.asend(sender=type(self), scope=scope)
+
+    async def _close(self, response: HttpResponseBase, lease: Lease) -> None:
+        """Closes a response, which sends the finish signal: in a thread if there is any work to it."""
+        if (
+            not lease.taken
+            and closes_nothing(response)
+            and only_tidies(signals.request_finished, type(self))
+        ):
+            response.close()
+        else:
+            await sync_to_async(close)(response)
+
+    # Of both
+
+    async def _send(self, outcome: list[Message], send: Send, scope: Scope) -> None:
+        """Sends a complete response. Raises RequestAborted if the client does not read."""
+        if is_large(outcome):
+            await send_in_parts(outcome, send, scope)
+        else:
+            for message in outcome:
+                await send(message)
+
+    async def _stream(
+        self,
+        response: StreamingHttpResponse,
+        scope: Scope,
+        listener: Listener,
+        send: Send,
+        *,
+        wanted: bool = True,
+    ) -> None:
+        """Sends a stream, or only closes it if it is not `wanted` any more.
+
+        A thread that the view took is not kept for it, for it may take hours.
+        """
+        async with one_thread() as lease:
+            try:
+                async with Leaving(listener, after=0) as leaving:
+                    if not wanted:
+                        pass
+                    elif keeps_its_thread(response):
+                        sending = ThreadSend(send, scope)
+                        leaving.also(sending.abort)
+                        await sync_to_async(send_from_thread)(response, sending, start(response))
+                    else:
+                        if not response.is_async:
+                            read_in_parts(response)
+                        await self.send_response(response, PatientSend(send, scope))
+            except RequestAborted:
+                pass
+            finally:
+                closing = self._close(response, lease)
+                # asgiref leaves the exception that it finds in a task in a cycle with its own frame.
+                await (asyncio.create_task(closing) if sys.exception() else closing)
+
+
+def path_info(scope: Scope) -> str:
+    """The path below the script's prefix, as ASGIRequest has it."""
+    path: str = scope["path"]
+    prefix = get_script_prefix(scope).rstrip("/")
+    return path.removeprefix(prefix) if f"{path}/".startswith(f"{prefix}/") else path
+
+
+def close(response: HttpResponseBase) -> None:
+    """Closes a response, and takes a file's apart: what is left of its iterator refers to it."""
+    response.close()
+    if isinstance(response, FileResponse):
+        response.streaming_content = ()
+
+
+def start(response: HttpResponseBase) -> Message:
+    """The message that begins a response; header names keep their case, as Django has it."""
+    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
+    headers += [
+        (b"Set-Cookie", morsel.OutputString().encode("ascii"))
+        for morsel in response.cookies.values()
+    ]
+    return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+
+def messages(response: Any) -> list[Message]:
+    """A response that is no stream, as messages. The server cuts a long one as it needs."""
+    return [start(response), {"type": "http.response.body", "body": response.content}]

@@ -1,0 +1,225 @@
+"""The threads that sync code runs in: one pool a process, bounded, elastic and long-lived.
+
+Django opens a thread for every request under ASGI, and with it a database connection. Here a thread
+outlives its requests, so a connection persists (CONN_MAX_AGE), and there are never more of either
+than the pool's bound.
+"""
+
+import asyncio
+import atexit
+import contextvars
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from time import monotonic, process_time
+from typing import Any
+
+from django.db import connections
+
+logger = logging.getLogger(__name__)
+
+# Threads share one interpreter lock: more of them make code that computes no faster, and each switch
+# between them costs. These few let it compute while some of them wait for a database.
+CORE = 3
+
+TICK = 0.01  # seconds between two looks at calls that wait
+
+IDLE = 30.0  # seconds without a call, after which a thread ends
+
+# Seconds that the process must have computed between two looks for more threads to be of no use. A look
+# comes late where the processor was given to others (a container's limit, say), and no less is asked then.
+COMPUTING = 0.9 * TICK
+
+
+class Pool:
+    """Threads that take calls from one queue.
+
+    A call is made at once while fewer than a limit of threads are at work. After that it waits, and
+    every `TICK` seconds the pool looks why: if the process computes, more threads would only fight for
+    the interpreter lock, and if it does not, or no thread took a call for two ticks, the threads wait
+    for something, and the limit doubles, up to `bound`. It goes down again when the process computes
+    and more than `CORE` threads take calls.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self._lock = Lock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._idle: list[PoolThread] = []  # the latest comes last
+        self._size = 0
+        self._limit = CORE  # or `bound`, if that is less
+        self._took: set[PoolThread] = set()  # the threads that asked for a call since the last look
+        self._looked = 0.0  # when that was
+        self._computed = 0.0  # what the process had computed by then, in seconds
+        self._moved = 0.0  # when a thread was last seen to have asked for a call
+        self._watching: set[asyncio.AbstractEventLoop] = set()
+        self._warned = float("-inf")
+        self._warning: tuple[Any, ...] | None = None
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a thread."""
+        return len(self._calls)
+
+    @property
+    def busy(self) -> int:
+        """Threads that make a call, or are kept for a request."""
+        return self._size - len(self._idle)
+
+    @property
+    def idle(self) -> int:
+        """Threads that wait for a call."""
+        return len(self._idle)
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Has a thread make a call, which must raise nothing. To be called on an event loop.
+
+        Raises RuntimeError if the system gives the pool no thread at all.
+        """
+        with self._lock:
+            self._calls.append(call)
+            self._hand_out()
+            if not self._calls:
+                return
+            # Each loop whose calls wait, for another one may end while they do.
+            loop = asyncio.get_running_loop()
+            if loop in self._watching:
+                return
+            self._watching.add(loop)
+            self._look()  # what was before says nothing of calls that wait
+            self._moved = self._looked
+        # In no request's context, for it goes on for others, and it logs.
+        loop.call_later(TICK, self._watch, loop, context=contextvars.Context())
+
+    def _hand_out(self) -> None:
+        """Gives calls to threads, as many as may be at work."""
+        while self._calls and self.busy < min(self._limit, self.bound):
+            call = self._calls.popleft()
+            if self._idle:
+                # The latest, for it is warm, and the others may end.
+                self._idle.pop().mailbox.put(call)
+                continue
+            thread = PoolThread(self)
+            thread.mailbox.put(call)
+            try:
+                # In no request's context: a tracer would take what it finds there for the thread's own.
+                contextvars.Context().run(thread.start)
+            except RuntimeError:  # the system gives no more: a limit on processes, say
+                if not self._size:
+                    raise
+                self._calls.appendleft(call)
+                self._limit = self._size
+                self._warn("the system gives no more than %d threads", self._size)
+                return
+            self._size += 1
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Looks after the queue, on an event loop, for as long as there is one."""
+        with self._lock:
+            # Unless another loop has just looked.
+            if self._calls and monotonic() - self._looked >= TICK / 2:
+                self._adapt()
+            waiting = bool(self._calls)
+            if not waiting:
+                self._watching.discard(loop)
+            warning, self._warning = self._warning, None
+        if warning:
+            logger.warning(*warning)
+        if waiting:
+            loop.call_later(TICK, self._watch, loop)
+
+    def _look(self) -> tuple[int, bool]:
+        """How many threads asked for a call since the last look, and whether the process computed."""
+        now, computed, took = monotonic(), process_time(), len(self._took)
+        computing = computed - self._computed >= COMPUTING
+        self._looked, self._computed = now, computed
+        self._took.clear()
+        return took, computing
+
+    def _adapt(self) -> None:
+        """Lets more threads be at work, or fewer."""
+        took, computing = self._look()
+        if took:
+            self._moved = self._looked
+        stalled = self._looked - self._moved
+        if not computing or stalled >= 2 * TICK:
+            self._limit = min(self.bound, self._limit + min(self._limit, len(self._calls)))
+            self._hand_out()
+        elif took > CORE:
+            self._limit = max(CORE, self._limit - 1)
+        if stalled >= 1.0 and self._calls:
+            self._warn(
+                "all %d threads (SERVING_THREADS) have been at work for %.1f s; %d calls wait",
+                self._size,
+                stalled,
+                len(self._calls),
+            )
+
+    def _warn(self, message: str, *arguments: object) -> None:
+        """Has the next tick log a warning, without the lock: one a minute at most."""
+        if self._looked - self._warned >= 60.0:
+            self._warned = self._looked
+            self._warning = (message, *arguments)
+
+    def next_call(self, thread: "PoolThread") -> Callable[[], None] | None:
+        """Waits for the next call of a thread; None if it is to end."""
+        with self._lock:
+            self._took.add(thread)
+            if self._calls and self.busy <= self._limit:
+                return self._calls.popleft()
+            self._idle.append(thread)
+        with suppress(Empty):
+            return thread.mailbox.get(timeout=IDLE)
+        with self._lock:
+            if thread in self._idle:
+                self._idle.remove(thread)
+                return None
+        return thread.mailbox.get()  # it was given a call at the last moment
+
+    def ended(self, thread: "PoolThread") -> None:
+        """Counts a thread out."""
+        with self._lock:
+            self._size -= 1
+            self._took.discard(thread)
+
+    def close(self) -> None:
+        """Ends the threads that have nothing to do, and waits until their connections are closed."""
+        with self._lock:
+            ending, self._idle = self._idle, []
+        for thread in ending:
+            thread.mailbox.put(None)
+        for thread in ending:
+            thread.join(0.5)
+
+
+class PoolThread(Thread):
+    """A thread of the pool. It is a daemon, since a view that hangs must not keep the process alive."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(name="serving", daemon=True)
+        self.pool = pool
+        self.mailbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def run(self) -> None:
+        """Makes calls until the pool has none for it."""
+        try:
+            call = self.mailbox.get()
+            while call:
+                call()
+                call = None  # or a thread that waits would keep a request in memory
+                call = self.pool.next_call(self)
+        finally:
+            try:
+                connections.close_all()
+            finally:
+                # Not before, or the next thread's connection were one too many.
+                self.pool.ended(self)
+
+
+pool = Pool(bound=64)
+
+
+atexit.register(pool.close)

@@ -1,0 +1,79 @@
+"""Static files, answered before Django, with the redirect and the headers that a page has."""
+
+import inspect
+import logging
+import os
+from collections.abc import Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+from wsgiref.headers import Headers
+
+from django.conf import settings
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.handlers.asgi import ASGIHandler
+from servestatic import ServeStaticASGI
+from servestatic.asgi import FileServerASGI
+
+from serving.security import redirects_to_https, with_security_headers
+from serving.types import ASGIApp, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+
+def static_files(app: ASGIHandler) -> ASGIApp:
+    """Serves what `collectstatic` gathered; with DEBUG on, the files of each app as they are."""
+    path = urlsplit(settings.STATIC_URL).path  # it may name the host of a content delivery network
+    if settings.DEBUG:
+        return StaticFiles(app, ASGIStaticFilesHandler(app), path)
+    if not settings.STATIC_ROOT.is_dir():
+        logger.warning("no static files: %s is missing; run collectstatic", settings.STATIC_ROOT)
+        return app
+    files = Files(
+        app,
+        root=settings.STATIC_ROOT,
+        prefix=path,
+        allow_all_origins=False,
+        add_headers_function=add_etag,
+    )
+    return StaticFiles(app, files, path)
+
+
+class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
+    """servestatic, which would take ASGI's path for Latin-1: it found no file with another letter than ASCII's.
+
+    https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.files.get(scope["path"])
+        await (FileServerASGI(found) if found else self.application)(scope, receive, send)
+
+
+class StaticFiles:
+    """ASGI middleware: what is asked below `path` goes to `files`, which falls back to the app."""
+
+    def __init__(self, app: ASGIApp, files: ASGIApp, path: str) -> None:
+        self.app = app
+        self.files = files
+        self.path = path
+
+    @inspect.markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["type"] != "http" or not scope["path"].startswith(self.path):
+            return self.app(scope, receive, send)
+        if redirects_to_https(scope):  # and so does Django
+            return self.app(scope, receive, send)
+        if any(name == b"if-range" for name, _ in scope["headers"]):
+            # servestatic would send the part whatever has changed since; so the client gets it all.
+            headers = [item for item in scope["headers"] if item[0] != b"range"]
+            scope = {**scope, "headers": headers}
+        return self.files(scope, receive, with_security_headers(scope, send))
+
+
+def add_etag(headers: Headers, path: str, url: str) -> None:
+    """A weak one: servestatic would give a file and its compressed forms the same strong one.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-8.8.1
+    """
+    status = os.stat(path)
+    headers["ETag"] = f'W/"{int(status.st_mtime):x}-{status.st_size:x}"'

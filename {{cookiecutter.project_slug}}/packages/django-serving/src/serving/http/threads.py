@@ -1,0 +1,227 @@
+"""How a request gets to a thread of the pool and back, with its context variables."""
+
+import asyncio
+import contextvars
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import _restore_context as restore_context
+from django.core.exceptions import RequestAborted
+from django.db import close_old_connections, reset_queries
+
+from serving.http.patches import as_written
+from serving.http.pool import Pool, pool
+
+logger = logging.getLogger(__name__)
+
+
+class Call:
+    """A function on its way through a thread, with a copy of the caller's context variables.
+
+    `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
+    """
+
+    __slots__ = ("_context", "_error", "_forgotten", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "delivered")  # fmt: skip
+
+    def __init__(self, function: Callable[["Call"], None]) -> None:
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self._over = False
+        self._forgotten = False
+        # What the function handed over; None if it ended without.
+        self.delivered: asyncio.Future[Any] = self._loop.create_future()
+        self.aborted = False
+
+    def run(self) -> None:
+        """In the thread: makes the call."""
+        try:
+            if self.aborted:  # before it was begun
+                raise RequestAborted
+            be_a_thread_of(self._loop, self._tasks)
+            self._context.run(self._run)
+        except BaseException as error:
+            # Its traceback leads back here, so `ended` or `forget` must take it out again.
+            self._error = RequestAborted() if self.aborted else error
+            if self._forgotten:
+                self._error = None
+            self._tell(self._resolve, None)
+        self._over = True
+        if (waiter := self._waiter) is not None:
+            self._tell(self._wake, waiter)
+
+    def _run(self) -> None:
+        restore_context(self._context)
+        self._function(self)
+
+    def deliver(self, value: object) -> None:
+        """In the thread: gives the event loop a value, and goes on."""
+        self._tell(self._resolve, value)
+
+    def abort(self) -> None:
+        """On the event loop: has the call end as soon as it can, and with it what it awaits there."""
+        self.aborted = True
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def ended(self) -> None:
+        """On the event loop: waits until the function has returned. Raises what it raised."""
+        if not self._over:
+            # The thread says that it is over and then looks for a waiter; here it is the other way round.
+            self._waiter = self._loop.create_future()
+            try:
+                if not self._over:
+                    await self._waiter
+            finally:
+                self._waiter = None
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it holds this frame
+
+    def forget(self) -> None:
+        """On the event loop: says that nobody waits any more."""
+        self._forgotten = True
+        self._error = None
+        del self.delivered  # as the waiter in `ended`, it holds a cancellation's traceback
+
+    def take_context(self) -> None:
+        """On the event loop: takes over the context variables as the function has set them."""
+        restore_context(self._context)
+
+    def _tell(self, callback: Callable[[Any], object], value: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, value)
+
+    def _resolve(self, value: object) -> None:
+        if not self._forgotten and not self.delivered.done():
+            self.delivered.set_result(value)
+
+    def _wake(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():  # cancelled, that is
+            waiter.set_result(None)
+
+
+class Lease(Executor):
+    """One thread of the pool, from the first call that a request makes until `release`.
+
+    An executor for asgiref's ThreadSensitiveContext, which promises that all sync code of a request
+    runs on one thread.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self.taken = False
+        self._released = False
+
+    def submit[**P, T](
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Has the thread make a call after those that it was given before."""
+        if self._released:  # a task outlives its request: it gets a thread for each call
+            own = Lease(self._pool)
+            try:
+                return own.submit(function, *args, **kwargs)
+            finally:
+                own.release()
+        future: Future[T] = Future()
+        self._calls.put((future, partial(function, *args, **kwargs)))
+        if not self.taken:
+            self.taken = True
+            self._pool.submit(self._serve)
+        return future
+
+    def release(self) -> None:
+        """Gives the thread back when it has made its calls."""
+        self._released = True
+        if self.taken:
+            self._calls.put(None)
+
+    def _serve(self) -> None:
+        # What Django does at a request's start and end, for the connections of this thread.
+        try:
+            reset_queries()
+            close_old_connections()
+        except Exception:
+            logger.exception("a database connection could not be closed")
+        while item := self._calls.get():
+            future, call = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
+            del item, future, call
+        try:
+            close_old_connections()
+        except Exception:
+            logger.exception("a database connection could not be closed")
+
+
+def asgiref_is_patched() -> bool:
+    """Whether a library (New Relic's agent, say) has put something in place of what `Call` leaves out.
+
+    It is to find there all that it finds under Django's handler, so sync code must go that way then.
+    """
+    now = vars(SyncToAsync)
+    return (now["__call__"], now["thread_handler"]) != ASGIREFS
+
+
+def asgirefs_own() -> tuple[Any, Any] | None:
+    """The two functions as asgiref wrote them; None if they are not, since a library came first."""
+    now = vars(SyncToAsync)
+    functions = (now["__call__"], now["thread_handler"])
+    return functions if all(as_written(function, "asgiref") for function in functions) else None
+
+
+ASGIREFS = asgirefs_own()
+
+
+def be_a_thread_of(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
+    """Tells asgiref that this thread works for an event loop, so that `async_to_sync` runs there.
+
+    `tasks` will hold the tasks that this thread waits for. The loop and the tasks are asgiref's own
+    (`SyncToAsync.thread_handler` sets the same three), and so is `restore_context`: its public
+    `sync_to_async` does all this at five times the cost. tests/test_request_path.py fails when
+    they change.
+    """
+    local = SyncToAsync.threadlocal
+    local.main_event_loop = loop
+    local.main_event_loop_pid = os.getpid()
+    local.task_context = tasks
+
+
+@asynccontextmanager
+async def one_thread() -> AsyncIterator[Lease]:
+    """Runs the sync code in its body on one thread, which is given back at its end.
+
+    For async code that lives long, like a stream: without it the thread, and its database
+    connection, are kept until the stream ends.
+
+        async with one_thread():
+            price = await Price.objects.alatest()
+    """
+    lease = Lease(pool)
+    context = ThreadSensitiveContext(executor=lease)
+    try:
+        async with context:
+            yield lease
+    finally:
+        lease.release()
+        # asgiref refuses sync code to a task that outlives the context, where with Django's handler it
+        # runs. Both attributes are asgiref's own; tests/test_request_path.py fails when they change.
+        context._exited = False
+        SyncToAsync.context_to_thread_executor[context] = lease

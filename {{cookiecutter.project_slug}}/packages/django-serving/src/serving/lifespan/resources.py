@@ -1,0 +1,278 @@
+"""What the apps open before the first request and close after the last."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    nullcontext,
+)
+from importlib import import_module
+from keyword import iskeyword
+from typing import Any, Self
+
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+
+from serving.lifespan.state import ORIGIN, State, opened
+
+logger = logging.getLogger(__name__)
+
+# What contextlib says of a generator, in words that name the mistake.
+GENERATOR_MISTAKES = {
+    "generator didn't yield": "lifespan() never yields; it must yield once, a mapping",
+    "generator didn't stop": "lifespan() yields twice; it must yield once",
+    "generator didn't stop after athrow()": "lifespan() yields twice; it must yield once",
+}
+
+
+class LifespanError(Exception):
+    """An app's lifespan failed. The message names the app; the cause is what it raised, if it did.
+
+    The message may hold what nobody else is to know: a host, a password. `public` does not.
+    """
+
+    def __init__(self, message: str, public: str = "") -> None:
+        super().__init__(message)
+        self.public = public
+
+
+class Resources:
+    """What the apps' lifespans opened.
+
+    They are entered in the order of INSTALLED_APPS and left in reverse, all in one task, so that
+    cancel scopes and task groups work. `startup_timeout` and `shutdown_timeout` are in seconds.
+
+    A server's `Lifespan` drives it; a command, a script or a shell uses it as a context manager:
+
+        async with Resources() as resources:
+            await resources.state.client.get(...)
+
+        with Resources() as resources:
+            resources.run(resources.state.client.get(...))
+    """
+
+    mode = "outside a server"
+    problem: str | None = None
+    public_problem: str | None = None
+
+    def __init__(
+        self,
+        *,
+        startup_timeout: float = 30.0,
+        shutdown_timeout: float = 5.0,
+        guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
+    ) -> None:
+        self.startup_timeout = startup_timeout
+        self.shutdown_timeout = shutdown_timeout
+        self.at_work = "no app"  # the app that is entered or left
+        self.hung: list[str] = []  # the apps that were cancelled after a timeout
+        self._guard = guard or (lambda resources, seconds: nullcontext())
+        self.items: dict[str, Any] = {}
+        self._shown: State | None = None  # where it stands among what this process opened
+        self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
+
+    @property
+    def state(self) -> Any:
+        """What the apps yielded, as attributes; see `State`."""
+        return State({**self.items, ORIGIN: self})
+
+    async def enter(self) -> None:
+        """Enters every app's lifespan. Raises LifespanError, having left those it had entered."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.startup_timeout
+        owners: dict[str, str] = {}
+        for app in apps_with_lifespan():
+            began = clock()
+            self.at_work = app
+            try:
+                with self._guard(self, deadline - began):
+                    async with asyncio.timeout_at(deadline):
+                        context = open_context(app)
+                        items = await context.__aenter__()
+                        self._entered.append((app, context))
+                if clock() >= deadline:  # code that blocked, or took no cancellation for an answer
+                    raise TimeoutError
+                self.items.update(checked(app, items, owners))
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
+                late = clock() >= deadline
+                if late:
+                    self.hung.append(app)
+                await self.leave()
+                self.at_work = app
+                if isinstance(error, asyncio.CancelledError) and cancel_requested():
+                    raise
+                if late:
+                    raise LifespanError(
+                        f"{app}: not started after {self.startup_timeout:g} s"
+                        " (LIFESPAN_STARTUP_TIMEOUT)",
+                        f"{app}: TimeoutError",
+                    ) from error
+                raise LifespanError(
+                    f"{app}: {reason(error)}", f"{app}: {type(error).__name__}"
+                ) from error
+            logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
+        self._shown = self.state
+        opened.append(self._shown)
+
+    async def leave(self) -> list[LifespanError]:
+        """Leaves what was entered. What fails to is logged and returned; the others are still left."""
+        if self._shown is not None:
+            opened.remove(self._shown)
+            self._shown = None
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.shutdown_timeout
+        failures = []
+        cancelled = None
+        while self._entered:
+            app, context = self._entered.pop()
+            began = clock()
+            self.at_work = app
+            # Half of what is left, the last one all: an app that hangs leaves time for the others.
+            share = (deadline - began) / (2 if self._entered else 1)
+            try:
+                with self._guard(self, deadline - began):
+                    async with asyncio.timeout(share) as timeout:
+                        # As on an ordinary end, whatever the reason: so code behind a bare `yield`
+                        # runs, too.
+                        await context.__aexit__(None, None, None)
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and cancel_requested():
+                    cancelled = error
+                why, kind = reason(error), type(error).__name__
+                if timeout.expired():
+                    self.hung.append(app)
+                    why, kind = f"not stopped after {share:.3g} s", "TimeoutError"
+                failures.append(LifespanError(f"{app}: {why}", f"{app}: {kind}"))
+                logger.exception("shutdown failed: %s: %s", app, why)
+            else:
+                logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
+        self.items.clear()
+        if cancelled and cancel_requested():
+            raise cancelled
+        return failures
+
+    async def __aenter__(self) -> Self:
+        await self.enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    def __enter__(self) -> Self:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("an event loop runs here already: write `async with Resources()`")
+        self._runner = asyncio.Runner()
+        try:
+            self._runner.run(self._start())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._runner:
+            self._runner.run(self._stop())
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """In the sync form: runs a coroutine on the event loop that the resources were opened on."""
+        return self._runner.run(coroutine)
+
+    async def _start(self) -> None:
+        """Opens the resources in a task that lives until `_stop`: it must leave them as well."""
+        self._stopping = asyncio.Event()
+        started = asyncio.Event()
+
+        async def hold() -> None:
+            async with self:
+                started.set()
+                await self._stopping.wait()
+
+        self._holder = asyncio.create_task(hold())
+        waiter = asyncio.create_task(started.wait())
+        await asyncio.wait({self._holder, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if not started.is_set():
+            waiter.cancel()
+            await self._holder  # raises what went wrong
+
+    async def _stop(self) -> None:
+        self._stopping.set()
+        await self._holder
+
+
+PACKAGE = __package__.partition(".")[0]
+
+
+def apps_with_lifespan() -> list[str]:
+    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS.
+
+    Not this package, whose own `lifespan.py` is the protocol.
+    """
+    return [
+        config.name
+        for config in apps.get_app_configs()
+        if config.name != PACKAGE
+        and config.module is not None
+        and module_has_submodule(config.module, "lifespan")
+    ]
+
+
+def open_context(app: str) -> AbstractAsyncContextManager[object]:
+    """What the app's `lifespan()` returns. Raises LifespanError if it can't be entered."""
+    lifespan = getattr(import_module(f"{app}.lifespan"), "lifespan", None)
+    if not callable(lifespan):
+        raise LifespanError(
+            "lifespan.py defines no function `lifespan`; write `@asynccontextmanager` and"
+            " `async def lifespan()`"
+        )
+    context = lifespan()
+    if isinstance(context, AbstractAsyncContextManager):
+        return context
+    if inspect.iscoroutine(context):
+        context.close()  # or Python warns that it was never awaited
+    raise LifespanError(
+        f"lifespan() returns a {type(context).__name__} and no async context manager; write"
+        " `@asynccontextmanager` above `async def lifespan()`, and `yield` a mapping in it"
+    )
+
+
+def checked(app: str, items: object, owners: dict[str, str]) -> Mapping[str, Any]:
+    """What an app yielded, noted in `owners`. Raises LifespanError if it can't become attributes."""
+    if not isinstance(items, Mapping):
+        raise LifespanError(
+            f"lifespan() yields {type(items).__name__} and no mapping; yield a dict, an empty one if"
+            " there is nothing to share"
+        )
+    for name in items:
+        if not (isinstance(name, str) and name.isidentifier()) or iskeyword(name) or name[0] == "_":
+            raise LifespanError(f"lifespan() yields the name {name!r}, which can't be an attribute")
+        if name in owners:
+            raise LifespanError(f"lifespan() yields {name!r}, as {owners[name]} does; rename one")
+        owners[name] = app
+    return items
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, LifespanError):
+        return text
+    if isinstance(error, RuntimeError) and text in GENERATOR_MISTAKES:
+        return GENERATOR_MISTAKES[text]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def cancel_requested() -> bool:
+    """Whether someone asked for this task to be cancelled, and nobody took it back."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,61 @@
+"""The id of the request that code runs for, and event loops that do not lose it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+from weakref import WeakSet
+
+# The id of the request that this code runs for. It flows into tasks, `sync_to_async`, `asyncio.to_thread`
+# and `loop.run_in_executor`; a thread that an app starts itself must be given a `copy_context()`.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+asyncio_logger = logging.getLogger("asyncio")
+
+carrying: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+class ContextExecutor(ThreadPoolExecutor):
+    """Threads in which a call has the context variables of its caller, as with `asyncio.to_thread`."""
+
+    def submit[**P, T](
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Has a thread make a call."""
+        context = copy_context()
+        return super().submit(lambda: context.run(function, *args, **kwargs))
+
+
+def carry_context(loop: asyncio.AbstractEventLoop) -> None:
+    """Has an event loop keep context variables where asyncio by itself loses them.
+
+    In `run_in_executor`, and when it reports a task whose exception nobody looked at. To be called before
+    an app can set an executor or an exception handler of its own; a second call does nothing.
+    """
+    if loop in carrying:
+        return
+    carrying.add(loop)
+    loop.set_default_executor(ContextExecutor(thread_name_prefix="asyncio"))
+    loop.set_exception_handler(report)
+
+
+def report(*given: Any) -> None:
+    """An event loop's exception handler: logs as asyncio's own, with the request id of the task.
+
+    It is given the loop and what happened; by rloop only the latter.
+    """
+    happened: dict[str, Any] = given[-1]
+    task = happened.get("task") or happened.get("future")
+    lines = [happened.get("message") or "Unhandled exception in event loop"]
+    for name, value in happened.items():
+        if name not in ("message", "exception"):
+            lines.append(f"{name}: {value!r}")
+    if isinstance(task, asyncio.Task):
+        context = task.get_context().copy()  # a copy, since a loop may have entered it
+    elif task is not None:  # it dies in any request, and knows nothing of its own
+        context = Context()
+    else:
+        context = copy_context()
+    context.run(asyncio_logger.error, "\n".join(lines), exc_info=happened.get("exception"))

@@ -1,0 +1,62 @@
+"""The figures of each worker, for a Prometheus server.
+
+Granian's main process serves Granian's own at GRANIAN_METRICS_PORT. Each worker serves what it alone
+knows (its thread pool, its memory, and what apps register with prometheus_client) at one of the
+ports behind that one.
+
+https://prometheus.github.io/client_python/
+"""
+
+import logging
+from collections.abc import Iterator
+from errno import EADDRINUSE
+from itertools import count
+from threading import Thread
+from time import sleep
+
+from prometheus_client import REGISTRY, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.http.pool import pool
+
+logger = logging.getLogger(__name__)
+
+
+class PoolCollector(Collector):
+    """The thread pool's figures, read when they are asked for: a request pays nothing for them."""
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures of this moment."""
+        for name, value, meaning in (
+            ("bound", pool.bound, "Threads that the pool may have"),
+            ("busy", pool.busy, "Threads that run a view or other sync code"),
+            ("idle", pool.idle, "Threads that wait for work"),
+            ("queued", pool.queued, "Calls that wait for a thread"),
+        ):
+            yield GaugeMetricFamily(f"serving_threads_{name}", meaning, value)
+
+
+def serve_metrics(address: str, port: int, workers: int) -> None:
+    """Serves /metrics at one of the `workers` ports behind `port`, in a thread of its own."""
+    REGISTRY.register(PoolCollector())
+    Thread(target=listen, args=(address, port, workers), name="metrics", daemon=True).start()
+
+
+def listen(address: str, port: int, workers: int) -> None:
+    """Takes the first port that is free; a new worker waits until the one it replaces has left."""
+    ports = range(port + 1, port + workers + 1)
+    for attempt in count():
+        for own in ports:
+            try:
+                start_http_server(own, address)
+            except OSError as error:
+                if error.errno != EADDRINUSE:
+                    logger.error("no metrics: %s:%d: %s", address, own, error.strerror)
+                    return
+            else:
+                logger.info("metrics at http://%s:%d/metrics", address, own)
+                return
+        if attempt == 100:
+            logger.warning("no metrics yet: ports %d to %d are taken", ports[0], ports[-1])
+        sleep(0.5)

@@ -1,0 +1,1 @@
+"""The probes, and what to do where one fails."""

@@ -1,0 +1,114 @@
+"""/livez and /readyz, answered before Django: no allowed host, no redirect, no session is involved.
+
+livez: whether the process can still serve; a restart mends a failure. It does no I/O.
+readyz: whether requests should come here now: the databases answer and have every migration. Both
+say in JSON what is wrong, in words that anyone may read; the log says more.
+
+https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
+"""
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any
+
+from serving.lifespan.state import NO_LIFESPAN, ORIGIN, Origin
+from serving.probes.diagnosis import Databases
+from serving.security import security_headers
+from serving.stopping.signals import stopping
+from serving.types import ASGIApp, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+
+class Probes:
+    """ASGI middleware that answers the two probes.
+
+    `lifespan_required`: whether a server that ran no lifespan is not ready.
+    `prefix`: the path that the site lies below, as "/app", or "".
+    `database_timeout`: seconds that the databases may take to answer, all together.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        lifespan_required: bool,
+        prefix: str = "",
+        database_timeout: float = 2.0,
+    ) -> None:
+        self.app = app
+        self.live, self.ready = f"{prefix}/livez", f"{prefix}/readyz"
+        self.lifespan_required = lifespan_required
+        self.database_timeout = database_timeout
+        self._said = False  # that no lifespan ran
+        self._databases = Databases()
+        self._checking: Future[str | None] | None = None
+
+    @inspect.markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["type"] == "http" and scope["path"] in (self.live, self.ready):
+            return self._answer(scope, send)
+        return self.app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, send: Send) -> None:
+        state: Mapping[str, Any] = scope.get("state") or {}
+        ready = scope["path"] == self.ready
+        found = {"lifespan": self._lifespan_problem(state.get(ORIGIN), ready=ready)}
+        if ready:
+            found["stopping"] = "the server was told to stop" if stopping.is_set() else None
+            found["database"] = await self._database_problem()
+        problems = {part: problem for part, problem in found.items() if problem}
+        body = {"status": "unavailable", "problems": problems} if problems else {"status": "ok"}
+        content = json.dumps(body).encode()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 503 if problems else 200,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(content)).encode()),
+                    (b"cache-control", b"no-store"),
+                    *security_headers(scope),
+                ],
+                "trailers": False,
+            }
+        )
+        await send(
+            {
+                "type": "http.response.body",
+                "body": b"" if scope["method"] == "HEAD" else content,
+                "more_body": False,
+            }
+        )
+
+    def _lifespan_problem(self, origin: Origin | None, *, ready: bool) -> str | None:
+        if not self.lifespan_required:
+            return None
+        if origin is not None:
+            return origin.public_problem
+        # A restart with the same flags would not mend this, so livez does not ask for one.
+        if not ready:
+            return None
+        if not self._said:
+            self._said = True
+            logger.warning("not ready: LIFESPAN=required, but %s", NO_LIFESPAN)
+        return "LIFESPAN=required, but this server ran no lifespan; the log says more"
+
+    async def _database_problem(self) -> str | None:
+        # One check at a time, which those who ask meanwhile share: a database that does not answer
+        # costs one thread. A daemon thread, so that it can't hold up the end of the process; and
+        # none of the pool's, since a pool busy with requests must not make the server unready.
+        if self._checking is None or self._checking.done():
+            self._checking = Future()
+            Thread(target=self._check_databases, args=(self._checking,), daemon=True).start()
+        answer = asyncio.wrap_future(self._checking)
+        await asyncio.wait({answer}, timeout=self.database_timeout)
+        return answer.result() if answer.done() else f"no answer in {self.database_timeout:g} s"
+
+    def _check_databases(self, answer: Future[str | None]) -> None:
+        answer.set_result(self._databases.problem())

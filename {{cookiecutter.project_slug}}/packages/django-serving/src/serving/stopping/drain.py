@@ -1,0 +1,126 @@
+"""Stopping in time: requests finish, streams learn of it, and what stays open is ended.
+
+Granian stops listening on SIGTERM, waits for the responses that are open, for ever if one never ends,
+and runs lifespan shutdown after that. So one open stream would leave every resource unclosed when the
+worker is killed. Here what is still open after a while is ended.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from serving.stopping.signals import stopping
+from serving.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+
+class Drain:
+    """ASGI middleware that ends the responses still open `timeout` seconds after the order to stop.
+
+    Their task is cancelled, so async views and streams run their `finally`. A response that was not
+    begun becomes a 503; a stream is ended as if it were complete, unless it has promised a length.
+    """
+
+    def __init__(self, app: ASGIApp, *, timeout: float) -> None:
+        self.app = app
+        self.timeout = timeout
+        self._open: set[Response] = set()
+        stopping.call(self._begin)
+
+    @inspect.markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["type"] == "http":
+            return self._serve(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not stopping.listening:  # in a server that ran no lifespan
+            stopping.listen()
+        response = Response(scope, send)
+        self._open.add(response)
+        try:
+            await self.app(scope, receive, response.send)
+        except asyncio.CancelledError:
+            if not response.ended:
+                raise
+            response.task.uncancel()
+            await response.finish()
+        finally:
+            self._open.discard(response)
+
+    def _begin(self) -> None:
+        asyncio.get_running_loop().call_later(self.timeout, self._end)
+
+    def _end(self) -> None:
+        if self._open:
+            logger.warning(
+                "ended %d responses still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
+                len(self._open),
+                self.timeout,
+                ", ".join(sorted({response.name for response in self._open})),
+            )
+        for response in list(self._open):
+            response.ended = True
+            response.task.cancel()
+        asyncio.get_running_loop().call_later(1.0, self._give_up)
+
+    def _give_up(self) -> None:
+        """A server that still waits for a client has no response left to wait for."""
+        if stopping.overdue:
+            stopping.overdue()
+
+
+class Response:
+    """How far one response has come."""
+
+    __slots__ = ("_scope", "_send", "complete", "ended", "name", "promised", "started", "task")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self.task = task
+        self.name = f"{scope['method']} {scope['path']}"
+        self.started = self.complete = self.ended = self.promised = False
+        self._scope = scope
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Passes a message on, until the response was ended."""
+        if self.ended:  # by a task of the application that its cancellation did not reach
+            raise asyncio.CancelledError
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.promised = any(name == b"content-length" for name, _ in message["headers"])
+        else:
+            self.complete = not message.get("more_body", False)
+        await self._send(message)
+
+    async def finish(self) -> None:
+        """Ends the response in the application's place, as well as HTTP lets it.
+
+        A client that does not read gets no end: its connection is closed half a second later.
+        """
+        if self.complete or (self.started and self.promised):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self._end()
+
+    async def _end(self) -> None:
+        body = b""
+        if not self.started:
+            body = b"The server is stopping.\n"
+            # Imported here, since this module must be there before Django is.
+            from serving.security import security_headers
+
+            headers = [
+                (b"content-type", b"text/plain"),
+                (b"retry-after", b"1"),
+                *security_headers(self._scope),
+            ]
+            await self._send({"type": "http.response.start", "status": 503, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})

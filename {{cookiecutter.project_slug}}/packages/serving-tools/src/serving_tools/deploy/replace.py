@@ -1,0 +1,289 @@
+"""Puts containers of the newest image in the place of those that run; `make deploy` calls it.
+
+    python3 -m serving_tools.deploy.replace
+
+One by one and without losing a request: a new one must be ready before an old one is told to stop. Where
+it never is, where the migrations fail, or on Ctrl-C, SIGTERM or SIGHUP, the new one is removed and the old
+ones stay. The proxy must run: it finds the containers that there are. In the end there are as many as
+WEB_REPLICAS says, whatever an earlier deployment that was killed has left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from serving_tools.deploy.engine import (
+    ENGINE,
+    ONEOFF,
+    PROJECT,
+    SERVICE,
+    STOP,
+    EngineError,
+    ask,
+    inspect,
+    labelled,
+)
+from serving_tools.deploy.engine import configuration as read_configuration
+from serving_tools.deploy.lock import Held, lock
+
+# As long as LIFESPAN_STARTUP_TIMEOUT (30) and Django itself may take.
+READY_WITHIN = 40.0  # seconds
+POLL = 0.5  # seconds
+
+READY = ("python", "-I", "-m", "serving_tools.healthcheck", "/readyz")
+
+
+class Failed(Exception):
+    """The deployment can't go on; the text says why."""
+
+
+class Interrupted(Exception):
+    """Somebody told this process to stop. `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Interruption:
+    """Takes note of the order to stop; `check` obeys it, where everything can still be undone.
+
+    A second one changes nothing: undoing takes seconds, and what is left half done would stay.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        for number in STOP:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self.number:
+            say(f"{signal.Signals(number).name}: undoing what is half done")
+        self.number = self.number or number
+
+    def end(self) -> None:
+        """From now on it is too late: Python, as it ends, would die of one that it has a handler for."""
+        for number in STOP:
+            signal.signal(number, signal.SIG_IGN)
+
+    def check(self) -> None:
+        """Raises Interrupted if the order has come."""
+        if self.number:
+            raise Interrupted(self.number)
+
+
+def say(line: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop half-way
+        print(f"deploy: {line}", file=sys.stderr, flush=True)
+
+
+def short(container: str) -> str:
+    return container[:12]
+
+
+def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
+    """A process's exit status, if it has one within so many seconds."""
+    try:
+        return process.wait(within)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+class Deployment:
+    """One run. `new` are the containers that it made and that are in place."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self.interruption = interruption
+        configured = read_configuration()
+        web = configured["services"]["web"]
+        self.project: str = configured["name"]
+        self.image: str = web["image"]
+        self.wanted = int(web.get("deploy", {}).get("replicas", 1))
+        self.new: list[str] = []
+
+    def run(self) -> None:
+        """Raises Failed, Interrupted or EngineError; then nothing is left half done."""
+        self._check()
+        self._remove_what_serves_nothing()
+        self._migrate()
+        old = self._containers()
+        for number in range(self.wanted):
+            self._replace(old, number + 1)
+        for container in old:  # WEB_REPLICAS is less than it was
+            self._stop(container)
+        self._check_those_in_place()
+
+    def _check(self) -> None:
+        """Raises Failed for what can be known before anything is touched."""
+        if not any(self._state(proxy)["Running"] for proxy in self._containers("proxy")):
+            raise Failed(
+                "no proxy runs; set COMPOSE_FILE=compose.yaml:compose.proxy.yaml in .env, and `make up`"
+            )
+        if self.wanted < 1:
+            raise Failed(
+                f"WEB_REPLICAS={self.wanted} would leave nobody to answer; `make down` stops all"
+            )
+        if not inspect("image", self.image):
+            raise Failed(f"there is no image {self.image}; `make build` builds it")
+        for container in self._containers("migrate", oneoff=True):
+            if self._state(container)["Running"]:
+                raise Failed(
+                    f"migrations run already, in container {short(container)}: wait for them, or end them with"
+                    f" `{ENGINE} rm --force {short(container)}`"
+                )
+            ask("rm", "--force", container)
+
+    def _remove_what_serves_nothing(self) -> None:
+        """Compose would start them again, and count them."""
+        for container in self._containers():
+            if self._state(container)["Status"] in {"created", "dead", "exited"}:
+                say(f"{short(container)} has ended, so it is removed")
+                ask("rm", "--force", container)
+
+    def _migrate(self) -> None:
+        """In a container of their own. Raises Failed where they fail, Interrupted if told to stop."""
+        running = subprocess.Popen(
+            [ENGINE, "compose", "run", "--rm", "-T", "migrate"],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            while (status := ended(running, within=0.1)) is None:
+                self.interruption.check()
+            self.interruption.check()  # it may have hit that command too, before its session was made
+        except Interrupted:
+            # As process 1 Python takes no other one, and it leaves its transaction.
+            for container in self._containers("migrate", oneoff=True):
+                self._undo("kill", "--signal=INT", container)
+            if ended(running, within=10) is None:
+                running.kill()
+            for container in self._containers("migrate", oneoff=True):
+                self._undo("rm", "--force", container)
+            raise
+        if status:
+            raise Failed("the migrations failed; what runs stays as it is")
+
+    def _replace(self, old: list[str], number: int) -> None:
+        """Makes one container and stops one of `old`. Before the second has begun, the first is undone."""
+        before = self._containers()
+        new: list[str] = []
+        try:
+            try:
+                ask(
+                    "compose", "up", "--detach", "--no-deps", "--no-recreate", "--no-build",
+                    "--pull=never", "--scale", f"web={len(before) + 1}", "web",
+                )  # fmt: skip
+            finally:
+                new = [container for container in self._containers() if container not in before]
+            for container in new:
+                self._wait_until_ready(container)
+            self._check_those_in_place()
+            self.interruption.check()
+        except (Failed, Interrupted, EngineError):
+            for container in new:
+                # One that was ready has requests of the proxy's already.
+                self._undo("stop", container)
+                self._undo("rm", "--force", container)
+            raise
+        self.new += new
+        place = "beside those there are"
+        if old:
+            old.sort(key=self._is_ready)  # those that do not serve go first
+            place = f"in the place of {short(old[0])}"
+            self._stop(old.pop(0))
+        say(f"{', '.join(map(short, new))} is {place} ({number} of {self.wanted})")
+        self.interruption.check()
+
+    def _wait_until_ready(self, container: str) -> None:
+        """Raises Failed, and shows its log, if it ends or does not become ready in time."""
+        deadline = time.monotonic() + READY_WITHIN
+        while not self._is_ready(container):
+            self.interruption.check()
+            found = inspect("container", container)
+            # The engine starts it anew where it ends.
+            if not found or not found[0]["State"]["Running"] or found[0].get("RestartCount"):
+                why = "has ended: it"
+                break
+            if time.monotonic() >= deadline:
+                why = f"is up for {READY_WITHIN:g} s and"
+                break
+            time.sleep(POLL)
+        else:
+            return
+        say(f"the new container {why} does not become ready, so it is removed; it says:")
+        subprocess.run([ENGINE, "logs", "--tail=20", container], stdout=sys.stderr, check=False)
+        raise Failed(f"{len(self.new)} of {self.wanted} are replaced, the others stay as they are")
+
+    def _check_those_in_place(self) -> None:
+        """Raises Failed if one that was ready is so no longer: the old ones must not go as well."""
+        if lost := [short(container) for container in self.new if not self._is_ready(container)]:
+            raise Failed(
+                f"{', '.join(lost)} was ready and is so no longer, so the others stay; see `make logs`"
+            )
+
+    def _is_ready(self, container: str) -> bool:
+        try:
+            ask("exec", container, *READY)
+        except EngineError:
+            return False
+        return True
+
+    def _stop(self, container: str) -> None:
+        """Lets it finish what it was asked. Somebody else may have removed it already."""
+        for command in ("stop", "rm"):
+            try:
+                ask(command, container)
+            except EngineError:
+                if inspect("container", container):
+                    raise
+
+    def _undo(self, *command: str) -> None:
+        """A command that may fail: the rest must be undone all the same."""
+        try:
+            ask(*command)
+        except EngineError as error:
+            say(f"{error}; the next `make deploy` removes what is left over")
+
+    def _containers(self, service: str = "web", *, oneoff: bool = False) -> list[str]:
+        """The ids of a service's containers, running or not, the oldest first."""
+        found = labelled(
+            "container", **{PROJECT: self.project, SERVICE: service, ONEOFF: str(oneoff)}
+        )
+        return [
+            entry["Id"]
+            for entry in sorted(inspect("container", *found), key=lambda e: e["Created"])
+        ]
+
+    def _state(self, container: str) -> dict[str, Any]:
+        found = inspect("container", container)
+        state: dict[str, Any] = found[0]["State"] if found else {"Running": False, "Status": "gone"}
+        return state
+
+
+def main() -> int:
+    """The exit status: 0, 1 where it failed, 128 and the signal's number where it was interrupted."""
+    interruption = Interruption()
+    try:
+        with lock():
+            Deployment(interruption).run()
+    except Held as error:
+        say(f"another one runs ({error}); wait for it")
+    except (Failed, EngineError) as error:
+        say(str(error))
+    except Interrupted as error:
+        return 128 + error.number
+    else:
+        return 0
+    finally:
+        interruption.end()
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

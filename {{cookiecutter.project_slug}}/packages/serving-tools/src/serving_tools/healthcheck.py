@@ -1,0 +1,179 @@
+"""Asks the server in the same container, for the engine: `python -I -m serving_tools.healthcheck /livez`.
+
+Exit status 0 for an answer of 200; else 1, with one line that says what was asked and answered. It asks
+where the server's own variables say, of the environment or of config/granian.env: what the command line
+alone says (`granian --port`) it can't know.
+
+A raw socket and no import that is not needed: it is run every few seconds.
+https://docs.docker.com/reference/dockerfile/#healthcheck
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from serving_tools.env_file import EnvFileError, load
+
+FLAGS = Path("config", "granian.env")  # of the working directory, the project's
+
+TIMEOUT = 2.0  # seconds for each step; Dockerfile and compose.yaml allow three in all
+
+# Who listens on all addresses is asked on loopback.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+TRUE = {"1", "true", "t", "yes", "y", "on"}  # as Granian reads a flag
+
+
+def variables() -> dict[str, str]:
+    """The server's flags, as the image's entrypoint and `make run` put them together.
+
+    Raises SystemExit, which says what is wrong, where they would have read no line of the file.
+    """
+    found = dict(os.environ)
+    if FLAGS.exists():  # else all of them are variables
+        try:
+            load(FLAGS, found)
+        except EnvFileError as error:
+            sys.exit(str(error))
+    return found
+
+
+class Address:
+    """Where the server listens."""
+
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        self.flags = flags
+        self.uds = flags.get("GRANIAN_UDS")
+        self.tls = bool(flags.get("GRANIAN_SSL_CERTIFICATE") and flags.get("GRANIAN_SSL_KEYFILE"))
+        host = flags.get("GRANIAN_HOST") or "127.0.0.1"
+        self.host = LOOPBACK.get(host, host)
+        self.port = port_of(flags.get("GRANIAN_PORT") or "8000")
+
+    def __str__(self) -> str:
+        if self.uds:
+            return f"unix:{self.uds}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls else ''}://{host}:{self.port}"
+
+    def connect(self) -> socket.socket:
+        """A connection to it. Raises OSError."""
+        if self.uds:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(TIMEOUT)
+            connection.connect(self.uds)
+        else:
+            connection = socket.create_connection((self.host, self.port), TIMEOUT)
+        return with_tls(connection, self.flags) if self.tls else connection
+
+
+def port_of(text: str) -> int:
+    """A port. Raises SystemExit, which says what is wrong."""
+    try:
+        return int(text)
+    except ValueError:
+        sys.exit(f"GRANIAN_PORT={text!r} is no port")
+
+
+def with_tls(connection: socket.socket, flags: Mapping[str, str]) -> socket.socket:
+    """The connection with TLS on it. Whose certificate it is does not matter: it is this machine's."""
+    import ssl  # takes half as long as all the rest
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if flags.get("GRANIAN_HTTP") == "2":
+        context.set_alpn_protocols(["h2"])
+    if flags.get("GRANIAN_SSL_CLIENT_VERIFY", "").lower() in TRUE:
+        # The one certificate at hand: it will do where the same authority signed it.
+        context.load_cert_chain(
+            flags["GRANIAN_SSL_CERTIFICATE"],
+            flags["GRANIAN_SSL_KEYFILE"],
+            flags.get("GRANIAN_SSL_KEYFILE_PASSWORD", ""),
+        )
+    return context.wrap_socket(connection)
+
+
+def ask(connection: socket.socket, path: str) -> tuple[int, str]:
+    """The status and the body of an answer over HTTP/1.1."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    connection.sendall(request.encode())
+    with connection.makefile("rb") as stream:
+        head, _, body = stream.read().decode(errors="replace").partition("\r\n\r\n")
+    status = head.split(maxsplit=2)[1:2]
+    return (int(status[0]) if status and status[0].isdigit() else 0), body
+
+
+def ask_http2(connection: socket.socket, path: str) -> tuple[int, str]:
+    """The same over HTTP/2, for a server with GRANIAN_HTTP=2. A status other than 200 counts as 0.
+
+    https://www.rfc-editor.org/rfc/rfc9113 https://www.rfc-editor.org/rfc/rfc7541
+    """
+    data, headers, settings, end_stream, end_headers, acknowledged = 0, 1, 4, 1, 4, 1
+    # Of the static table: GET, http (it does not matter which); literals: path, authority.
+    block = b"\x82\x86" + literal(4, path.encode()) + literal(1, b"localhost")
+    connection.sendall(
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + frame(settings, 0, 0, b"")
+        + frame(headers, end_stream | end_headers, 1, block)
+    )
+    status, body = 0, b""
+    with connection.makefile("rb") as stream:
+        while len(head := stream.read(9)) == 9:
+            length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
+            content = stream.read(length)
+            if kind == settings and not flags & acknowledged:
+                connection.sendall(frame(settings, acknowledged, 0, b""))
+            elif kind == headers:  # the status comes first, and 200 stands in the static table
+                status = 200 if content.lstrip(bytes(range(0x20, 0x40)))[:1] == b"\x88" else 0
+            elif kind == data:
+                body += content
+            if kind in (data, headers) and flags & end_stream:
+                break
+    return status, body.decode(errors="replace")
+
+
+def frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
+    """A frame of HTTP/2."""
+    return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
+
+
+def literal(name: int, value: bytes) -> bytes:
+    """A header as HPACK has it: a name of the static table, and a value of less than 127 bytes."""
+    return bytes([name, len(value)]) + value
+
+
+def check(path: str, flags: Mapping[str, str]) -> str | None:
+    """Asks; returns what is wrong, on one line, or None."""
+    prefix = flags.get("GRANIAN_URL_PATH_PREFIX", "").rstrip("/")
+    where = Address(flags)
+    over = ask_http2 if flags.get("GRANIAN_HTTP") == "2" else ask
+    try:
+        for asked in (path, prefix + path):
+            with where.connect() as connection:
+                status, body = over(connection, asked)
+            if status != 404 or not prefix:
+                break
+    except OSError as error:
+        return f"{where}{path}: {explained(error, flags)}"
+    if status == 200:
+        return None
+    text = " ".join(body.split())[:500]
+    return f"{where}{asked}: {status or 'no status of 200'} {text}".rstrip()
+
+
+def explained(error: Exception, flags: Mapping[str, str]) -> str:
+    """What an error means where that is known."""
+    text = str(error) or type(error).__name__
+    verified = flags.get("GRANIAN_SSL_CLIENT_VERIFY", "").lower() in TRUE
+    if verified and type(error).__name__.startswith("SSL"):
+        text += (
+            "; the server asks for a client's certificate (GRANIAN_SSL_CLIENT_VERIFY), and its own, which"
+            " is shown to it, is none that GRANIAN_SSL_CA signed: have it sign that one as well"
+        )
+    return text
+
+
+if __name__ == "__main__":
+    if problem := check(sys.argv[1], variables()):
+        sys.exit(problem)

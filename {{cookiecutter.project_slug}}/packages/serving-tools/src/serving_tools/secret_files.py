@@ -1,0 +1,92 @@
+"""Secrets that lie in files: `NAME_FILE` holds the path of a file with NAME's value.
+
+So engines and orchestrators mount secrets, whose values then stand in no environment: `docker inspect`,
+/proc/1/environ and a child process show the path alone.
+
+    python -m serving_tools.secret_files FOLDER NAME...
+
+writes such files from the environment's own variables, for Compose to mount; the Makefile calls it.
+Runs by itself on Python 3.9 and newer, as serving_tools.env_file does.
+
+https://docs.docker.com/compose/how-tos/use-secrets/
+https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-files-from-a-pod
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+
+def from_file(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """What the file that NAME_FILE names holds, without the line break at its end.
+
+    None where NAME_FILE is not set, or empty. Raises ValueError, whose text shows nothing of the value:
+    for a file that can't be read or holds nothing, and where NAME is set as well.
+    """
+    variable = f"{name}_FILE"
+    path = environ.get(variable)
+    if not path:
+        return None
+    if environ.get(name):
+        raise ValueError(f"{variable}={path} is set as well; keep one of the two.")
+    try:
+        value = Path(path).read_bytes().decode()
+    except OSError as error:
+        raise ValueError(f"{variable}={path} can't be read: {error.strerror}.") from None
+    except ValueError:
+        raise ValueError(f"{variable}={path} does not hold text in UTF-8.") from None
+    value = value.rstrip("\r\n")
+    if not value.strip():
+        raise ValueError(f"{variable}={path} is empty.")
+    if "\0" in value:
+        raise ValueError(f"{variable}={path} does not hold text.")
+    return value
+
+
+def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.environ) -> None:
+    """Writes each variable's value to a file of its name in lower case; one with a NAME_FILE has one.
+
+    Others may read the files, as the container's user must, but not enter the folder: the engine, which
+    mounts a file, may. `changed.env` says when a value last changed: it becomes a variable of the
+    containers, so that Compose replaces those that have an older value. Raises ValueError, OSError.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    changed = folder / "changed.env"
+    missing = [name for name in names if not (environ.get(name) or environ.get(f"{name}_FILE"))]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
+        )
+    anew = not changed.exists()
+    for name in names:
+        if environ.get(f"{name}_FILE"):
+            from_file(name, environ)  # or the engine would make a folder in its place
+            file = Path(environ[f"{name}_FILE"])
+            anew = anew or file.stat().st_mtime > changed.stat().st_mtime
+            continue
+        file = folder / name.lower()
+        value = environ[name].encode()
+        if file.is_dir():  # an engine has made it, for a mount whose source was missing
+            file.rmdir()
+        if not file.exists() or file.read_bytes() != value:
+            part = file.with_suffix(".part")
+            part.unlink(missing_ok=True)
+            part.write_bytes(value)
+            part.chmod(0o444)
+            part.replace(file)
+            anew = True
+    if anew:
+        now = datetime.now(timezone.utc)  # noqa: UP017, for Python 3.9
+        changed.write_text(f"SECRETS_CHANGED={now:%Y-%m-%dT%H:%M:%S.%fZ}\n")
+
+
+if __name__ == "__main__":
+    try:
+        write(Path(sys.argv[1]), sys.argv[2:])
+    except (OSError, ValueError) as error:
+        sys.exit(f"secrets: {error}")
