@@ -17,8 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.containers import Container, build, docker, locked_project
-from tests.server import SECRET_KEY, wait_for
+from tests.support.containers import Container, build, docker, locked_project
+from tests.support.server import SECRET_KEY, wait_for
 
 ROUNDS = 5
 TAG = "benchmark-container"

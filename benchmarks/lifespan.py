@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.server import free_port, wait_for
+from tests.support.server import free_port, wait_for
 
 ROUNDS = 9
 SECONDS = 2

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.lifespan import load
-from tests.server import free_port, server_environment, wait_for
+from tests.support.server import free_port, server_environment, wait_for
 
 STARTS = 5  # one server differs from the next by as much as is measured here
 ROUNDS = 3

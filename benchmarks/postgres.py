@@ -24,8 +24,8 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import clean_environment
-from tests.server import Server, server_environment, wait_for
-from tests.services import Postgres, running
+from tests.support.server import Server, server_environment, wait_for
+from tests.support.services import Postgres, running
 
 ROUNDS = 5
 SECONDS = 5

@@ -21,7 +21,7 @@ import httpx
 import psutil
 
 from tests.conftest import BUILD, ROOT, bake_into, clean_environment
-from tests.server import SECRET_KEY, free_port, wait_for
+from tests.support.server import SECRET_KEY, free_port, wait_for
 
 SECONDS = 2
 SERVERS = {"wsgi": ("wsgi", "wsgi"), "django": ("asginl", "asgi"), "ours": ("asginl", "ours")}

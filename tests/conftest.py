@@ -13,9 +13,9 @@ from cookiecutter import hooks
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
 
-from tests import in_process
-from tests.server import Server, server_environment
-from tests.services import Postgres, Valkey, running
+from tests.support import in_process
+from tests.support.server import Server, server_environment
+from tests.support.services import Postgres, Valkey, running
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
@@ -55,7 +55,7 @@ def bake(tmp_path: Path) -> Bake:
 
 @pytest.fixture
 def fast_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hooks run in this process. tests/test_hooks.py runs them as cookiecutter does."""
+    """Hooks run in this process. tests/template/test_hooks.py runs them as cookiecutter does."""
     monkeypatch.setattr(hooks, "run_script", in_process.run_script)
 
 
@@ -81,7 +81,7 @@ def environment(widest_project: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def libraries(widest_project: Path) -> Path:
-    """Another, with the error trackers and tracers of tests/test_libraries.py."""
+    """Another, with the error trackers and tracers of tests/live/test_libraries.py."""
     return made_environment("libraries", widest_project, "libraries")
 
 

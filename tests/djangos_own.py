@@ -4,7 +4,7 @@
 
 They come from Django's source distribution, of the version that a generated project installs.
 
-tests/inside/djangos_own.py says how they meet.
+tests/serving/http/djangos_own.py says how they meet.
 """
 
 import os
@@ -17,7 +17,7 @@ import tarfile
 from tests.conftest import BUILD, ROOT, bake_into, clean_environment
 
 FOLDER = BUILD / "django"
-INSIDE = ROOT / "tests" / "inside" / "djangos_own.py"
+INSIDE = ROOT / "tests" / "serving" / "http" / "djangos_own.py"
 
 # Each line is a process, so that they end at about the same time.
 LABELS = (

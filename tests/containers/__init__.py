@@ -1,0 +1,1 @@
+"""The image, the Compose project and `make deploy`, on a container engine."""

@@ -1,0 +1,298 @@
+"""`make deploy` against an engine that fails where a real one can't be made to: a program that plays it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import bake_into, clean_environment
+from tests.support.server import PATIENCE, wait_for
+
+# Keeps containers in state.json. `faults` names commands that fail: what they do first, and say.
+ENGINE = """#!{python} -IS
+import fcntl, json, os, sys, time
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(folder + "/lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    path = folder + "/state.json"
+    state = json.load(open(path))
+    containers = state["containers"]
+
+    def done(status=0, text="", error=""):
+        ready = [c for c in containers.values() if c["running"] and c["ready"]]
+        state["least"] = min(state["least"], len(ready))
+        with open(path + ".new", "w") as new:
+            json.dump(state, new)
+        os.replace(path + ".new", path)
+        if text:
+            print(text)
+        if error:
+            print(error, file=sys.stderr)
+        raise SystemExit(status)
+
+    words = sys.argv[1:]
+    name = words[1] if words[0] in ("compose", "container", "image") else words[0]
+    state["calls"] = state["calls"] + [" ".join(words)]
+    count = state["counts"][name] = state["counts"].get(name, 0) + 1
+    if state["gone_after"] is not None and len(state["calls"]) > state["gone_after"]:
+        done(1, error="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
+    if name == "config":
+        done(text=json.dumps({{"name": "shop", "services": {{"web": {{
+            "image": "shop:latest", "deploy": {{"replicas": state["replicas"]}}}}}}}}))
+    if name == "ls":
+        filters = dict(w.split("=", 2)[2].split("=") for w in words if w.startswith("--filter"))
+        service = filters.get("com.docker.compose.service")
+        oneoff = filters.get("com.docker.compose.oneoff") == "True"
+        done(text="\\n".join(i for i, c in containers.items()
+            if c["service"] == service and not oneoff))
+    if name == "inspect":
+        if words[0] == "image":
+            done(text="[{{}}]")
+        for identity in words[2:]:
+            if identity not in containers:
+                done(1, error="Error: No such container: " + identity)
+        done(text=json.dumps([{{"Id": i, "Created": c["created"], "RestartCount": c["restarts"],
+            "State": {{"Running": c["running"], "Status": c["status"], "ExitCode": 0}}}}
+            for i, c in containers.items() if i in words[2:]]))
+    if name == "run":
+        done()
+    if name == "up":
+        identity = "new" + str(count)
+        fault = state["faults"].get(identity)
+        containers[identity] = {{"service": "web", "created": time.time(), "restarts": 0, "running": True,
+            "ready": True, "status": "running"}}
+        if fault == "full":
+            containers[identity].update(running=False, ready=False, status="created")
+            done(1, error="Error response from daemon: mkdir /var/lib/docker: no space left on device")
+        if fault == "restarts":
+            containers[identity].update(restarts=3, ready=False)
+        if fault == "hangs":
+            containers[identity].update(ready=False)
+        done()
+    if name == "exec":
+        c = containers.get(words[1])
+        if c and state["faults"].get(words[1]) == "falls ill" and count > 3:
+            c["ready"] = False
+        done(0 if c and c["running"] and c["ready"] else 1, error="not ready")
+    if name in ("stop", "rm"):
+        identity = words[-1]
+        if identity not in containers:
+            done(1, error="Error: No such container: " + identity)
+        if name == "stop":
+            containers[identity].update(running=False, status="exited")
+        else:
+            del containers[identity]
+            if state["faults"].get(identity) == "in progress":
+                done(1, error="removal of container " + identity + " is already in progress")
+        done()
+    if name == "logs":
+        done(text="no tea today")
+    done(2, error="no such command: " + " ".join(words))
+"""
+
+
+class Engine:
+    """The program, its state, and a project whose deployment asks it."""
+
+    def __init__(self, folder: Path, project: Path, replicas: int, running: int) -> None:
+        self.project = project
+        self.program = folder / "engine"
+        self.program.write_text(ENGINE.format(python=sys.executable))
+        self.program.chmod(0o755)
+        self.file = folder / "state.json"
+        old = {f"old{number}": container("web", number) for number in range(running)}
+        self.state: dict[str, Any] = {
+            "containers": {"proxy0": container("proxy", 0), **old},
+            "replicas": replicas, "faults": {}, "gone_after": None,
+            "least": 1_000_000, "calls": [], "counts": {},
+        }  # fmt: skip
+
+    def deploy(self, **changes: Any) -> tuple[int, str]:
+        """The exit status of a deployment, and what it says."""
+        process = self.start(**changes)
+        said, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, said
+
+    def start(self, **changes: Any) -> "subprocess.Popen[str]":
+        self.state |= changes | {"calls": [], "counts": {}}
+        self.file.write_text(json.dumps(self.state))
+        return subprocess.Popen(
+            [sys.executable, "-m", "deploy.replace"], cwd=self.project, text=True,
+            env=clean_environment() | {"ENGINE": str(self.program)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def look(self) -> dict[str, Any]:
+        self.state = json.loads(self.file.read_text())
+        return self.state
+
+    @property
+    def web(self) -> list[str]:
+        """The ids of the servers, sorted."""
+        found = self.look()["containers"].items()
+        return sorted(name for name, one in found if one["service"] == "web")
+
+
+def container(service: str, created: int) -> dict[str, Any]:
+    return {
+        "service": service, "created": created, "restarts": 0, "running": True, "ready": True,
+        "status": "running",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bake_into(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def engine(tmp_path: Path, baked: Path) -> Engine:
+    """Two servers that run, and two that are wanted."""
+    return Engine(tmp_path, baked, replicas=2, running=2)
+
+
+def test_each_is_replaced_and_one_always_serves(engine: Engine) -> None:
+    status, said = engine.deploy()
+    assert status == 0, said
+    assert engine.web == ["new1", "new2"]
+    assert engine.look()["least"] >= 3, "two servers and the proxy"
+
+
+def test_a_full_disk_leaves_what_runs(engine: Engine) -> None:
+    status, said = engine.deploy(faults={"new2": "full"})
+    assert status == 1
+    assert "no space left on device" in said
+    assert engine.web == ["new1", "old1"], (
+        "the first was in place already; nothing half done is left"
+    )
+    assert engine.look()["least"] >= 3
+    engine.state["containers"]["old0"] = engine.state["containers"].pop("new1")
+    status, said = engine.deploy(faults={})
+    assert status == 0, said
+    assert engine.web == ["new1", "new2"]
+
+
+@pytest.mark.parametrize("calls", [3, 12, 24, 36])
+def test_an_engine_that_goes_is_said_and_the_next_run_sees_to_it(
+    engine: Engine, calls: int
+) -> None:
+    status, said = engine.deploy(gone_after=calls)
+    if status:
+        assert "Cannot connect to the Docker daemon" in said
+        assert "Traceback" not in said
+    assert engine.look()["least"] >= 3
+    left = engine.state["containers"]
+    engine.state["containers"] = {f"was-{name}": one for name, one in left.items()}
+    status, said = engine.deploy(gone_after=None)
+    assert status == 0, said
+    assert engine.web == ["new1", "new2"]
+    assert engine.look()["least"] >= 3
+
+
+def test_one_that_falls_ill_again_keeps_the_rest_of_the_old(engine: Engine) -> None:
+    status, said = engine.deploy(faults={"new1": "falls ill"})
+    assert status == 1
+    assert "new1 was ready and is so no longer, so the others stay" in said
+    assert engine.web == ["new1", "old1"]
+    engine.state["containers"]["ill"] = engine.state["containers"].pop("new1")
+    status, said = engine.deploy(faults={})
+    assert status == 0, said
+    assert engine.web == ["new1", "new2"]
+
+
+def test_one_that_is_started_again_and_again_has_failed(engine: Engine) -> None:
+    status, said = engine.deploy(faults={"new1": "restarts"})
+    assert status == 1
+    assert "the new container has ended" in said
+    assert "no tea today" in said
+    assert sum(call.startswith("exec") for call in engine.look()["calls"]) <= 2, (
+        "no polls of a corpse"
+    )
+    assert engine.web == ["old0", "old1"]
+
+
+def test_a_removal_that_is_in_progress_is_one(engine: Engine) -> None:
+    status, said = engine.deploy(faults={"old0": "in progress"})
+    assert status == 0, said
+    assert engine.web == ["new1", "new2"]
+
+
+@pytest.mark.parametrize(("running", "replicas"), [(0, 2), (1, 3), (4, 2), (3, 1)])
+def test_whatever_runs_the_number_wanted_is_there(
+    tmp_path: Path, baked: Path, running: int, replicas: int
+) -> None:
+    engine = Engine(tmp_path, baked, replicas, running)
+    for number in range(running, running + 2):
+        ended = container("web", number) | {"running": False, "ready": False, "status": "exited"}
+        engine.state["containers"][f"ended{number}"] = ended
+    status, said = engine.deploy()
+    assert status == 0, said
+    assert engine.web == sorted(f"new{number + 1}" for number in range(replicas))
+    assert engine.look()["least"] >= min(running, 1)
+
+
+def test_of_the_old_those_that_do_not_serve_go_first(engine: Engine) -> None:
+    engine.state["containers"]["old1"]["ready"] = False
+    status, said = engine.deploy(faults={"new2": "full"})
+    assert status == 1, said
+    assert engine.web == ["new1", "old0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_any_moment_leaves_no_surplus_and_no_gap(engine: Engine, number: int) -> None:
+    process = engine.start()
+    process.communicate(timeout=PATIENCE)
+    calls = len(engine.look()["calls"])
+    for moment in range(4, calls, 6 if number == signal.SIGINT else 20):
+        names = {f"old{n}": container("web", n) for n in range(2)}
+        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        process = engine.start(**state)
+        wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
+        os.killpg(process.pid, number)
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode in (0, 128 + number), said
+        assert len(engine.web) == 2, said
+        assert engine.look()["least"] >= 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_without_end_are_one(engine: Engine, number: int) -> None:
+    """Of an impatient person: they come while a command begins, and when all is done, too."""
+    engine.start().communicate(timeout=PATIENCE)
+    calls = len(engine.look()["calls"])
+    for moment in (4, calls // 2, calls - 1, calls):
+        names = {f"old{n}": container("web", n) for n in range(2)}
+        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        process = engine.start(**state)
+        wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
+        while process.poll() is None:
+            os.killpg(process.pid, number)
+            time.sleep(0.0005)
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode in (0, 128 + number), said
+        assert len(engine.web) == 2, said
+        assert engine.look()["least"] >= 3
+
+
+def test_a_lock_of_a_killed_one_holds_nobody_up(engine: Engine) -> None:
+    process = engine.start(faults={"new1": "hangs"})
+    wait_for(lambda: "new1" in engine.web, "the new container")
+    second = subprocess.run(
+        [sys.executable, "-m", "deploy.replace"], cwd=engine.project, text=True, check=False,
+        env=clean_environment() | {"ENGINE": str(engine.program)}, capture_output=True,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert f"another one runs (process {process.pid}, started by " in second.stderr
+    process.kill()
+    process.communicate()
+    engine.look()
+    engine.state["containers"]["left"] = engine.state["containers"].pop("new1")
+    status, said = engine.deploy(faults={})
+    assert status == 0, said
+    assert engine.web == ["new1", "new2"]

@@ -1,9 +1,0 @@
-"""The settings of tests/test_libraries.py: the library that LIBRARY names begins as its manual says."""
-
-import os
-from importlib import import_module
-
-from config.settings import *  # noqa: F403
-
-ROOT_URLCONF = "tests.inside.libraries.site"
-import_module(f"tests.inside.libraries.{os.environ['LIBRARY']}").begin(globals())

@@ -1,0 +1,159 @@
+"""Real Granian and the request path: threads, connections, clients that leave, and the way back."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.support.server import PATIENCE, Server, wait_for
+
+VIEWS = """
+import asyncio
+import logging
+import threading
+import time
+
+from django.db import connection
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from home import views
+from serving.threads import pool
+
+logger = logging.getLogger("home")
+together = threading.Barrier(40)
+
+def waits(request):
+    together.wait(50)
+    return HttpResponse("waited")
+
+def thread(request):
+    connection.ensure_connection()
+    return HttpResponse(f"{threading.get_ident()} {id(connection.connection)}")
+
+def figures(request):
+    return HttpResponse(f"{pool.queued} {pool.busy} {pool.idle} {pool.bound}")
+
+def parts():
+    try:
+        while True:
+            yield b"tick"
+            time.sleep(0.01)
+    finally:
+        logger.warning("sync stream closed")
+
+async def aparts():
+    try:
+        while True:
+            yield b"tick"
+            await asyncio.sleep(0.01)
+    finally:
+        logger.warning("async stream closed")
+
+def stream(request):
+    return StreamingHttpResponse(parts())
+
+async def astream(request):
+    return StreamingHttpResponse(aparts())
+
+def late(request):
+    time.sleep(0.1)
+    return StreamingHttpResponse(aparts() if "async" in request.GET else parts())
+
+async def alate(request):
+    await asyncio.sleep(0.1)
+    return StreamingHttpResponse(aparts() if "async" in request.GET else parts())
+
+app_name = "home"
+urlpatterns = [
+    path("", views.index), path("uptime/", views.uptime, name="uptime"), path("waits/", waits),
+    path("thread/", thread), path("figures/", figures), path("stream/", stream), path("astream/", astream),
+    path("late/", late), path("alate/", alate),
+]
+"""
+
+
+@pytest.fixture
+def site(project: Path) -> Path:
+    (project / "home" / "urls.py").write_text(VIEWS)
+    return project
+
+
+def all_at_once(server: Server, path: str, number: int) -> list[str]:
+    """The answers to so many requests that are open at the same time."""
+    answers: list[str] = []
+    askers = [
+        threading.Thread(target=lambda: answers.append(server.get(path).text))
+        for _ in range(number)
+    ]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    return answers
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])
+def test_views_that_wait_for_each_other_all_get_a_thread(
+    site: Path, serve: Serve, loop: str
+) -> None:
+    server = serve(site, GRANIAN_LOOP=loop).ready()
+
+    assert all_at_once(server, "/waits/", 40) == ["waited"] * 40
+    queued, busy, idle, bound = map(int, server.get("/figures/").text.split())
+    assert (queued, bound) == (0, 64)
+    assert busy + idle >= 40
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_threads_are_bounded_and_connections_persist(site: Path, serve: Serve) -> None:
+    server = serve(site, SERVING_THREADS="2").ready()
+
+    seen = {tuple(server.get("/thread/").text.split()) for _ in range(50)}
+    assert len({thread for thread, _ in seen}) <= 2
+    assert server.get("/figures/").text.endswith(" 2")
+    assert server.stop() == 0
+
+
+def test_a_stream_is_closed_when_its_client_leaves(site: Path, serve: Serve) -> None:
+    server = serve(site).ready()
+    # Those that come late were watched for their client while the view ran, and are again.
+    paths = ("/stream/", "/astream/", "/late/", "/late/?async", "/alate/", "/alate/?async")
+    for number, path in enumerate(paths, start=1):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            read = b""
+            while read.count(b"tick") < 3:
+                part = client.recv(1000)
+                assert part, read
+                read += part
+                assert read.startswith(b"HTTP/1.1 200"), read
+        server.wait_for_log("stream closed", number)
+        wait_for(
+            lambda: server.get("/figures/").text.split()[1] == "1", "the thread to be given back"
+        )
+    assert server.stop() == 0
+
+
+def test_a_wrong_number_of_threads_is_refused(site: Path, serve: Serve) -> None:
+    server = serve(site, SERVING_THREADS="0")
+    assert server.wait() == 1
+    assert "SERVING_THREADS='0': Must be greater than or equal to 1." in server.log
+
+
+def test_one_line_goes_back_to_djangos_own_handler(project: Path, serve: Serve) -> None:
+    entrypoint = project / "config" / "asgi.py"
+    line = "from serving.handler import DjangoHandler\n"
+    text = entrypoint.read_text()
+    assert line in text
+    entrypoint.write_text(
+        text.replace(line, "from serving.handler import PlainHandler as DjangoHandler\n")
+    )
+    server = serve(project).ready()
+
+    assert "request.state.started_at" in server.get("/").text
+    assert server.get("/uptime/").json()["uptime_seconds"] > 0
+    assert server.stop() == 0

@@ -1,0 +1,199 @@
+"""`restore` takes backups of this project alone, and a refusal changes nothing."""
+
+import shlex
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, bake_into, clean_environment
+from tests.support.server import server_environment
+from tests.support.services import Postgres
+
+Try = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def plain(path: Path) -> None:
+    """A sound database of another program."""
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE places (url)")
+        made.execute("INSERT INTO places VALUES ('https://tea.example')")
+
+
+def of_another_project(path: Path, run: Run) -> None:
+    """A plain Django project, with Django's own user model."""
+    script = (
+        "import django\nfrom django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['django.contrib.auth', 'django.contrib.contenttypes',"
+        " 'django.contrib.admin', 'django.contrib.sessions', 'django.contrib.messages'], DATABASES="
+        f"{{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(path)!r}}}}})\n"
+        "django.setup()\nfrom django.core.management import call_command\ncall_command('migrate')\n"
+    )
+    run(path.parent, "python", "-c", script)
+
+
+def kept(project: Path) -> set[str]:
+    """The names of the files, but for those that SQLite lays beside a file that it reads."""
+    return {path.name for path in project.iterdir() if not path.name.endswith(("-wal", "-shm"))}
+
+
+def test_sqlite_files_of_others_are_refused(project: Path, run: Run) -> None:
+    database = project / "db.sqlite3"
+    variables = server_environment(project)
+    data = ("python", "-m", "serving.sqlite")
+    run(project, *data, "backup", "own.sqlite3", **variables)
+    plain(project / "places.sqlite3")
+    of_another_project(project / "other.sqlite3", run)
+    (project / "secret.sqlite3").write_bytes(bytes(range(256)) * 64)
+    (project / "text.sql").write_text("CREATE TABLE tea (name);\n")
+    (project / "empty.sqlite3").touch()
+    whole = (project / "own.sqlite3").read_bytes()
+    (project / "half.sqlite3").write_bytes(whole[: len(whole) // 2])
+    (project / "torn.sqlite3").write_bytes(whole[:50_000] + bytes(20_000) + whole[70_000:])
+    shutil.copy(project / "own.sqlite3", project / "newer.sqlite3")
+    with closing(sqlite3.connect(project / "newer.sqlite3")) as newer, newer:
+        newer.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('home', '0007_tea', '')"
+        )
+    with closing(sqlite3.connect(project / "numbers.sqlite3")) as numbers, numbers:
+        numbers.execute("CREATE TABLE django_migrations (app, name)")
+        numbers.execute("INSERT INTO django_migrations VALUES (1, NULL)")
+    before, files = database.read_bytes(), kept(project)
+
+    for name, reason in {
+        "places.sqlite3": "it has no migration of Django's",
+        "numbers.sqlite3": "it has no migration of Django's",
+        "other.sqlite3": "it is another project's, for it has admin.0001_initial without accounts.0001_initial",
+        "newer.sqlite3": "does not know home.0007_tea",
+        "secret.sqlite3": "file is not a database",
+        "text.sql": "file is not a database",
+        "empty.sqlite3": "holds no table",
+        "half.sqlite3": "malformed",
+        "torn.sqlite3": "",
+        "db.sqlite3": "is the database itself",
+        "missing.sqlite3": "there is no backup",
+        "home": "there is no backup",
+    }.items():
+        refused = run(project, *data, "restore", name, check=False, **variables)
+        assert refused.returncode == 1, (name, refused.stdout)
+        *_, line = refused.stderr.splitlines()
+        assert len(refused.stderr.splitlines()) == 1, refused.stderr
+        assert line.startswith("restore: ")
+        assert reason in line
+        assert database.read_bytes() == before
+    assert kept(project) == files
+
+    assert "restored" in run(project, *data, "restore", "own.sqlite3", **variables).stdout
+    forced = run(project, *data, "restore", "newer.sqlite3", "--force", **variables)
+    assert "restored newer.sqlite3" in forced.stdout
+
+
+@pytest.fixture
+def shop(tmp_path: Path, postgres: Postgres, run: Run) -> Iterator[tuple[Path, Try]]:
+    """A project with a migrated database "shop", and what runs its commands."""
+    project = bake_into(tmp_path, database="postgres")
+    postgres.query("CREATE DATABASE shop")
+    variables = server_environment(project) | {
+        "DATABASE_URL": postgres.url("shop"),
+        "PATH": f"{postgres.programs}:/usr/bin:/bin",
+        "ENGINE": "no-engine",
+    }
+
+    def attempt(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run(project, "python", *arguments, check=False, **variables)
+
+    assert attempt("manage.py", "migrate", "--verbosity", "0").returncode == 0
+    yield project, attempt
+    postgres.query("DROP DATABASE shop WITH (FORCE)")
+
+
+def test_dumps_of_others_are_refused(shop: tuple[Path, Try], postgres: Postgres) -> None:
+    project, attempt = shop
+    data = ("-m", "serving.postgres")
+    assert attempt(*data, "backup", "own.dump").returncode == 0
+    postgres.query("CREATE DATABASE other")
+    try:
+        dump(postgres, "other", project / "empty.dump")
+        postgres.query("CREATE TABLE places (url text)", "other")
+        dump(postgres, "other", project / "places.dump")
+        postgres.query(
+            "CREATE TABLE django_migrations (id int, app text, name text, applied timestamp);"
+            "INSERT INTO django_migrations VALUES (1, 'blog', '0001_initial', now())",
+            "other",
+        )
+        dump(postgres, "other", project / "blog.dump")
+        dump(postgres, "other", project / "blog.sql", "--format=plain")
+        dump(postgres, "other", project / "inserts.dump", "--format=custom", "--inserts")
+    finally:
+        postgres.query("DROP DATABASE other")
+    dump(postgres, "shop", project / "own-inserts.dump", "--format=custom", "--inserts")
+    postgres.query(
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('home', '0007_tea', now())",
+        "shop",
+    )
+    dump(postgres, "shop", project / "newer.dump")
+    postgres.query("DELETE FROM django_migrations WHERE name = '0007_tea'", "shop")
+    postgres.query("INSERT INTO auth_group (name) VALUES ('there')", "shop")
+    files = {path.name for path in project.iterdir()}
+
+    for name, reason in {
+        "empty.dump": "it has no migration of Django's",
+        "places.dump": "it has no migration of Django's",
+        "blog.dump": "does not know blog.0001_initial",
+        "inserts.dump": "does not know blog.0001_initial",
+        "blog.sql": "is no dump in pg_dump's own format",
+        "newer.dump": "does not know home.0007_tea",
+    }.items():
+        refused = attempt(*data, "restore", name)
+        assert refused.returncode == 1, name
+        *_, line = refused.stderr.splitlines()
+        assert len(refused.stderr.splitlines()) == 1, refused.stderr
+        assert line.startswith("restore: ")
+        assert reason in line
+        assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+    assert {path.name for path in project.iterdir()} == files
+
+    for own in ("own.dump", "own-inserts.dump"):
+        done = attempt(*data, "restore", own)
+        assert done.returncode == 0, done.stderr
+    assert postgres.query("SELECT name FROM auth_group", "shop") == []
+    assert attempt(*data, "restore", "newer.dump", "--force").returncode == 0
+    assert attempt("manage.py", "migrate", "--check").returncode == 0
+
+
+def dump(postgres: Postgres, name: str, target: Path, *options: str) -> None:
+    subprocess.run(
+        [postgres.programs / "pg_dump", *(options or ("--format=custom",)), f"--file={target}",
+         f"--dbname={postgres.url(name)}"],
+        check=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "force", "words"),
+    [
+        ("backup", "no", ["backup", "my own.sqlite3"]),
+        ("restore", "no", ["restore", "my own.sqlite3"]),
+        ("restore", "yes", ["restore", "my own.sqlite3", "--force"]),
+    ],
+)
+def test_make_passes_a_file_on_as_one_word(
+    default_project: Path, target: str, force: str, words: list[str]
+) -> None:
+    """Else a backup is named by the first word alone. And nothing but FORCE=yes forces."""
+    make = [
+        "make", "--dry-run", "--assume-old=.env", target, "FILE=my own.sqlite3", f"FORCE={force}",
+    ]  # fmt: skip
+    done = subprocess.run(
+        make,
+        cwd=default_project,
+        env=clean_environment(),  # or make, run by make, says which folder it leaves
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shlex.split(done.stdout.splitlines()[-1])[-len(words) :] == words

@@ -1,0 +1,142 @@
+"""SQLite under several processes that write at once, and backups taken meanwhile."""
+
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run, clean_environment
+from tests.support.server import PATIENCE, server_environment
+
+PROCESSES = 4
+WRITES = 5_000
+
+# Half of the writes are transactions that read first, and would lose updates if two ran at once; each
+# adds a row, too, so that a copy of any moment has as many rows as it counts.
+WRITER = """
+import sys
+import django
+django.setup()
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+me, writes = sys.argv[1], int(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(0, writes, 2):
+    with transaction.atomic():
+        counter = Group.objects.get(pk=1)
+        counter.name = str(int(counter.name) + 1)
+        counter.save()
+        Group.objects.create(name=f"counted {me} {number}")
+    Group.objects.create(name=f"alone {me} {number}")
+"""
+
+
+def counted(database: Path) -> tuple[int, int]:
+    """What the counter says, and the rows that were counted."""
+    with closing(sqlite3.connect(database)) as opened:
+        (counter,) = opened.execute("SELECT name FROM auth_group WHERE id = 1").fetchone()
+        (rows,) = opened.execute(
+            "SELECT count(*) FROM auth_group WHERE name LIKE 'counted%'"
+        ).fetchone()
+    return int(counter), rows
+
+
+Writing = Callable[[int], list[subprocess.Popen[str]]]
+
+
+@pytest.fixture
+def writing(project: Path, environment: Path, run: Run) -> Iterator[Writing]:
+    """Starts processes that write so many times each: all at the same moment."""
+    variables = server_environment(project) | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    make = "from django.contrib.auth.models import Group; Group.objects.create(pk=1, name='0')"
+    run(project, "python", "manage.py", "shell", "--no-imports", "-c", make, **variables)
+    writers: list[subprocess.Popen[str]] = []
+
+    def start(writes: int) -> list[subprocess.Popen[str]]:
+        for me in range(PROCESSES):
+            python = str(environment / "bin" / "python")
+            command = [python, "-c", WRITER, str(me), str(writes)]
+            writers.append(
+                subprocess.Popen(
+                    command, cwd=project, env=clean_environment() | variables, text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                )
+            )  # fmt: skip
+        for writer in writers:
+            assert writer.stdout
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        return writers
+
+    yield start
+    for writer in writers:
+        writer.kill()
+        writer.communicate()
+
+
+def finish(writers: list[subprocess.Popen[str]]) -> None:
+    """Waits until all have written, without one error."""
+    for writer in writers:
+        _, errors = writer.communicate(timeout=PATIENCE)
+        assert (writer.returncode, errors) == (0, "")
+
+
+Data = Callable[..., str]
+
+
+@pytest.fixture
+def data(project: Path, run: Run) -> Data:
+    """Runs `python -m serving.sqlite` with these arguments."""
+    variables = server_environment(project)
+    return lambda *arguments: (
+        run(project, "python", "-m", "serving.sqlite", *arguments, **variables).stdout
+    )
+
+
+def test_four_processes_lose_no_write_and_backups_are_of_one_moment(
+    project: Path, writing: Writing, data: Data
+) -> None:
+    writers = writing(WRITES)
+    copies: list[tuple[int, int]] = []
+    while any(writer.poll() is None for writer in writers):
+        copy = project / "backups" / f"{len(copies)}.sqlite3"
+        data("backup", str(copy))
+        copies.append(counted(copy))
+    finish(writers)
+
+    assert counted(project / "db.sqlite3") == (PROCESSES * WRITES // 2,) * 2
+    with closing(sqlite3.connect(project / "db.sqlite3")) as opened:
+        (rows,) = opened.execute("SELECT count(*) FROM auth_group").fetchone()
+    assert rows == PROCESSES * WRITES + 1
+    assert len(copies) > 2
+    assert all(counter == rows for counter, rows in copies), copies
+    assert copies == sorted(copies)
+    assert 0 < copies[len(copies) // 2][0] < PROCESSES * WRITES // 2, "taken while they wrote"
+
+
+def test_a_backup_is_put_back_while_others_write(
+    project: Path, writing: Writing, data: Data
+) -> None:
+    saved = str(project / "saved.sqlite3")
+    data("backup", saved)
+    writers = writing(WRITES)
+    assert "restored" in data("restore", saved)
+    assert any(writer.poll() is None for writer in writers), "put back while they wrote"
+    finish(writers)
+
+    counter, rows = counted(project / "db.sqlite3")
+    assert 0 < counter == rows < PROCESSES * WRITES // 2, "what was written before it is gone"
+    with closing(sqlite3.connect(project / "db.sqlite3")) as opened:
+        assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    (kept,) = project.glob("before-restore-*.sqlite3")
+    before, its_rows = counted(kept)
+    assert before == its_rows
+    assert counter + before <= PROCESSES * WRITES // 2

@@ -1,0 +1,303 @@
+"""Real Granian and streams whose clients leave, do not read, or never wanted the body."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.support.server import PATIENCE, Server, wait_for
+
+VIEWS = """
+import asyncio
+import io
+import itertools
+import logging
+import random
+import tempfile
+import time
+
+from django.contrib.auth import get_user_model
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from home import views
+from serving.threads import pool
+
+logger = logging.getLogger("home")
+PART = b"x" * 65536
+
+def closing(parts):
+    try:
+        yield from parts
+    finally:
+        logger.info("stream closed")
+
+async def busy():
+    try:
+        while True:
+            yield PART
+    finally:
+        logger.info("stream closed")
+
+async def rows():
+    try:
+        for number in range(3_000_000):
+            yield f"{number},{number},{number}\\n"
+    finally:
+        logger.info("stream closed")
+
+async def queries():
+    try:
+        await get_user_model().objects.acount()  # takes a thread
+        while True:
+            yield PART
+    finally:
+        logger.info("stream closed")
+
+class Source(io.RawIOBase):
+    '''A file of 64 MB.'''
+
+    left = 1024
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        self.left -= 1
+        return b"x" * size if self.left >= 0 else b""
+
+    def close(self):
+        if not self.closed:
+            logger.info("stream closed")
+        super().close()
+
+def sync_busy(request):
+    return StreamingHttpResponse(closing(itertools.repeat(PART)))
+
+def sync_some(request):
+    return StreamingHttpResponse([PART] * 10)
+
+async def async_busy(request):
+    return StreamingHttpResponse(busy())
+
+async def async_rows(request):
+    return StreamingHttpResponse(rows())
+
+async def async_of_sync(request):
+    return StreamingHttpResponse(closing(itertools.repeat(PART)))
+
+async def async_queries(request):
+    return StreamingHttpResponse(queries())
+
+def sync_file(request):
+    return FileResponse(Source())
+
+async def async_file(request):
+    return FileResponse(Source())
+
+def real_file(request):
+    file = tempfile.TemporaryFile()
+    file.write(b"0123456789" * 1_000_000)
+    file.seek(0)
+    return FileResponse(file)
+
+def late(request):
+    time.sleep(random.uniform(0.015, 0.025))
+    return FileResponse(io.BytesIO(PART * 10))
+
+async def alate(request):
+    await asyncio.sleep(random.uniform(0.015, 0.025))
+    return StreamingHttpResponse(some())
+
+async def some():
+    for _ in range(10):
+        yield PART
+
+def large(request):
+    return HttpResponse(PART * 1024)
+
+async def alarge(request):
+    await get_user_model().objects.acount()  # takes a thread
+    return HttpResponse(PART * 1024)
+
+def tick(request):
+    return HttpResponse("tick")
+
+async def atick(request):
+    return HttpResponse("tick")
+
+def busy_threads(request):
+    return HttpResponse(str(pool.busy - 1))
+
+app_name = "home"
+urlpatterns = [path("", views.index), path("uptime/", views.uptime, name="uptime")] + [
+    path(view.__name__, view) for view in
+    (sync_busy, sync_some, async_busy, async_rows, async_of_sync, async_queries, sync_file, async_file, real_file,
+     late, alate, large, alarge, tick, atick, busy_threads)
+]
+"""
+
+SYNC_STREAMS = ("sync_busy", "async_of_sync")
+FILES = ("sync_file", "async_file")
+STREAMS = ("async_busy", "async_rows", "async_queries", *SYNC_STREAMS, *FILES)
+
+
+@pytest.fixture
+def site(project: Path) -> Path:
+    (project / "home" / "urls.py").write_text(VIEWS)
+    return project
+
+
+@contextmanager
+def asking(
+    server: Server, path: str, *, method: str = "GET", buffer: int = 4096
+) -> Iterator[socket.socket]:
+    """A client that has sent a request, and has read nothing yet."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield client
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])
+def test_a_stream_ends_with_its_client(site: Path, serve: Serve, name: str, loop: str) -> None:
+    server = serve(site, GRANIAN_LOOP=loop).ready()
+
+    with asking(server, f"/{name}") as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+    server.wait_for_log("stream closed")
+    assert server.get("/tick").text == "tick"
+    assert server.get("/livez").status_code == 200
+    assert server.stop() == 0
+    assert "ERROR" not in server.log
+    said = [line for line in server.log.splitlines() if f"/{name}" in line or "transport" in line]
+    assert len(said) == 1, "the access log says it once, and nobody else"
+
+
+def busy_threads(server: Server) -> int:
+    return int(server.get("/busy_threads").text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_keeps_no_thread_for_clients_that_do_not_read(
+    site: Path, serve: Serve, name: str
+) -> None:
+    server = serve(site).ready()
+
+    with ExitStack() as clients:
+        for _ in range(70):
+            clients.enter_context(asking(server, f"/{name}"))
+        wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
+        assert server.get("/tick").text == "tick"
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", SYNC_STREAMS)
+def test_clients_that_do_not_read_keep_half_of_the_threads_waiting(
+    site: Path, serve: Serve, name: str
+) -> None:
+    server = serve(site, SERVING_THREADS="4").ready()
+
+    with ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(asking(server, f"/{name}"))
+        server.wait_for_log("half of SERVING_THREADS", 18)
+        assert busy_threads(server) == 2
+        assert server.get("/tick").text == "tick"
+    server.wait_for_log("stream closed", 20)
+    wait_for(lambda: busy_threads(server) == 0, "all threads again")
+    assert server.stop() == 0
+    assert "ERROR" not in server.log
+
+
+def test_clients_that_read_are_all_served(site: Path, serve: Serve) -> None:
+    """However many streams of sync code they ask for at once."""
+    server = serve(site, SERVING_THREADS="4").ready()
+    with ThreadPoolExecutor(32) as clients:
+        sizes = list(clients.map(lambda _: len(server.get("/sync_some").content), range(100)))
+    assert set(sizes) == {655_360}
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_client_that_does_not_read_is_given_up(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site, SEND_TIMEOUT="0.5").ready()
+
+    with asking(server, f"/{name}") as client:
+        server.wait_for_log("stream closed")
+        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing")
+        wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
+        end = b""
+        while part := client.recv(1_000_000):
+            end = part
+        assert not end.endswith(b"\r\n0\r\n\r\n"), "what was cut off does not look whole"
+    assert server.stop() == 0
+    assert "ERROR" not in server.log
+
+
+@pytest.mark.parametrize("name", ["real_file", "sync_busy"])
+def test_a_slow_client_that_goes_on_reading_is_served(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site, SEND_TIMEOUT="5").ready()
+
+    size = 0
+    with asking(server, f"/{name}", buffer=64 * 1024) as client:
+        while size < 9_000_000 and (part := client.recv(64 * 1024)):
+            size += len(part)
+            time.sleep(0.01)
+    assert size >= 9_000_000
+    assert "has read nothing" not in server.log
+
+
+@pytest.mark.parametrize("name", ["late", "alate"])
+def test_no_stream_is_lost_that_begins_when_the_watch_for_its_client_does(
+    site: Path, serve: Serve, name: str
+) -> None:
+    """Granian says that a client has left to who gives up asking, and asks again at once."""
+    server = serve(site).ready()
+
+    def ask(_: int) -> int:
+        answer = server.get(f"/{name}")
+        assert answer.status_code == 200
+        return len(answer.content)
+
+    with ThreadPoolExecutor(8) as clients:
+        assert set(clients.map(ask, range(200))) == {655_360}
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["large", "alarge"])
+def test_a_large_response_is_no_more_patient_than_a_stream(
+    site: Path, serve: Serve, name: str
+) -> None:
+    """Or the clients that do not read one would keep it in memory for ever."""
+    server = serve(site, SEND_TIMEOUT="1").ready()
+    with ExitStack() as clients:
+        for _ in range(5):
+            clients.enter_context(asking(server, f"/{name}"))
+        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing", 5)
+        assert busy_threads(server) == 0
+    answer = server.get(f"/{name}")
+    assert answer.headers["content-length"] == str(len(answer.content)) == str(64 * 1024 * 1024)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_head_does_not_run_a_stream(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site).ready()
+
+    with asking(server, f"/{name}", method="HEAD") as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
+        if "busy" not in name and "rows" not in name:
+            server.wait_for_log("stream closed")
+        client.sendall(b"GET /tick HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for(lambda: b"tick" in client.recv(4096), "the next answer on the connection")

@@ -1,0 +1,1 @@
+"""What is about generating: rules, hooks, answers, what comes out, updates."""

@@ -1,0 +1,298 @@
+"""Every combination of answers gives a project that is whole, finished, and passes its own checks.
+
+Generating is cheap and is done for each. A check is dear and is done once for all projects that are
+alike, byte for byte, in everything that it reads.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+from filelock import FileLock
+
+from tests.conftest import BUILD, Bake, Run, clean_environment, questions
+from tests.support.answers import (
+    FILES_OF,
+    PURE_DEFAULTS,
+    Answers,
+    Once,
+    choices,
+    every_combination,
+    files,
+    name_of,
+    quick_combinations,
+)
+from tests.support.command import UV, interpreter
+from tests.support.server import server_environment
+from tests.template.test_generation import DEFAULT_TREE
+
+# What the project's own tests and Django's checks do not read: a test below takes it away.
+UNREAD = frozenset(
+    """
+    .dockerignore .gitattributes .gitignore .python-version Dockerfile LICENSE README.md
+    compose.override.yaml compose.proxy.yaml compose.yaml config/granian.env deploy/Caddyfile
+    deploy/__init__.py deploy/checkout.py deploy/engine.py deploy/image_files.py deploy/lock.py
+    deploy/replace.py serving/doctor.py serving/healthcheck.py
+    """.split()
+)
+
+PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "macos")
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Once:
+    """Does a check once a session for a key, in whichever test process comes first.
+
+    A check that failed fails for each project of that key.
+    """
+    folder = tmp_path_factory.getbasetemp().parent / f"once-{testrun_uid}"
+    folder.mkdir(exist_ok=True)
+
+    def check_once(key: str, check: Callable[[], object]) -> None:
+        result = folder / hashlib.sha256(key.encode()).hexdigest()
+        with FileLock(f"{result}.lock"):
+            if not result.exists():
+                failure = ""
+                try:
+                    check()
+                except AssertionError as error:
+                    failure = str(error) or "failed"
+                result.write_text(failure)
+        assert not result.read_text(), result.read_text()
+
+    return check_once
+
+
+def expected_files(answers: Answers) -> set[str]:
+    """The files that a combination gives, and no other."""
+    of_answers = frozenset[str]().union(*FILES_OF.values())
+    chosen = (paths for (answer, value), paths in FILES_OF.items() if answers[answer] == value)
+    return (set(DEFAULT_TREE) - of_answers).union(*chosen)
+
+
+def assert_finished(project: Path) -> None:
+    """No tag of the template is left, lines end as they should, and what has a syntax follows it."""
+    for name, path in files(project):
+        text = path.read_bytes().decode()
+        assert "cookiecutter." not in text, name
+        assert "\r" not in text, name
+        assert text.endswith("\n") or not text, name
+        assert not text.endswith("\n\n"), name
+        if "/templates/" not in name:  # Django's own
+            assert not re.search(r"(?<!\$)\{\{|\{%|\{#", text), name
+        if path.suffix == ".toml":
+            tomllib.loads(text)
+        elif path.suffix == ".json":
+            json.loads(text)
+        elif path.suffix in {".yaml", ".yml"}:
+            for document in yaml.compose_all(text, Loader=yaml.SafeLoader):  # Compose has own tags
+                no_key_twice(document, name)
+        elif path.suffix == ".py":
+            compile(text, name, "exec")
+
+
+def no_key_twice(node: yaml.Node | None, name: str) -> None:
+    """Compose refuses a file with such a key, where PyYAML takes the last one."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{name}: {keys}"
+        for _, value in node.value:
+            no_key_twice(value, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            no_key_twice(item, name)
+
+
+def pyproject_that_tools_read(project: Path) -> str:
+    """pyproject.toml without what differs by answers and is read by installers alone."""
+    text = (project / "pyproject.toml").read_text()
+    requires = tomllib.loads(text)["project"]["requires-python"]
+    tools = text[text.index("[tool.") :]
+    return f'[project]\nname = "x"\nversion = "0"\nrequires-python = "{requires}"\n\n{tools}'
+
+
+def fingerprint(project: Path, reads: Callable[[str], bool]) -> str:
+    """One text for all projects whose files are the same, as far as a check reads them."""
+    state = hashlib.sha256(pyproject_that_tools_read(project).encode())
+    for name, path in files(project):
+        if name != "pyproject.toml" and reads(name):
+            state.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return state.hexdigest()
+
+
+def prove(
+    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
+) -> None:
+    """Generates a combination and makes every check on it."""
+    project = bake(**answers)
+    assert {name for name, _ in files(project)} == expected_files(answers)
+    assert not [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert_finished(project)
+
+    python = fingerprint(project, lambda name: name.endswith(".py"))
+    once(f"ruff {python}", lambda: run(project, "ruff", "check", "--no-cache"))
+    once(f"format {python}", lambda: run(project, "ruff", "format", "--check", "--no-cache"))
+    version = answers["python_version"]
+    once(f"types {version} {python}", lambda: check_types(project, version, run))
+
+    code = fingerprint(project, lambda name: name not in UNREAD)
+    once(f"deploy {code}", lambda: check_deployment(project, run, **addresses(answers)))
+
+    flags = (project / "config" / "granian.env").read_text()
+    once(f"flags {flags}", lambda: check_flags(project, answers, run))
+
+    required = tomllib.loads((project / "pyproject.toml").read_text())
+    installed = json.dumps([required["project"]["dependencies"], required["dependency-groups"]])
+    once(f"wheels {version} {installed}", lambda: check_wheels(project, version, environment))
+
+    server = {}
+    if answers["database"] == "postgres":
+        server["DATABASE_URL"] = request.getfixturevalue("postgres").url()
+    once(f"suite {code}", lambda: run(project, "pytest", "-p", "no:cacheprovider", **server))
+
+
+def check_types(project: Path, version: str, run: Run) -> None:
+    """One cache for every project: mypy itself finds what has changed."""
+    with FileLock(BUILD / "mypy.lock"):
+        run(project, "mypy", "--cache-dir", str(BUILD / "mypy"), "--python-version", version, ".")
+
+
+def addresses(answers: Answers) -> dict[str, str]:
+    """The variables that a server of the project can't do without, beside SECRET_KEY."""
+    wanted = {}
+    if answers["database"] == "postgres":
+        wanted["DATABASE_URL"] = "postgres://ada@db.example/shop"
+    if answers["cache"] == "valkey":
+        wanted["CACHE_URL"] = "redis://cache.example/0"
+    return wanted
+
+
+def check_deployment(project: Path, run: Run, **variables: str) -> None:
+    command = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    run(project, "python", *command, SECRET_KEY="0123456789abcdef" * 4, **variables)
+
+
+# Reads the server's flags as Granian's own command does, which would go on to serve.
+READ_FLAGS = """
+import json
+from granian.cli import cli
+flags = cli.make_context("granian", ["config.asgi:application"], auto_envvar_prefix="GRANIAN").params
+print(json.dumps({name: flags[name] for name in ("interface", "loop", "workers", "log_access_enabled")}
+                 | {"log_level": flags["log_level"].value}))
+"""
+
+
+def check_flags(project: Path, answers: Answers, run: Run) -> None:
+    """Granian takes every flag, and as it was answered."""
+    done = run(project, "python", "-c", READ_FLAGS, **server_environment(project))
+    assert json.loads(done.stdout) == {
+        "interface": "asginl" if answers["lifespan_mode"] == "disabled" else "asgi",
+        "loop": answers["event_loop"],
+        "workers": int(answers["workers"]),
+        "log_access_enabled": answers["access_log"],
+        "log_level": answers["log_level"],
+    }
+
+
+def check_wheels(project: Path, version: str, environment: Path) -> None:
+    """Every package that the project asks for has a wheel: nothing is compiled by `make setup`."""
+    command = f"pip compile --quiet --only-binary :all: --python-version {version} --group dev"
+    for platform in PLATFORMS:
+        done = subprocess.run(
+            [UV, *command.split(), "--python-platform", platform, "--no-python-downloads",
+             "--python", environment / "bin" / "python", "pyproject.toml"],
+            cwd=project, env=clean_environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"Python {version} on {platform}: {done.stderr}"
+
+
+@pytest.mark.usefixtures("fast_hooks")
+@pytest.mark.parametrize("answers", quick_combinations(), ids=name_of)
+def test_a_few_combinations_with_every_value(
+    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
+) -> None:
+    prove(answers, bake, run, once, environment, request)
+
+
+@pytest.mark.matrix
+@pytest.mark.usefixtures("fast_hooks")
+@pytest.mark.parametrize("answers", every_combination(), ids=name_of)
+def test_every_combination(
+    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
+) -> None:
+    prove(answers, bake, run, once, environment, request)
+
+
+def test_the_suite_reads_nothing_that_the_fingerprint_leaves_out(bake: Bake, run: Run) -> None:
+    project = bake()
+    for name in UNREAD:
+        (project / name).unlink()
+    (project / "pyproject.toml").write_text(pyproject_that_tools_read(project))
+
+    run(project, "pytest", "-p", "no:cacheprovider")
+    check_deployment(project, run)
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [(answer, value) for answer, values in PURE_DEFAULTS.items() for value in values],
+)
+@pytest.mark.usefixtures("fast_hooks")
+def test_a_pure_default_is_a_value_in_the_servers_flags(
+    default_project: Path, tmp_path: Path, bake: Bake, answer: str, value: Any
+) -> None:
+    project = bake(**{answer: value})
+
+    changed = {
+        name
+        for name, path in files(project)
+        if path.read_bytes() != (default_project / name).read_bytes()
+    }
+    wanted = {"config/granian.env"} | ({"compose.yaml"} if answer == "workers" else set())
+    assert changed == (set() if value == defaults()[answer] else wanted)
+    flags, defaulted = (
+        dotenv_values(folder / "config" / "granian.env") for folder in (project, default_project)
+    )
+    assert flags.keys() == defaulted.keys()
+    assert sum(flags[name] != defaulted[name] for name in flags) == bool(changed)
+
+
+def defaults() -> Answers:
+    """The answer to each question that is taken when none is given."""
+    return {
+        key: default[0] if isinstance(default, list) else default
+        for key, default in questions().items()
+    }
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    "version", [version for version in questions()["python_version"] if version != "3.13"]
+)
+def test_the_suite_passes_on_every_interpreter_on_offer(bake: Bake, version: str) -> None:
+    """The other checks share one environment; here each of the other interpreters has its own."""
+    python = interpreter(version)
+    venv = BUILD / f"environment-{version}"
+    project = bake(python_version=version)
+    env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
+    subprocess.run([UV, "sync", "--quiet", "--python", python], cwd=project, env=env, check=True)
+    done = subprocess.run(
+        [venv / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=project, env=clean_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert f"Python {version}." in done.stdout
+
+
+def test_the_few_combinations_hold_every_value_of_every_choice() -> None:
+    for answer, values in choices().items():
+        assert {answers[answer] for answers in quick_combinations()} == set(values), answer
+    assert len(quick_combinations()) <= 2 * max(map(len, choices().values()))
