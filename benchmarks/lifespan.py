@@ -22,7 +22,7 @@ ROUNDS = 9
 SECONDS = 2
 
 APPS = """
-from serving.lifespan import Lifespan
+from serving.lifespan.protocol import Lifespan
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY = {"type": "http.response.body", "body": b"ok"}

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.support.services import Postgres, Valkey, running
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 Bake = Callable[..., Path]
 
@@ -96,19 +97,35 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / f"{name}-project"
-            project.mkdir(exist_ok=True)
-            for file in ("pyproject.toml", ".python-version"):
-                shutil.copy(widest_project / file, project)
+            shutil.rmtree(project, ignore_errors=True)
+            shutil.copytree(widest_project, project)
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
             subprocess.run(
-                [uv, "sync", "--quiet", "--compile-bytecode"], cwd=project, env=env, check=True
+                [uv, "sync", "--quiet", "--compile-bytecode", "--no-install-workspace"],
+                cwd=project,
+                env=env,
+                check=True,
             )
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
             install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
             subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
+            # For what takes no PYTHONPATH: the sources, of which every project has a copy.
+            (site,) = venv.glob("lib/*/site-packages")
+            (site / "template.pth").write_text("\n".join(map(str, package_sources(TEMPLATE))))
             stamp.write_bytes(wanted)
     return venv
+
+
+def package_sources(project: Path) -> list[Path]:
+    """The folders that a project's own packages are imported from."""
+    return [project / "packages" / name / "src" for name in ("django-serving", "serving-tools")]
+
+
+def with_packages(project: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables, and that which has Python import the packages that a project brings."""
+    own = ":".join(map(str, package_sources(project)))
+    return {"PYTHONPATH": own, **variables}
 
 
 def clean_environment() -> dict[str, str]:
@@ -130,7 +147,7 @@ def run(environment: Path) -> Run:
         done = subprocess.run(
             [environment / "bin" / program, *arguments],
             cwd=project,
-            env=clean_environment() | variables,
+            env=with_packages(project, clean_environment() | variables),
             capture_output=True,
             text=True,
             check=False,
@@ -196,7 +213,7 @@ def serve(environment: Path) -> Iterator[Serve]:
         server = Server(
             environment / "bin",
             folder,
-            clean_environment(),
+            with_packages(folder, clean_environment()),
             variables,
             output=output,
             port=port,

@@ -8,7 +8,6 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
-
 from serving.probes.diagnosis import MIGRATE, mend
 from serving_tools.env_file import EnvFileError, load
 

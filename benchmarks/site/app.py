@@ -8,7 +8,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
 django.setup()
 
 from django.core.handlers.wsgi import WSGIHandler
-from serving.handler import DjangoHandler, PlainHandler
+from serving.http.handler import DjangoHandler, PlainHandler
 
 wsgi = WSGIHandler()
 asgi = PlainHandler()

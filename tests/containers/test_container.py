@@ -42,7 +42,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from home import views
-from serving.drain import stopping
+from serving.stopping.signals import stopping
 
 app_name = "home"
 

@@ -189,7 +189,7 @@ def test_an_interrupted_deployment_is_undone(site: Compose, step: str, number: i
 
 
 def make_holds_the_lock(project: Path) -> bool:
-    ask = "from deploy.lock import holder; print(holder())"
+    ask = "from serving_tools.deploy.lock import holder; print(holder())"
     done = subprocess.run(
         [sys.executable, "-c", ask], cwd=project, capture_output=True, text=True, check=True
     )
@@ -287,7 +287,7 @@ def started(name: str, folder: Path, *options: str, command: str = "create") -> 
 
 def ask_checkout(project: Path, *arguments: str, **variables: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.checkout", *arguments], cwd=project,
+        [sys.executable, "-m", "serving_tools.deploy.checkout", *arguments], cwd=project,
         env=clean_environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False,
     )  # fmt: skip

@@ -128,7 +128,7 @@ def test_the_rules_are_read_as_the_engine_reads_them(
     content: set[str], grown_project: Path
 ) -> None:
     ask = (
-        "import sys, pathlib; from deploy.image_files import Ignored;"
+        "import sys, pathlib; from serving_tools.deploy.image_files import Ignored;"
         "ignored = Ignored(pathlib.Path('.dockerignore').read_text());"
         "print(*(line for line in sys.stdin.read().split('\\n') if not ignored.leaves_out(line)), sep='\\n')"
     )

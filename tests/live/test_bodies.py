@@ -198,7 +198,7 @@ def test_a_body_that_does_not_come_is_given_up(site: Path, serve: Serve) -> None
     assert server.stop() == 0
     assert accessed(server) == [408] * 28
     assert alarms(server) == []
-    (first, *_) = server.messages("serving.body")
+    (first, *_) = server.messages("serving.http.body")
     assert first.startswith("POST /echo/: gave up on a body after 0 of 10 bytes: too slow for")
 
 

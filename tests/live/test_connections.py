@@ -98,13 +98,13 @@ def test_three_servers_and_one_more_fit_into_what_postgres_has(
         found = Counter(answer.result() for answer in answers)
     assert found == {200: 600}, servers[0].log
     for server in servers:
-        assert server.messages("serving.connections") == []
+        assert server.messages("data.connections") == []
 
 
 def warnings(server: Server) -> list[str]:
     """What the start says of connections, once it is over."""
     assert server.get("/readyz").status_code == 200
-    return server.messages("serving.connections")
+    return server.messages("data.connections")
 
 
 def test_more_than_the_server_has_is_told_once_at_the_start(

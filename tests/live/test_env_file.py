@@ -409,9 +409,9 @@ def test_what_does_not_read_env_says_so_and_how(
     assert refused.returncode == 1
     said = refused.stdout + refused.stderr
     assert "SECRET_KEY: Environment variable not set." in said
-    assert "python -m serving.env_file .env -- COMMAND" in said
+    assert "python -m serving_tools.env_file .env -- COMMAND" in said
     assert SECRET not in said
     if "granian" not in command:
-        wrapped = ("-m", "serving.env_file", ".env", "--", program, *arguments)
+        wrapped = ("-m", "serving_tools.env_file", ".env", "--", program, *arguments)
         variables["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
         run(project, "python", *wrapped, **variables)

@@ -24,7 +24,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(both: Path, environment: Path, tmp_path: Path) -> Ask:
-    """Runs serving.services, where Compose publishes these ports of its services."""
+    """Runs serving_tools.services, where Compose publishes these ports of its services."""
 
     def run_services(ports: dict[str, int], **variables: str) -> subprocess.CompletedProcess[str]:
         engine = tmp_path / "engine"
@@ -40,7 +40,7 @@ def ask(both: Path, environment: Path, tmp_path: Path) -> Ask:
             "CACHE_URL": "redis://cache.example/0",
         }
         return subprocess.run(
-            [environment / "bin" / "python", "-m", "serving.services"],
+            [environment / "bin" / "python", "-m", "serving_tools.services"],
             cwd=both, capture_output=True, text=True, check=False,
             env=clean_environment() | server_environment(both) | elsewhere | variables
             | {"ENGINE": str(engine)},

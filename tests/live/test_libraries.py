@@ -242,7 +242,7 @@ def sites(project: Path) -> tuple[Path, Path]:
     shutil.copytree(INSIDE, project / "tests" / "serving")
     other = shutil.copytree(project, project.parent / "other")
     entrypoint = other / "config" / "asgi.py"
-    line = "from serving.handler import DjangoHandler\n"
+    line = "from serving.http.handler import DjangoHandler\n"
     text = entrypoint.read_text()
     assert line in text
     entrypoint.write_text(

@@ -43,7 +43,7 @@ import asyncio, time
 from pathlib import Path
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import include, path
-from serving.drain import stopping
+from serving.stopping.signals import stopping
 
 async def slow(request):
     while not Path("release").exists():
@@ -496,7 +496,7 @@ def test_sigterm_with_a_client_that_does_not_read(install: Install, serve: Serve
         server.wait_for_log("the client does not read")
 
         assert server.stop() == 0
-    assert any("GET /flood" in message for message in server.messages("serving.drain"))
+    assert any("GET /flood" in message for message in server.messages("serving.stopping"))
     assert enters_and_leaves(server, "one") == ["one enters", "one leaves"], "before the kill"
 
 

@@ -313,17 +313,17 @@ def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
     server = serve(project, GRANIAN_LOG_LEVEL="debug", GRANIAN_BACKLOG="2048").ready()
     assert server.stop() == 0
 
-    flags = one(server, "serving.report", "flags:")["message"]
+    flags = one(server, "serving.process.report", "flags:")["message"]
     assert "\nbacklog = 2048\n" in flags, "a variable"
     assert f"\nport = {server.port}\n" in flags, "an argument of the command line"
     assert "\nhttp1_keep_alive = True\n" in flags, "a default"
-    settings = one(server, "serving.report", "settings:")["message"]
+    settings = one(server, "serving.process.report", "settings:")["message"]
     assert "\nDRAIN_TIMEOUT = 15.0\n" in settings
     assert re.search(r"\nSECRET_KEY = '\*+'\n", settings)
     assert "\nMIRROR = 'https://********@mirror.example/x'\n" in settings
     quiet = serve(project).ready()
     assert quiet.stop() == 0
-    assert quiet.messages("serving.report") == []
+    assert quiet.messages("serving.process.report") == []
 
 
 @pytest.mark.parametrize("format_", ["json", "console"])
@@ -740,7 +740,7 @@ def test_what_an_app_raises_elsewhere_is_a_record_without_secrets(
     server.get(f"/{view}/")
     assert server.stop() == 0
 
-    record = one(server, "serving.logs", message)
+    record = one(server, "serving.log.formats", message)
     assert record["error.message"].startswith("cannot reach")
     assert_every_line_is_a_record(server)
     assert "planted" not in server.log

@@ -105,7 +105,7 @@ def test_one_variable_makes_everything_right(
         )
         assert int(names[0]) > 0, "the server sees who asks"
         assert "ERROR" not in server.log
-        (warning,) = server.messages("serving.connections")
+        (warning,) = server.messages("data.connections")
         assert "ALTER ROLE ada SET statement_timeout = '30s'" in warning
         assert server.stop() == 0
 
@@ -129,7 +129,7 @@ def test_limits_of_the_role_are_kept(
         assert run(project, "python", *shell, **environment).stdout == "('30s',)\n"
         server = serve(project, **variables).ready()
         server.get("/readyz")
-        assert server.messages("serving.connections") == []
+        assert server.messages("data.connections") == []
 
 
 def test_without_the_variable_it_is_named(
@@ -162,7 +162,7 @@ def test_backups_are_refused_that_would_change_others_sessions(
         variables = {"DATABASE_URL": pooler.url(shop), "DATABASE_POOLER": "transaction"}
         environment = server_environment(project) | variables | programs
         run(project, "python", "manage.py", "migrate", "--verbosity", "0", **environment)
-        data = ("python", "-m", "serving.postgres")
+        data = ("python", "-m", "data.postgres")
         for command in (["backup", "saved.dump"], ["restore", "saved.dump"]):
             refused = run(project, *data, *command, check=False, **environment)
             assert refused.returncode == 1

@@ -153,7 +153,7 @@ def test_a_mistake_is_told_with_its_mend_and_no_secret(
         server.wait_for_log(mend)
         assert server.get("/livez").status_code == 200, "a restart would not mend it"
         assert server.stop() == 0
-        (warning,) = [r for r in server.records if r["log.logger"] == "serving.database"]
+        (warning,) = [r for r in server.records if r["log.logger"] == "serving.probes.diagnosis"]
         assert warning["log.level"] == "WARNING"
         for text in (said, server.log):
             assert "hunter2" not in text
@@ -259,7 +259,7 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
     shop: Path, postgres: Postgres, manage: Manage, environment: Path
 ) -> None:
     url = postgres.url("shop")
-    data = ("-m", "serving.postgres")
+    data = ("-m", "data.postgres")
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     writer = subprocess.Popen(
         [environment / "bin" / "python", "-c", WRITER],
@@ -307,7 +307,7 @@ def test_a_restore_takes_back_what_is_younger_than_the_dump(
 ) -> None:
     """A migration since then has made a table that refers to one of the dump's."""
     url = postgres.url("shop")
-    data = ("-m", "serving.postgres")
+    data = ("-m", "data.postgres")
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     manage(shop, url, *data, "backup", "saved.dump", **programs)
     postgres.query("CREATE TABLE younger (id int REFERENCES accounts_user)", "shop")
@@ -332,7 +332,7 @@ def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: 
     engine.write_text('#!/bin/sh\n[ "$2 $3" = "port db" ] && echo 127.0.0.1:1 || exit 9\n')
     engine.chmod(0o755)
     variables = {"PATH": f"{postgres.programs}:/usr/bin:/bin", "ENGINE": str(engine)}
-    data = ("-m", "serving.postgres", "backup")
+    data = ("-m", "data.postgres", "backup")
 
     manage(shop, postgres.url("shop"), *data, "one.dump", **variables)
     url = f"postgres:///shop?host=127.0.0.1&port={postgres.port}&user=ada&password="
@@ -377,7 +377,7 @@ def rows(postgres: Postgres) -> dict[str, Any]:
 def test_dbshell_opens_the_databases_own(shop: Path, postgres: Postgres, environment: Path) -> None:
     variables = server_environment(shop) | {"DATABASE_URL": postgres.url("shop")}
     done = subprocess.run(
-        [environment / "bin" / "python", "-m", "serving.postgres", "shell"],
+        [environment / "bin" / "python", "-m", "data.postgres", "shell"],
         cwd=shop, env=clean_environment() | variables | {"PATH": f"{postgres.programs}:/bin"},
         text=True, input="SELECT 6 * 7;\n", capture_output=True, check=True, timeout=PATIENCE,
     )  # fmt: skip

@@ -215,7 +215,7 @@ def test_an_endless_redirect_names_its_cause_once(seeing: Path, serve: Serve) ->
         assert server.get("/", headers=https).status_code == 301
     server.wait_for_log("add 127.0.0.1 to TRUSTED_PROXIES")
     assert server.stop() == 0
-    (said,) = server.messages("serving.proxy")
+    (said,) = server.messages("serving.http.proxy")
     assert said.startswith("127.0.0.1 sent X-Forwarded-Proto: https and is not in TRUSTED_PROXIES")
 
 

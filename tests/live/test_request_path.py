@@ -20,7 +20,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from home import views
-from serving.threads import pool
+from serving.http.thread_pool import pool
 
 logger = logging.getLogger("home")
 together = threading.Barrier(40)
@@ -146,11 +146,11 @@ def test_a_wrong_number_of_threads_is_refused(site: Path, serve: Serve) -> None:
 
 def test_one_line_goes_back_to_djangos_own_handler(project: Path, serve: Serve) -> None:
     entrypoint = project / "config" / "asgi.py"
-    line = "from serving.handler import DjangoHandler\n"
+    line = "from serving.http.handler import DjangoHandler\n"
     text = entrypoint.read_text()
     assert line in text
     entrypoint.write_text(
-        text.replace(line, "from serving.handler import PlainHandler as DjangoHandler\n")
+        text.replace(line, "from serving.http.handler import PlainHandler as DjangoHandler\n")
     )
     server = serve(project).ready()
 

@@ -44,7 +44,7 @@ def kept(project: Path) -> set[str]:
 def test_sqlite_files_of_others_are_refused(project: Path, run: Run) -> None:
     database = project / "db.sqlite3"
     variables = server_environment(project)
-    data = ("python", "-m", "serving.sqlite")
+    data = ("python", "-m", "data.sqlite")
     run(project, *data, "backup", "own.sqlite3", **variables)
     plain(project / "places.sqlite3")
     of_another_project(project / "other.sqlite3", run)
@@ -113,7 +113,7 @@ def shop(tmp_path: Path, postgres: Postgres, run: Run) -> Iterator[tuple[Path, T
 
 def test_dumps_of_others_are_refused(shop: tuple[Path, Try], postgres: Postgres) -> None:
     project, attempt = shop
-    data = ("-m", "serving.postgres")
+    data = ("-m", "data.postgres")
     assert attempt(*data, "backup", "own.dump").returncode == 0
     postgres.query("CREATE DATABASE other")
     try:

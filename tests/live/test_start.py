@@ -23,7 +23,7 @@ def refusal(server: Server) -> str:
     (line,) = server.log.splitlines()
     record = json.loads(line)
     assert record["log.level"] == "CRITICAL"
-    assert record["log.logger"] == "serving.main_process"
+    assert record["log.logger"] == "serving.process.flags"
     message: str = record["message"]
     return message
 

@@ -26,7 +26,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from home import views
-from serving.threads import pool
+from serving.http.thread_pool import pool
 
 logger = logging.getLogger("home")
 PART = b"x" * 65536

@@ -75,7 +75,7 @@ def said(server: Server) -> list[str]:
     """What the log says of the cache, without the numbers."""
     return [
         re.sub(r"[\d.]+ s$", "N s", re.sub(r"with(out)? it: .*;", r"with\1 it;", message))
-        for message in server.messages("serving.valkey")
+        for message in server.messages("data.valkey")
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_password_is_told_and_shows_none(
     server = serve(project, CACHE_URL=url, DJANGO_SETTINGS_MODULE="config.local").ready()
 
     assert server.get("/get").text == "none"
-    (error,) = [r for r in server.records if r["log.logger"] == "serving.valkey"]
+    (error,) = [r for r in server.records if r["log.logger"] == "data.valkey"]
     assert error["log.level"] == "ERROR"
     assert "it refuses the user or the password: correct them in CACHE_URL" in error["message"]
     assert "hunter2" not in server.log
@@ -205,7 +205,7 @@ else:
 
     assert cached.get("/get").text == cached.get("/get-async").text == "none"
     assert cached.get("/get").status_code == 200
-    (warning,) = cached.messages("serving.cache_values")
+    (warning,) = cached.messages("data.cache_values")
     assert "No module named 'shop'" in warning
     printed = run(project, "python", "-c", new_code, "get", **variables).stdout.splitlines()
     said = [line for line in printed if not line.startswith("{")]
@@ -229,4 +229,4 @@ for key in client.scan_iter("*cached_db*"):
 """
     assert run(cached.log_file.parent, "python", "-c", spoil).stdout
     assert ada.get("/admin/").status_code == 200
-    assert "No module named 'shop'" in cached.messages("serving.cache_values")[0]
+    assert "No module named 'shop'" in cached.messages("data.cache_values")[0]

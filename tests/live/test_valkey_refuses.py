@@ -62,7 +62,7 @@ said = []
 class Keep(logging.Handler):
     def emit(self, record):
         said.append(f"{record.levelname} {record.getMessage()}")
-logger = logging.getLogger("serving.valkey")
+logger = logging.getLogger("data.valkey")
 logger.addHandler(Keep())
 logger.propagate = False
 for line in sys.stdin:
@@ -473,7 +473,7 @@ def test_sessions_are_neither_lost_nor_stale(
             stale = httpx.get(f"{server.address}/who", cookies=session, timeout=PATIENCE)
             assert stale.text == "AnonymousUser", "nor does it come back with the server"
             assert "Traceback" not in server.log
-            warnings = server.messages("serving.valkey")
+            warnings = server.messages("data.valkey")
             assert len(warnings) == 2, warnings
 
 

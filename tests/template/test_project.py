@@ -174,7 +174,7 @@ def test_the_shell_wins_over_env_and_env_over_the_flags(bake: Bake, environment:
     """The order that the Makefile and config/granian.env promise."""
     project = bake()
     (project / ".env").write_text("GRANIAN_WORKERS=2\nGRANIAN_LOG_LEVEL=error\n")
-    server = "run python -m serving.env_file config/granian.env .env --"
+    server = "run python -m serving_tools.env_file config/granian.env .env --"
     command = f"{ROOT / '.venv/bin/uv'} {server} printenv"
     assert f"SERVER := $(UV) {server}\n" in (project / "Makefile").read_text()
 

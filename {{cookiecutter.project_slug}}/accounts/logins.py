@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-
 from serving.log.redaction import HIDDEN, query_shown
 
 logger = logging.getLogger(__name__)

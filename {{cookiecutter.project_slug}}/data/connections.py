@@ -11,7 +11,6 @@ import logging
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.backends.utils import CursorWrapper
-
 from serving.probes.diagnosis import described
 
 logger = logging.getLogger(__name__)

@@ -360,7 +360,6 @@ def main(command: str = "", file: str = "", force: str = "") -> None:
     import django
     from django.conf import settings
     from django.db import DatabaseError
-
     from serving.probes.diagnosis import described, mend
 
     if command == "restore":

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
+from serving.http.request import Request
 
 from home.lifespan import HomeState
-from serving.http.request import Request
 
 
 def index(request: Request[HomeState]) -> HttpResponse:

@@ -22,14 +22,14 @@ from django.test import client
 
 
 def get_asgi_application() -> Any:
-    from serving.handler import DjangoHandler
+    from serving.http.handler import DjangoHandler
 
     django.setup(set_prefix=False)
     return DjangoHandler()
 
 
 def adapt_method_mode(self: Any, is_async: bool, method: Any, *args: Any, **kwargs: Any) -> Any:
-    from serving.middleware import inline
+    from serving.http.inline_middleware import inline
 
     if is_async and (inlined := inline(method)):
         return inlined

@@ -19,8 +19,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 BODIES = (
-    "serving.body.MemoryBody",
-    "serving.body.DiskBody",
+    "serving.http.body.MemoryBody",
+    "serving.http.body.DiskBody",
     "tempfile.SpooledTemporaryFile",
 )
 
@@ -122,13 +122,13 @@ def find(layer: Any, kind: type) -> Any:
 
 
 async def main(handler: str) -> dict[str, Any]:
-    import serving.handler
+    import serving.http.handler
 
-    serving.handler.DjangoHandler = getattr(serving.handler, handler)
+    serving.http.handler.DjangoHandler = getattr(serving.http.handler, handler)
     from config.asgi import application
     from django.conf import settings
-    from serving.drain import Drain
-    from serving.threads import pool
+    from serving.http.thread_pool import pool
+    from serving.stopping.drain import Drain
 
     drain = find(application, Drain)
     spooled = settings.FILE_UPLOAD_MAX_MEMORY_SIZE + 1

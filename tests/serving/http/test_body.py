@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from serving import body
-from serving.body import Bodies
+from serving.http import body
+from serving.http.body import Bodies
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 FORM = (b"content-type", b"multipart/form-data; boundary=tea")

@@ -14,8 +14,8 @@ from django.core import signals
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
-from serving.handler import DjangoHandler, PlainHandler
-from serving.threads import pool
+from serving.http.handler import DjangoHandler, PlainHandler
+from serving.http.thread_pool import pool
 
 from tests.serving.sites import handler as site
 

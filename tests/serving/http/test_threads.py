@@ -15,9 +15,10 @@ from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
-from serving import threads
-from serving.handler import DjangoHandler
-from serving.threads import Call, Lease, Pool, one_thread, pool
+from serving.http import thread_pool
+from serving.http.handler import DjangoHandler
+from serving.http.thread_pool import Pool, pool
+from serving.http.threads import Call, Lease, one_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,7 +55,7 @@ def test_a_thread_counts_until_its_connections_are_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small, sizes = Pool(bound=1), []
-    monkeypatch.setattr(threads, "IDLE", 0.01)
+    monkeypatch.setattr(thread_pool, "IDLE", 0.01)
     monkeypatch.setattr(connections, "close_all", lambda: sizes.append(small.busy))
 
     async def main() -> None:
@@ -74,7 +75,7 @@ def test_the_pool_grows_when_all_threads_wait_and_no_further_than_its_bound() ->
         more = [called(small, lambda call: call.deliver(None)) for _ in range(4)]
         everything = asyncio.gather(*waiting, *more)
         await until(lambda: (small.busy, small.queued) == (8, 4))
-        await asyncio.sleep(5 * threads.TICK)
+        await asyncio.sleep(5 * thread_pool.TICK)
         assert (small.busy, small.queued) == (8, 4)  # the bound holds
         await asyncio.to_thread(together.wait)
         await everything
@@ -97,15 +98,15 @@ def test_calls_that_do_not_wait_share_a_few_threads() -> None:
                     for _ in range(100)
                 )
             )
-            assert len(set(seen)) <= threads.CORE
-            await asyncio.sleep(5 * threads.TICK)  # that nobody asked is no stall
+            assert len(set(seen)) <= thread_pool.CORE
+            await asyncio.sleep(5 * thread_pool.TICK)  # that nobody asked is no stall
 
     run(main)
     small.close()
 
 
 def test_threads_without_work_end_and_close_their_connections(monkeypatch) -> None:
-    monkeypatch.setattr(threads, "IDLE", 0.05)
+    monkeypatch.setattr(thread_pool, "IDLE", 0.05)
     small = Pool(bound=4)
     opened: list[Any] = []
 
@@ -141,7 +142,10 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             small.submit(Call(lambda call: call.deliver(None)).run)
 
-    logger, asks = logging.getLogger("serving.threads"), Asks()  # a handler may want a thread, too
+    logger, asks = (
+        logging.getLogger("serving.http.threads"),
+        Asks(),
+    )  # a handler may want a thread, too
     logger.addHandler(asks)
     logger.addHandler(caplog.handler)
     try:
@@ -155,31 +159,31 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
 
 def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
     small = Pool(bound=8)
-    together = threading.Barrier(threads.CORE, timeout=40)
+    together = threading.Barrier(thread_pool.CORE, timeout=40)
     go_on.clear()
 
     async def main() -> None:
         await asyncio.gather(
             *(
                 called(small, lambda call: call.deliver(together.wait()))
-                for _ in range(threads.CORE)
+                for _ in range(thread_pool.CORE)
             )
         )
-        await until(lambda: small.idle == threads.CORE)
+        await until(lambda: small.idle == thread_pool.CORE)
         small._looked -= 100  # a rest of that many seconds
         small._moved -= 100
-        monkeypatch.setattr(threads, "TICK", 0.1)
+        monkeypatch.setattr(thread_pool, "TICK", 0.1)
         waiting = [
             asyncio.create_task(called(small, lambda call: call.deliver(go_on.wait(40))))
-            for _ in range(threads.CORE + 1)
+            for _ in range(thread_pool.CORE + 1)
         ]
         await asyncio.sleep(0)
-        assert (small.busy, small.queued) == (threads.CORE, 1)
+        assert (small.busy, small.queued) == (thread_pool.CORE, 1)
         assert small._looked - small._moved == 0
         go_on.set()
         await asyncio.gather(*waiting)
 
-    logger = logging.getLogger("serving.threads")
+    logger = logging.getLogger("serving.http.threads")
     logger.addHandler(caplog.handler)
     try:
         run(main)
@@ -194,12 +198,12 @@ def test_calls_that_wait_for_a_moment_get_as_many_threads_as_they_need() -> None
 
     async def client() -> None:
         for _ in range(40):
-            await called(small, lambda call: call.deliver(time.sleep(threads.TICK / 2)))
+            await called(small, lambda call: call.deliver(time.sleep(thread_pool.TICK / 2)))
 
     async def main() -> None:
         # Some thread takes a call in every tick, and yet all of them wait for most of it.
         await asyncio.gather(*(client() for _ in range(24)))
-        assert small._size > 2 * threads.CORE
+        assert small._size > 2 * thread_pool.CORE
 
     run(main)
     small.close()
@@ -210,7 +214,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """The time, and what the process has computed, in seconds, as a pool sees them."""
     shown = {"monotonic": 0.0, "process_time": 0.0}
     for name in shown:
-        monkeypatch.setattr(threads, name, lambda name=name: shown[name])
+        monkeypatch.setattr(thread_pool, name, lambda name=name: shown[name])
     return shown
 
 
@@ -218,8 +222,8 @@ def look(
     small: Pool, clocks: dict[str, float], *, computed: float, took: int, ticks: int = 1
 ) -> int:
     """What a tick makes of the limit, when so many threads took calls in it."""
-    clocks["monotonic"] += ticks * threads.TICK
-    clocks["process_time"] += computed * threads.TICK
+    clocks["monotonic"] += ticks * thread_pool.TICK
+    clocks["process_time"] += computed * thread_pool.TICK
     small._took.update(range(took))  # type: ignore[arg-type]
     small._adapt()
     return small._limit
@@ -248,7 +252,7 @@ def test_the_limit_follows_what_the_threads_do(
 
 
 def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
-    small = Pool(bound=threads.CORE + 1)
+    small = Pool(bound=thread_pool.CORE + 1)
     busy = threading.Semaphore(0)
     go_on.clear()
 
@@ -260,11 +264,11 @@ def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
         small.submit(Call(wait).run)
 
     async def main() -> None:
-        waiting = [asyncio.create_task(called(small, wait)) for _ in range(threads.CORE)]
-        await until(lambda: busy._value == threads.CORE)
+        waiting = [asyncio.create_task(called(small, wait)) for _ in range(thread_pool.CORE)]
+        await until(lambda: busy._value == thread_pool.CORE)
         await asyncio.to_thread(asyncio.run, other())
         waiting.append(asyncio.create_task(called(small, wait)))
-        await until(lambda: busy._value == threads.CORE + 1)
+        await until(lambda: busy._value == thread_pool.CORE + 1)
         go_on.set()
         await asyncio.gather(*waiting)
 
@@ -308,7 +312,7 @@ def test_the_system_may_give_no_more_threads(monkeypatch) -> None:
 
     async def main() -> None:
         await called(small, lambda call: call.deliver(None))
-        monkeypatch.setattr(threads.PoolThread, "start", refuse)
+        monkeypatch.setattr(thread_pool.PoolThread, "start", refuse)
         answers = await asyncio.gather(
             *(called(small, lambda call: call.deliver(1)) for _ in range(5))
         )
@@ -667,7 +671,7 @@ def test_a_connection_outlives_its_request(finished: list[int], view: str, setti
             await exchange.task
             seen.add(exchange.body)
             await until(lambda: pool.busy == 0)
-        assert len(seen) <= threads.CORE
+        assert len(seen) <= thread_pool.CORE
 
     try:
         run(main)

@@ -6,8 +6,9 @@ from typing import Any, Self
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import lifespan
-from serving.lifespan import Lifespan, LifespanError, Resources
+from serving.lifespan import protocol, resources
+from serving.lifespan.protocol import Lifespan
+from serving.lifespan.resources import LifespanError, Resources
 
 ACTS = {
     "succeed": None,
@@ -95,10 +96,10 @@ class Fakes:
         self.patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> Self:
-        self.patch.setattr(lifespan, "apps_with_lifespan", lambda: list(self.table))
-        self.patch.setattr(lifespan, "open_context", self.table.__getitem__)
+        self.patch.setattr(resources, "apps_with_lifespan", lambda: list(self.table))
+        self.patch.setattr(resources, "open_context", self.table.__getitem__)
         # To shut its executor down takes a thread, which could pass for one of an app that hangs.
-        self.patch.setattr(lifespan, "carry_context", lambda loop: None)
+        self.patch.setattr(protocol, "carry_context", lambda loop: None)
         return self
 
     def __exit__(self, *_: object) -> None:

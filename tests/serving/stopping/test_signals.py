@@ -9,7 +9,7 @@ import sys
 import pytest
 import rloop
 import uvloop
-from serving.drain import Stopping
+from serving.stopping.signals import Stopping
 
 # rloop leaves sockets of its own unclosed.
 unclosed = pytest.mark.filterwarnings("ignore:.*socket.*:pytest.PytestUnraisableExceptionWarning")
@@ -104,7 +104,7 @@ def test_a_signal_before_there_is_a_loop_ends_the_process() -> None:
     """As in a worker that inherits the handler of another process, which would lose it."""
     code = """
 import os, signal
-from serving.drain import stopping
+from serving.stopping.signals import stopping
 signal.signal(signal.SIGTERM, lambda number, frame: print("inherited", flush=True))
 stopping.listen_early()
 os.kill(os.getpid(), signal.SIGTERM)

@@ -31,7 +31,7 @@ from django.test import (
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory
-from serving.lifespan import Resources
+from serving.lifespan.resources import Resources
 from serving.testing import LifespanMixin, LoopResources
 from shop import lifespan, views
 

@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.http.pool import pool
+from serving.http.thread_pool import pool
 
 logger = logging.getLogger(__name__)
 

@@ -373,7 +373,6 @@ def databases_inside() -> Iterator[Finding]:
     from django.apps import apps
     from django.db import connections
     from django.db.migrations.recorder import MigrationRecorder
-
     from serving.probes.diagnosis import mend, missing_migrations
 
     for alias in connections:
@@ -442,7 +441,6 @@ CLAIM = f"X-Forwarded-For: {CLIENT}, X-Forwarded-Proto: https"
 def proxy_inside() -> Iterator[Finding]:
     """Sends the application a request as a proxy would, and says what it believes."""
     from django.conf import settings
-
     from serving.http.proxy import UNIX
 
     trusted = list(settings.TRUSTED_PROXIES)
@@ -480,10 +478,9 @@ def seen_of(peer: str) -> tuple[str, str, int]:
     """Client and scheme as Django sees them of a request by this peer, and the answer's status."""
     import asyncio
 
+    from config.asgi import application
     from django.conf import settings
     from django.core.signals import request_started
-
-    from config.asgi import application
 
     host = next((name.lstrip(".") for name in settings.ALLOWED_HOSTS if name != "*"), "localhost")
     seen: dict[str, Any] = {}

@@ -27,7 +27,6 @@ from serving.http.async_routes import leads_to_async_view
 from serving.http.body import Bodies
 from serving.http.disconnect import Leaving, Listener, Watch
 from serving.http.inline_middleware import closes_nothing, inline, only_tidies
-from serving.http.pool import pool
 from serving.http.request import Request
 from serving.http.streams import (
     PatientSend,
@@ -38,6 +37,7 @@ from serving.http.streams import (
     send_from_thread,
     send_in_parts,
 )
+from serving.http.thread_pool import pool
 from serving.http.threads import Call, Lease, asgiref_is_patched, one_thread
 from serving.types import Message, Receive, Scope, Send
 

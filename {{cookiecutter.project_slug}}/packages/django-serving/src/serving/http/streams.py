@@ -23,8 +23,8 @@ from django.http import FileResponse
 from django.http.response import StreamingHttpResponse
 
 from serving.conf import conf
-from serving.http.pool import pool
 from serving.http.request_id import SCOPE_KEY
+from serving.http.thread_pool import pool
 from serving.http.threads import Lease
 from serving.log.context import request_id
 from serving.types import Message, Scope, Send

@@ -17,7 +17,7 @@ from django.core.exceptions import RequestAborted
 from django.db import close_old_connections, reset_queries
 
 from serving.http.patches import as_written
-from serving.http.pool import Pool, pool
+from serving.http.thread_pool import Pool, pool
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from serving.log.context import carry_context
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Receive, Scope, Send
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 GIVEN_UP = "startup given up: the server was told to stop"
 

@@ -18,7 +18,7 @@ from django.utils.module_loading import module_has_submodule
 
 from serving.lifespan.state import ORIGIN, State, opened
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 # What contextlib says of a generator, in words that name the mistake.
 GENERATOR_MISTAKES = {

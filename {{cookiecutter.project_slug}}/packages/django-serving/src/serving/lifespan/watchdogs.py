@@ -12,7 +12,7 @@ from contextlib import (
 
 from serving.lifespan.resources import Resources
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from django.db import DataError, IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 MIGRATE = "the database lacks a migration; run `manage.py migrate`"
 

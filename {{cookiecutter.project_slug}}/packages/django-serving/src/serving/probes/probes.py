@@ -22,7 +22,7 @@ from serving.security import security_headers
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Receive, Scope, Send
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 
 class Probes:

@@ -15,7 +15,7 @@ from typing import Any
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Message, Receive, Scope, Send
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 
 class Drain:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from serving.process.flags import granian_flags
 from serving.stopping.signals import stopping
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 INTERVAL = 1.0  # seconds between two looks
 KILL_TIMEOUT = 25.0  # seconds, under a server without a flag for it

@@ -11,7 +11,7 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

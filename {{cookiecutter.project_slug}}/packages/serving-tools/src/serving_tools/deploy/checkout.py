@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from serving_tools.deploy import lock
-from serving_tools.deploy.engine import FOLDER, PROJECT, EngineError, configuration, inspect, is_local, labelled
+from serving_tools.deploy.engine import (
+    FOLDER,
+    PROJECT,
+    EngineError,
+    configuration,
+    inspect,
+    is_local,
+    labelled,
+)
 from serving_tools.ports import why_not_bound
 
 # Targets that publish ports, and those that must not meet a deployment.

@@ -8,12 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from config.asgi import application
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
-
-from config.asgi import application
-from serving import lifespan
+from serving.lifespan import resources as lifespan_resources
 from serving.lifespan.resources import Resources
 from serving.lifespan.state import ORIGIN, State
 
@@ -59,7 +58,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield {"teapot": "full", "cups": 2}
         happened.append("left")
 
-    monkeypatch.setattr(lifespan, "apps_with_lifespan", lambda: ["teahouse"])
+    monkeypatch.setattr(lifespan_resources, "apps_with_lifespan", lambda: ["teahouse"])
     monkeypatch.setitem(sys.modules, "teahouse.lifespan", SimpleNamespace(lifespan=opened))
     return happened
 

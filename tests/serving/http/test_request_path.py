@@ -19,12 +19,11 @@ from django.middleware.security import SecurityMiddleware
 from django.test import override_settings
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
-
+from serving.http.async_routes import leads_to_async_view
 from serving.http.handler import DjangoHandler
 from serving.http.inline_middleware import DOES_IO, closes_nothing, computes, inline, only_tidies
-from serving.http.async_routes import leads_to_async_view
+from serving.http.thread_pool import pool
 from serving.http.threads import Call, asgiref_is_patched, one_thread
-from serving.http.pool import pool
 
 
 def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:

@@ -6,14 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from config.asgi import application
 from django.db import IntegrityError, OperationalError, ProgrammingError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-
-from config.asgi import application
+from serving.lifespan.state import ORIGIN
 from serving.probes.diagnosis import mend
 from serving.probes.probes import Probes
-from serving.lifespan.state import ORIGIN
 
 STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None, public_problem=None)}
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-
-from serving import logs, redaction, report
+from serving.log import formats, redaction
 from serving.log.redaction import HIDDEN, is_sensitive, query_shown, words
+from serving.process import report
+
 from tests import settings as config_settings
 
 HIDDEN_NAMES = words("""
@@ -68,7 +69,7 @@ def shown(what: Any) -> Any:
     """A field of a record, as the log has it."""
     record = logging.LogRecord("teahouse", logging.INFO, __file__, 1, "", (), None)
     record.__dict__["what"] = what
-    return json.loads(logs.EcsFormatter().format(record))["what"]
+    return json.loads(formats.EcsFormatter().format(record))["what"]
 
 
 @pytest.mark.parametrize(
@@ -176,14 +177,14 @@ def test_what_libraries_of_structured_logs_add() -> None:
     }
     record.__dict__ |= given
 
-    fields = json.loads(logs.EcsFormatter().format(record))
+    fields = json.loads(formats.EcsFormatter().format(record))
     assert fields["headers"][1] == ["Authorization", HIDDEN]
     assert fields["intent"] == {"client_secret": HIDDEN, "livemode": False}
     assert fields["breadcrumb"]["data"]["http.query"] == f"token={HIDDEN}&page=2"
     for name in ("request", "code", "response", "error", "usage", "task"):
         assert fields[name] == given[name]
     record.request = object()
-    assert "request" not in json.loads(logs.EcsFormatter().format(record))
+    assert "request" not in json.loads(formats.EcsFormatter().format(record))
 
 
 def test_settings_are_listed_with_what_an_operator_needs(

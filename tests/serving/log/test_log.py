@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from granian import asgi as granian_asgi
-
-from serving import access_log, logs, main_process, output, redaction
 from serving.http.request_id import identify
+from serving.log import access, batching, filters, formats, levels, output, redaction, stdout
 from serving.log.context import request_id
+from serving.process import flags
 
 
 def record(
@@ -52,7 +52,7 @@ def access_record(**more: object) -> logging.LogRecord:
 
 
 def as_json(shown: logging.LogRecord) -> dict[str, object]:
-    line = logs.EcsFormatter().format(shown)
+    line = formats.EcsFormatter().format(shown)
     assert len(line.splitlines()) == 1
     fields: dict[str, object] = json.loads(line)
     return fields
@@ -97,7 +97,7 @@ def test_an_error_is_taken_apart_and_stays_on_one_line() -> None:
 
 def test_a_request_is_taken_apart(own_id: str) -> None:
     shown = access_record()
-    assert access_log.AccessFilter().filter(shown)
+    assert access.AccessFilter().filter(shown)
     fields = as_json(shown)
 
     assert fields["message"] == "GET /tea"
@@ -112,9 +112,9 @@ def test_whatever_ends_a_line_is_escaped_and_letters_are_not() -> None:
     bad = "a\x7f\r\n\x85\u2028\x9b\u202e\udc80 茶"
 
     assert as_json(record("%s", bad))["message"] == bad
-    assert "\x7f" not in logs.EcsFormatter().format(record("\x7f"))
-    assert "茶" in logs.EcsFormatter().format(record("%s", bad))
-    line = logs.ConsoleFormatter().format(record("%s", bad))
+    assert "\x7f" not in formats.EcsFormatter().format(record("\x7f"))
+    assert "茶" in formats.EcsFormatter().format(record("%s", bad))
+    line = formats.ConsoleFormatter().format(record("%s", bad))
     assert line.endswith(r"a\x7f\r\n\x85\u2028\x9b\u202e\udc80 茶")
 
 
@@ -146,7 +146,7 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     fields = as_json(shown)
     assert fields["7"] == "x"
     assert fields["password"] == "********"
-    assert "{'7': 'x', 'password': '********'}" in logs.ConsoleFormatter().format(shown)
+    assert "{'7': 'x', 'password': '********'}" in formats.ConsoleFormatter().format(shown)
 
 
 @dataclass
@@ -243,35 +243,35 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
     shown = record("")
     shown.msg = Mute()
     assert "<Mute instance at" in str(as_json(shown)["message"])
-    line = logs.ConsoleFormatter().format(record("made\n%s", Mute()))
+    line = formats.ConsoleFormatter().format(record("made\n%s", Mute()))
     assert r" 'made\n%s' at " in line
     assert line.endswith(" RuntimeError")
 
 
 def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
-    first, *rest = logs.ConsoleFormatter().format(failed("no\ntea")).splitlines()
+    first, *rest = formats.ConsoleFormatter().format(failed("no\ntea")).splitlines()
 
     assert first.endswith(" WARNING  teahouse             failed [order-7]")
     assert rest[0] == "    Traceback (most recent call last):"
     assert rest[-2:] == ["    ValueError: no", "    tea"]
-    text = logs.ConsoleFormatter().format(record("two\nlines"))
+    text = formats.ConsoleFormatter().format(record("two\nlines"))
     assert text.endswith("two\n    lines [order-7]")
 
 
 def test_probes_are_left_out_of_the_access_log_unless_asked_for() -> None:
-    assert not access_log.AccessFilter().filter(access_record(path="/livez"))
-    assert access_log.AccessFilter(probes=True).filter(access_record(path="/livez"))
-    assert access_log.AccessFilter().filter(access_record())
-    assert access_log.AccessFilter().filter(record("GET", {"path": "/livez"}))
+    assert not access.AccessFilter().filter(access_record(path="/livez"))
+    assert access.AccessFilter(probes=True).filter(access_record(path="/livez"))
+    assert access.AccessFilter().filter(access_record())
+    assert access.AccessFilter().filter(record("GET", {"path": "/livez"}))
 
 
 def test_a_query_string_is_shown_without_secrets_or_not_at_all() -> None:
     shown = access_record()
-    access_log.AccessFilter().filter(shown)
+    access.AccessFilter().filter(shown)
     assert as_json(shown)["url.query"] == "milk=1&token=********"
 
     shown = access_record()
-    access_log.AccessFilter(query=False).filter(shown)
+    access.AccessFilter(query=False).filter(shown)
     assert "url.query" not in as_json(shown)
 
 
@@ -296,15 +296,15 @@ def test_a_secret_in_a_query_string_is_hidden_wherever_it_stands(query: str, sho
 MESSAGE = "%(method)s %(path)s %(status)d"
 
 
-def held(**more: Any) -> access_log.Access:
+def held(**more: Any) -> access.Access:
     """A request as stdout holds it."""
-    request = access_log.Access(
+    request = access.Access(
         0.25, 0.0015, "GET", "/tea", "milk=1&token=abc", 200, "127.0.0.1", "order-7", MESSAGE
     )
     return request._replace(**more)
 
 
-def hold(handler: access_log.Stdout, *requests: access_log.Access) -> None:
+def hold(handler: stdout.Stdout, *requests: access.Access) -> None:
     """Has stdout hold requests, for as long as this test likes."""
 
     async def hold_all() -> None:
@@ -315,35 +315,35 @@ def hold(handler: access_log.Stdout, *requests: access_log.Access) -> None:
 
 
 @pytest.fixture
-def stdout(monkeypatch: pytest.MonkeyPatch) -> access_log.Stdout:
+def stdout(monkeypatch: pytest.MonkeyPatch) -> stdout.Stdout:
     """The handler of config/logging.json, in the format json; its stream is a text in memory."""
     monkeypatch.setattr(sys, "stdout", StringIO())
-    handler = access_log.Stdout()
-    handler.setFormatter(logs.EcsFormatter())
-    handler.addFilter(access_log.AccessFilter())
-    handler.addFilter(logs.ClientErrorFilter())
+    handler = stdout.Stdout()
+    handler.setFormatter(formats.EcsFormatter())
+    handler.addFilter(access.AccessFilter())
+    handler.addFilter(filters.ClientErrorFilter())
     return handler
 
 
-def written(handler: access_log.Stdout) -> list[dict[str, Any]]:
+def written(handler: stdout.Stdout) -> list[dict[str, Any]]:
     assert isinstance(handler.stream, StringIO)
     return [json.loads(line) for line in handler.stream.getvalue().splitlines()]
 
 
 def test_a_request_that_is_held_has_the_fields_of_its_record(
-    stdout: access_log.Stdout, own_id: str
+    stdout: stdout.Stdout, own_id: str
 ) -> None:
     hold(stdout, held(), held(path="/livez"))
     stdout.flush()
 
     shown = access_record()
     shown.created, shown.levelname, shown.msg = 0.25, "INFO", MESSAGE
-    access_log.AccessFilter().filter(shown)
+    access.AccessFilter().filter(shown)
     assert written(stdout) == [as_json(shown)]
 
 
 def test_what_is_held_comes_before_the_next_record_and_bad_requests_lose_nothing(
-    stdout: access_log.Stdout,
+    stdout: stdout.Stdout,
 ) -> None:
     hold(stdout, held(), held(path=b"bytes"), held(path="/end"))
     stdout.handle(record("afterwards"))
@@ -355,7 +355,7 @@ def test_what_is_held_comes_before_the_next_record_and_bad_requests_lose_nothing
 
 
 def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
-    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces: list[str] = []
     monkeypatch.setattr(stdout.stream, "write", pieces.append)
@@ -368,7 +368,7 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
 
 
 def test_a_process_that_is_forked_writes_nothing_of_its_parent(
-    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(stdout, held())
     with monkeypatch.context() as forked:
@@ -385,8 +385,8 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     reader, writer = os.pipe()
     with open(reader, "rb") as read, open(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        handler = access_log.Stdout()
-        handler.setFormatter(logs.EcsFormatter())
+        handler = stdout.Stdout()
+        handler.setFormatter(formats.EcsFormatter())
         for number in range(1000):  # more than a pipe holds
             handler.handle(record(f"{number} {'x' * 200}"))
 
@@ -394,7 +394,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
         assert [int(line.split()[0]) for line in lines] == list(range(1000))
 
 
-def test_other_threads_get_the_lock_back(stdout: access_log.Stdout) -> None:
+def test_other_threads_get_the_lock_back(stdout: stdout.Stdout) -> None:
     # As logging.shutdown() does, and before Python 3.13 every record.
     stdout.acquire()
     stdout.release()
@@ -411,7 +411,7 @@ def test_other_threads_get_the_lock_back(stdout: access_log.Stdout) -> None:
 
 
 def test_a_stream_that_breaks_breaks_no_request(
-    stdout: access_log.Stdout, capsys: pytest.CaptureFixture[str]
+    stdout: stdout.Stdout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stdout.stream.close()
     hold(stdout, held())
@@ -419,19 +419,19 @@ def test_a_stream_that_breaks_breaks_no_request(
     assert "I/O operation on closed file" in capsys.readouterr().err
 
 
-def only(stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch) -> None:
+def only(stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the root logger no other handler; for a test's body, for pytest adds its own before it."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [stdout])
-    logging.getLogger(access_log.ACCESS).setLevel(logging.INFO)
+    logging.getLogger(access.ACCESS).setLevel(logging.INFO)
 
 
 def test_requests_are_held_only_where_nothing_else_could_want_their_records(
-    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(stdout, monkeypatch)
     root = logging.getLogger()
-    own = logging.getLogger(access_log.ACCESS)
-    assert access_log.only_stdout() is stdout
+    own = logging.getLogger(access.ACCESS)
+    assert batching.only_stdout() is stdout
 
     changes: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
         lambda m: m.setattr(root, "handlers", [stdout, logging.NullHandler()]),
@@ -440,14 +440,14 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
         lambda m: m.setattr(own, "propagate", False),
         lambda m: m.setattr(own, "parent", logging.getLogger("teahouse")),
         lambda m: m.setattr(stdout, "filters", [*stdout.filters, logging.Filter()]),
-        lambda m: m.setattr(stdout, "formatter", logs.ConsoleFormatter()),
+        lambda m: m.setattr(stdout, "formatter", formats.ConsoleFormatter()),
         lambda m: m.setattr(stdout, "level", logging.WARNING),
     )
     for change in changes:
         with monkeypatch.context() as changed:
             change(changed)
-            assert access_log.only_stdout() is None
-    assert access_log.only_stdout() is stdout
+            assert batching.only_stdout() is None
+    assert batching.only_stdout() is stdout
 
 
 SCOPE = {
@@ -470,7 +470,7 @@ SCOPE = {
     ids=["held", "more than is held"],
 )
 def test_granian_logs_through_it_whatever_the_format(
-    stdout: access_log.Stdout,
+    stdout: stdout.Stdout,
     monkeypatch: pytest.MonkeyPatch,
     format_: str,
     message: str,
@@ -479,14 +479,14 @@ def test_granian_logs_through_it_whatever_the_format(
     # Where Granian has it no more, hold_requests() does nothing, and can be deleted.
     asgi: Any = granian_asgi
     monkeypatch.setattr(asgi, "_build_access_logger", asgi._build_access_logger)
-    access_log.hold_requests()
+    batching.hold_requests()
 
     async def two_requests() -> None:
         log = asgi._build_access_logger(format_)
         log(0.25, time.perf_counter(), SCOPE, 200)
         log(0.25, time.perf_counter(), SCOPE, 200)
         assert len(stdout.held) == (2 if format_ == MESSAGE else 0)
-        await asyncio.sleep(2 * access_log.HELD_SECONDS)  # the loop keeps the order of what is due
+        await asyncio.sleep(2 * stdout.HELD_SECONDS)  # the loop keeps the order of what is due
 
     asyncio.run(two_requests())
     assert [line["message"] for line in written(stdout)] == [message] * 2
@@ -494,7 +494,7 @@ def test_granian_logs_through_it_whatever_the_format(
 
 
 def test_granians_own_way_stays_where_it_calls_another_function(
-    stdout: access_log.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(stdout, monkeypatch)
     asgi: Any = granian_asgi
@@ -503,14 +503,14 @@ def test_granians_own_way_stays_where_it_calls_another_function(
         return lambda began, scope: f"{began} {scope}"
 
     monkeypatch.setattr(asgi, "_build_access_logger", as_of_a_later_version)
-    access_log.hold_requests()
+    batching.hold_requests()
     assert asgi._build_access_logger(MESSAGE)(1, 2) == "1 2"
 
     def with_more(format_: str, colour: bool) -> None:
         """Of one, too."""
 
     monkeypatch.setattr(asgi, "_build_access_logger", with_more)
-    access_log.hold_requests()
+    batching.hold_requests()
     assert asgi._build_access_logger is with_more
 
 
@@ -522,7 +522,7 @@ def test_what_the_environment_holds_in_secret_is_shown_nowhere(
     monkeypatch.setenv("MAIL_PASSWORD", "short")
     shown = record("%s and %s, %s, short", 'hunter2"hunter2', "open/sesame", "open%2Fsesame")
 
-    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+    for formatter in (formats.EcsFormatter(), formats.ConsoleFormatter()):
         assert "******** and ********, ********, short" in formatter.format(shown)
 
 
@@ -533,7 +533,7 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
     key = os.environ["JWT_PRIVATE_KEY"]
     shown = record(f"{key} {key!r} %s open sesame open%20sesame sesame-again", key)
 
-    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+    for formatter in (formats.EcsFormatter(), formats.ConsoleFormatter()):
         line = formatter.format(shown)
         assert not [word for word in ("begin", "it's", "end", "sesame") if word in line]
 
@@ -570,7 +570,7 @@ def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+    for formatter in (formats.EcsFormatter(), formats.ConsoleFormatter()):
         assert "says ********" in formatter.format(record("says %s", said))
 
 
@@ -592,7 +592,7 @@ def test_the_folder_of_a_process_is_no_secret(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OLDPWD", "/srv/tea-house")
     monkeypatch.setenv("DB_PWD", "open-sesame")
 
-    line = logs.EcsFormatter().format(record("/srv/tea-shop /srv/tea-house open-sesame"))
+    line = formats.EcsFormatter().format(record("/srv/tea-shop /srv/tea-house open-sesame"))
     assert "/srv/tea-shop /srv/tea-house ********" in line
 
 
@@ -610,7 +610,7 @@ def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch
 def test_query_strings_in_a_text_are_shown_without_secrets() -> None:
     shown = record("GET %s", "https://tea.example/?milk=1&api_key=abc&%70assword=abc#top")
 
-    for formatter in (logs.EcsFormatter(), logs.ConsoleFormatter()):
+    for formatter in (formats.EcsFormatter(), formats.ConsoleFormatter()):
         line = formatter.format(shown)
         assert "/?milk=1&api_key=********&%70assword=********#top" in line
 
@@ -621,7 +621,7 @@ def test_query_strings_in_a_text_are_shown_without_secrets() -> None:
 def test_a_404_is_no_warning(given: int, level: str) -> None:
     shown = record("x", name="django.request", status_code=given)
 
-    logs.ClientErrorFilter().filter(shown)
+    filters.ClientErrorFilter().filter(shown)
 
     assert shown.levelname == level
 
@@ -631,7 +631,7 @@ def test_sql_is_shown_without_its_texts() -> None:
     args = (0.1, sql, ("it's", 7, "x"), "default")
     shown = record("%.1f %s; args=%s; alias=%s", *args, sql=sql, params=args[2])
 
-    logs.SqlFilter().filter(shown)
+    filters.SqlFilter().filter(shown)
 
     masked = "SELECT 1 WHERE a = '********' AND b = 7 AND c = '********'"
     assert shown.getMessage() == f"0.1 {masked}; args=['********', 7, '********']; alias=default"
@@ -640,7 +640,7 @@ def test_sql_is_shown_without_its_texts() -> None:
     many = record(
         "%.1f %s; args=%s; alias=%s", 0.1, "2 times", [("x", 1), ("y", 2)], "default", sql="2 times"
     )
-    logs.SqlFilter().filter(many)
+    filters.SqlFilter().filter(many)
     assert many.getMessage() == "0.1 2 times; args=['********', '********']; alias=default"
 
 
@@ -648,7 +648,7 @@ def test_what_changes_a_schema_is_shown_without_its_texts() -> None:
     sql = "ALTER TABLE tea ADD COLUMN kind text DEFAULT 'oolong'"
     shown = record("%s; (params %r)", sql, ["x", 7], sql=sql, params=["x", 7])
 
-    logs.SqlFilter().filter(shown)
+    filters.SqlFilter().filter(shown)
 
     assert shown.getMessage().endswith("DEFAULT '********'; (params ['********', 7])")
 
@@ -677,7 +677,7 @@ Traceback (most recent call last):
 )
 def test_an_error_that_granian_logs_is_taken_apart(last: str, error: str, text: str) -> None:
     shown = record(f"{GRANIANS}{last}".replace("%", "%%"), name="_granian.utils")
-    assert logs.GranianErrorFilter().filter(shown)
+    assert filters.GranianErrorFilter().filter(shown)
 
     fields = as_json(shown)
     assert fields["message"] == "Application callable raised an exception"
@@ -686,12 +686,12 @@ def test_an_error_that_granian_logs_is_taken_apart(last: str, error: str, text: 
     assert (fields["error.type"], fields["error.message"]) == (error, text)
 
     other = record("Connection closed: %s", "x", name="_granian.utils")
-    assert logs.GranianErrorFilter().filter(other)
+    assert filters.GranianErrorFilter().filter(other)
     assert as_json(other)["message"] == "Connection closed: x"
 
 
 def test_levels_by_logger() -> None:
-    found = logs.parse_levels(
+    found = levels.parse_levels(
         " serving = debug,_granian=WARNING, _granian.serve=error", known=("_granian",)
     )
 
@@ -705,7 +705,7 @@ def test_levels_by_logger() -> None:
         "serving=debug,serving=info",
     ):
         with pytest.raises(ValueError, match=r"is no|is not|already"):
-            logs.parse_levels(wrong, known=())
+            levels.parse_levels(wrong, known=())
 
 
 @pytest.mark.parametrize(
@@ -730,12 +730,14 @@ def test_levels_by_logger() -> None:
     ],
 )
 def test_a_logger_is_named_after_a_module_or_known(name: str, is_one: bool) -> None:
-    assert logs.is_logger(name, known=("django", "django.security", "_granian", "my-app")) == is_one
+    assert (
+        levels.is_logger(name, known=("django", "django.security", "_granian", "my-app")) == is_one
+    )
 
 
 def test_a_logger_of_a_library_may_have_any_name_below_it() -> None:
-    assert logs.is_logger("json.http11", known=("json",))
-    assert not logs.is_logger("django.requests", known=("django", "django.request"))
+    assert levels.is_logger("json.http11", known=("json",))
+    assert not levels.is_logger("django.requests", known=("django", "django.request"))
 
 
 def test_a_namespace_within_a_namespace_is_not_looked_into(
@@ -745,8 +747,8 @@ def test_a_namespace_within_a_namespace_is_not_looked_into(
     (tmp_path / "teahouse" / "cloud" / "storage" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert logs.is_logger("teahouse.cloud.storage", known=())
-    assert not logs.is_logger("teahouse", known=())
+    assert levels.is_logger("teahouse.cloud.storage", known=())
+    assert not levels.is_logger("teahouse", known=())
 
 
 def test_a_folder_that_holds_no_package_is_no_logger(
@@ -757,8 +759,8 @@ def test_a_folder_that_holds_no_package_is_no_logger(
     monkeypatch.syspath_prepend(tmp_path)
 
     import_module("teashop")
-    assert logs.is_logger("teashop", known=())
-    assert not logs.is_logger("teashop.templates", known=())
+    assert levels.is_logger("teashop", known=())
+    assert not levels.is_logger("teashop.templates", known=())
     monkeypatch.delitem(sys.modules, "teashop")
 
 
@@ -766,7 +768,7 @@ def test_the_main_process_takes_its_level_whatever_else_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOG_LEVELS", "granian.access=debug, _granian = error,only.here=info")
-    assert main_process.GranianLevelFilter().level == logging.ERROR
+    assert filters.GranianLevelFilter().level == logging.ERROR
 
 
 @pytest.mark.parametrize(
@@ -781,7 +783,7 @@ def test_flags_are_granians_alone(
     monkeypatch: pytest.MonkeyPatch, program: str, is_granian: bool
 ) -> None:
     monkeypatch.setattr(sys, "argv", [program, "config.asgi:application"])
-    assert bool(main_process.granian_flags()) == is_granian
+    assert bool(flags.granian_flags()) == is_granian
 
 
 @pytest.mark.parametrize(
@@ -797,7 +799,7 @@ def test_the_log_goes_beside_what_a_command_prints(
     monkeypatch: pytest.MonkeyPatch, program: str, goes_to: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", [program])
-    assert logs.stream() is getattr(sys, goes_to)
+    assert formats.stream() is getattr(sys, goes_to)
 
 
 @pytest.mark.parametrize(
@@ -811,8 +813,8 @@ def test_the_log_goes_beside_what_a_command_prints(
 )
 def test_a_format_that_granian_cannot_fill_is_refused(format_: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
-        access_log.check_format(format_)
-    access_log.check_format("%(addr)s %(header{ X-A })s [%(time)s] %(status)d %(dt_ms).3f %%")
+        access.check_format(format_)
+    access.check_format("%(addr)s %(header{ X-A })s [%(time)s] %(status)d %(dt_ms).3f %%")
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * 129, b"a b", b"a\x85b", b"../a"])
