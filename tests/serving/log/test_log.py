@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import pytest
 from granian import asgi as granian_asgi
 from serving.http.request_id import identify
-from serving.log import access, batching, filters, formats, levels, output, redaction, stdout
+from serving.log import access, batching, filters, formats, levels, output, redaction
+from serving.log.stdout import HELD_SECONDS, Stdout
 from serving.log.context import request_id
 from serving.process import flags
 
