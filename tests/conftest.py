@@ -110,11 +110,26 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
             install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
             subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
-            # For what takes no PYTHONPATH: the sources, of which every project has a copy.
+            # For what takes no PYTHONPATH: a copy, since Python writes bytecode beside what it imports.
             (site,) = venv.glob("lib/*/site-packages")
-            (site / "template.pth").write_text("\n".join(map(str, package_sources(TEMPLATE))))
+            (site / "packages.pth").write_text("\n".join(map(str, package_sources(project))))
             stamp.write_bytes(wanted)
+        renew_packages(BUILD / f"{name}-project")
     return venv
+
+
+def renew_packages(project: Path) -> None:
+    """Brings a project's own packages up to date with the template's, where they differ."""
+    for new, old in zip(package_sources(TEMPLATE), package_sources(project), strict=True):
+        for path in [
+            path for path in old.rglob("*.py") if not (new / path.relative_to(old)).exists()
+        ]:
+            path.unlink()
+        for path in new.rglob("*"):
+            kept = old / path.relative_to(new)
+            if path.is_file() and not (kept.is_file() and kept.read_bytes() == path.read_bytes()):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, kept)
 
 
 def package_sources(project: Path) -> list[Path]:
