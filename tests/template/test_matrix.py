@@ -39,8 +39,6 @@ UNREAD = frozenset(
     """
     .dockerignore .gitattributes .gitignore .python-version Dockerfile LICENSE README.md
     compose.override.yaml compose.proxy.yaml compose.yaml config/granian.env deploy/Caddyfile
-    deploy/__init__.py deploy/checkout.py deploy/engine.py deploy/image_files.py deploy/lock.py
-    deploy/replace.py serving/doctor.py serving/healthcheck.py
     """.split()
 )
 
