@@ -1,11 +1,11 @@
 """Runs each module of tests/serving/ inside a generated project, in that project's environment."""
 
 import re
-import shutil
 
 import pytest
 
 from tests.conftest import ROOT, Bake, Run
+from tests.support.sites import put_tests
 
 INSIDE = ROOT / "tests" / "serving"
 
@@ -15,7 +15,7 @@ INSIDE = ROOT / "tests" / "serving"
 )
 def test_inside_a_project(bake: Bake, run: Run, name: str) -> None:
     project = bake()
-    shutil.copytree(INSIDE, project / "tests" / "serving")
+    put_tests(project)
     # Django's own handler leaves its connections to the garbage collector, which says so at any time.
     ignored = "-Wignore::pytest.PytestUnraisableExceptionWarning"
     done = run(project, "pytest", "-p", "no:cacheprovider", ignored, f"tests/serving/{name}")

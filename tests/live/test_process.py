@@ -18,71 +18,16 @@ import pytest
 
 from tests.conftest import Serve, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
+from tests.support.sites import put_lifespan, put_site
 
 GONE = "the server's main process is gone"
-
-URLS = """
-import asyncio, ctypes, logging, os, time
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-log = logging.getLogger("home")
-
-def slow(request):
-    log.warning("slow begins")
-    time.sleep(2)
-    return HttpResponse("done")
-
-def stuck(request):
-    log.warning("stuck begins")
-    time.sleep(3600)
-
-async def endless(request):
-    async def parts():
-        while True:
-            yield b"tick\\n"
-            await asyncio.sleep(0.01)
-    return StreamingHttpResponse(parts())
-
-def lines(request):
-    for number in range(int(request.GET["from"]), int(request.GET["to"])):
-        log.info("line %d %s", number, "x" * int(request.GET.get("size", 0)))
-    return HttpResponse("said")
-
-def segfault(request):
-    ctypes.string_at(0)
-
-from home import views
-app_name = "home"
-urlpatterns = [
-    path("", views.index), path("slow", slow), path("stuck", stuck), path("endless", endless),
-    path("lines", lines), path("segfault", segfault), path("uptime/", views.uptime, name="uptime"),
-]
-"""
-
-LIFESPAN = """
-import asyncio, logging
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-
-class HomeState: ...
-
-@asynccontextmanager
-async def lifespan():
-    logging.getLogger("home").info("enters")
-    while Path("hang").exists():
-        await asyncio.sleep(0.01)
-    yield {"started_at": datetime.now(UTC)}
-    Path("left").touch()
-"""
 
 
 @pytest.fixture
 def site(project: Path) -> Path:
     """A project whose views are the ones above, and whose lifespan makes a file when it is left."""
-    (project / "home" / "urls.py").write_text(URLS)
-    (project / "home" / "lifespan.py").write_text(LIFESPAN)
+    put_site(project, "process")
+    put_lifespan(project, "hangs")
     return project
 
 

@@ -218,7 +218,7 @@ def a_user() -> None:
 
 
 def site() -> Any:
-    from tests.serving.sites import garbage as garbage_site
+    from tests.sites import garbage as garbage_site
 
     return garbage_site
 

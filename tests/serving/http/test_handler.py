@@ -17,7 +17,7 @@ from django.test import override_settings
 from serving.http.handler import DjangoHandler, PlainHandler
 from serving.http.thread_pool import pool
 
-from tests.serving.sites import handler as site
+from tests.sites import handler as site
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -36,10 +36,10 @@ BASE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 OTHERS = {
-    "function": ["tests.serving.sites.handler.function"],
-    "async function": ["tests.serving.sites.handler.async_function"],
-    "class": ["tests.serving.sites.handler.Sync"],
-    "mixed": ["tests.serving.sites.handler.function", "tests.serving.sites.handler.async_function", "tests.serving.sites.handler.Sync"],
+    "function": ["tests.sites.handler.function"],
+    "async function": ["tests.sites.handler.async_function"],
+    "class": ["tests.sites.handler.Sync"],
+    "mixed": ["tests.sites.handler.function", "tests.sites.handler.async_function", "tests.sites.handler.Sync"],
     "locale": ["django.middleware.locale.LocaleMiddleware", "django.middleware.gzip.GZipMiddleware",
                "django.middleware.http.ConditionalGetMiddleware"],
 }  # fmt: skip
@@ -286,7 +286,7 @@ SCENARIOS: dict[str, list[Request]] = {
 def a_site() -> Iterator[None]:
     # The CSP nonce and the key of a session differ each time, and so does what is made of them.
     with override_settings(
-        ROOT_URLCONF="tests.serving.sites.handler",
+        ROOT_URLCONF="tests.sites.handler",
         MIDDLEWARE=BASE,
         ALLOWED_HOSTS=["testserver"],
         DATA_UPLOAD_MAX_MEMORY_SIZE=2_500_000,
@@ -319,12 +319,12 @@ def test_it_is_with_other_middleware(name: str, scenario: str) -> None:
 
 @pytest.mark.parametrize("view", ["hello", "ahello", "boom", "aboom", "template", "atemplate"])
 def test_it_is_when_middleware_fails_or_helps(view: str) -> None:
-    with override_settings(MIDDLEWARE=[*BASE, "tests.serving.sites.handler.Breaks"]):
+    with override_settings(MIDDLEWARE=[*BASE, "tests.sites.handler.Breaks"]):
         same([Request(f"/{view}/{query}") for query in ("?before", "?after", "?middleware, help")])
 
 
 def test_it_is_when_middleware_turns_to_other_addresses() -> None:
-    with override_settings(MIDDLEWARE=[*BASE, "tests.serving.sites.handler.OtherUrls"]):
+    with override_settings(MIDDLEWARE=[*BASE, "tests.sites.handler.OtherUrls"]):
         seen = same(
             [Request(f"/{path}/?other") for path in ("hello", "ahello", "where", "template")]
         )

@@ -349,7 +349,7 @@ class Breaks(Sync):
 class OtherUrls(Sync):
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "other" in request.GET:
-            request.urlconf = "tests.serving.sites.handler_other"  # type: ignore[attr-defined]
+            request.urlconf = "tests.sites.handler_other"  # type: ignore[attr-defined]
         return self.get_response(request)
 
 
