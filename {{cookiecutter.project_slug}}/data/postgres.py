@@ -218,7 +218,7 @@ def restore(config: dict[str, Any], source: Path, *, force: bool = False) -> Pat
     write, environment = prepared(config, WRITE)
     with (
         source.open("rb") as file,
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             write, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0
         ) as writer,
     ):
@@ -249,7 +249,7 @@ def migrations(config: dict[str, Any], source: Path) -> set[tuple[str, str]]:
         config, ["pg_restore", "--data-only", "--table=django_migrations", "--file=-"]
     )
     with source.open("rb") as file:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command, env=environment, check=True, stdin=file, stdout=subprocess.PIPE
         )
     return set(ROW.findall(done.stdout.decode(errors="replace")))
@@ -293,7 +293,7 @@ END $$;
 def run(config: dict[str, Any], command: list[str], **streams: Any) -> None:
     """Runs a program of PostgreSQL, to its end."""
     command, environment = prepared(config, command, terminal=not streams and sys.stdin.isatty())
-    subprocess.run(command, env=environment, check=True, **streams)  # noqa: S603
+    subprocess.run(command, env=environment, check=True, **streams)
 
 
 def prepared(
@@ -344,7 +344,7 @@ def in_compose(config: dict[str, Any]) -> bool:
         return False
     command = [ENGINE, "compose", "port", "db", "5432"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return False
     port = done.stdout.strip().rpartition(":")[2]

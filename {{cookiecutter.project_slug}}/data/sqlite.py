@@ -179,11 +179,9 @@ def main(command: str = "", file: str = "", force: str = "") -> None:
             kept = restore(Path(file), name, force=bool(force))
             print(f"restored {file}" + (f"; what was there is in {kept}" if kept else ""))
         elif command == "shell":
-            subprocess.run([sys.executable, "-m", "sqlite3", name], check=False)  # noqa: S603
+            subprocess.run([sys.executable, "-m", "sqlite3", name], check=False)
         else:
-            sys.exit(
-                "usage: python -m data.sqlite backup [FILE] | restore FILE [--force] | shell"
-            )
+            sys.exit("usage: python -m data.sqlite backup [FILE] | restore FILE [--force] | shell")
     except (OSError, sqlite3.Error) as error:
         sys.exit(f"{command}: {error}")
 

@@ -143,7 +143,7 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
             small.submit(Call(lambda call: call.deliver(None)).run)
 
     logger, asks = (
-        logging.getLogger("serving.http.threads"),
+        logging.getLogger("serving.http.thread_pool"),
         Asks(),
     )  # a handler may want a thread, too
     logger.addHandler(asks)
@@ -183,7 +183,7 @@ def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
         go_on.set()
         await asyncio.gather(*waiting)
 
-    logger = logging.getLogger("serving.http.threads")
+    logger = logging.getLogger("serving.http.thread_pool")
     logger.addHandler(caplog.handler)
     try:
         run(main)

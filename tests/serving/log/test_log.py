@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import pytest
 from granian import asgi as granian_asgi
 from serving.http.request_id import identify
-from serving.log import access, batching, filters, formats, levels, output, redaction, stdout
+from serving.log import access, batching, filters, formats, levels, output, redaction
+from serving.log.stdout import HELD_SECONDS, Stdout
 from serving.log.context import request_id
 from serving.process import flags
 
@@ -304,7 +305,7 @@ def held(**more: Any) -> access.Access:
     return request._replace(**more)
 
 
-def hold(handler: stdout.Stdout, *requests: access.Access) -> None:
+def hold(handler: Stdout, *requests: access.Access) -> None:
     """Has stdout hold requests, for as long as this test likes."""
 
     async def hold_all() -> None:
@@ -315,24 +316,22 @@ def hold(handler: stdout.Stdout, *requests: access.Access) -> None:
 
 
 @pytest.fixture
-def stdout(monkeypatch: pytest.MonkeyPatch) -> stdout.Stdout:
+def stdout(monkeypatch: pytest.MonkeyPatch) -> Stdout:
     """The handler of config/logging.json, in the format json; its stream is a text in memory."""
     monkeypatch.setattr(sys, "stdout", StringIO())
-    handler = stdout.Stdout()
+    handler = Stdout()
     handler.setFormatter(formats.EcsFormatter())
     handler.addFilter(access.AccessFilter())
     handler.addFilter(filters.ClientErrorFilter())
     return handler
 
 
-def written(handler: stdout.Stdout) -> list[dict[str, Any]]:
+def written(handler: Stdout) -> list[dict[str, Any]]:
     assert isinstance(handler.stream, StringIO)
     return [json.loads(line) for line in handler.stream.getvalue().splitlines()]
 
 
-def test_a_request_that_is_held_has_the_fields_of_its_record(
-    stdout: stdout.Stdout, own_id: str
-) -> None:
+def test_a_request_that_is_held_has_the_fields_of_its_record(stdout: Stdout, own_id: str) -> None:
     hold(stdout, held(), held(path="/livez"))
     stdout.flush()
 
@@ -343,7 +342,7 @@ def test_a_request_that_is_held_has_the_fields_of_its_record(
 
 
 def test_what_is_held_comes_before_the_next_record_and_bad_requests_lose_nothing(
-    stdout: stdout.Stdout,
+    stdout: Stdout,
 ) -> None:
     hold(stdout, held(), held(path=b"bytes"), held(path="/end"))
     stdout.handle(record("afterwards"))
@@ -355,7 +354,7 @@ def test_what_is_held_comes_before_the_next_record_and_bad_requests_lose_nothing
 
 
 def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
-    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces: list[str] = []
     monkeypatch.setattr(stdout.stream, "write", pieces.append)
@@ -368,7 +367,7 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
 
 
 def test_a_process_that_is_forked_writes_nothing_of_its_parent(
-    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(stdout, held())
     with monkeypatch.context() as forked:
@@ -385,7 +384,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     reader, writer = os.pipe()
     with open(reader, "rb") as read, open(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        handler = stdout.Stdout()
+        handler = Stdout()
         handler.setFormatter(formats.EcsFormatter())
         for number in range(1000):  # more than a pipe holds
             handler.handle(record(f"{number} {'x' * 200}"))
@@ -394,7 +393,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
         assert [int(line.split()[0]) for line in lines] == list(range(1000))
 
 
-def test_other_threads_get_the_lock_back(stdout: stdout.Stdout) -> None:
+def test_other_threads_get_the_lock_back(stdout: Stdout) -> None:
     # As logging.shutdown() does, and before Python 3.13 every record.
     stdout.acquire()
     stdout.release()
@@ -411,7 +410,7 @@ def test_other_threads_get_the_lock_back(stdout: stdout.Stdout) -> None:
 
 
 def test_a_stream_that_breaks_breaks_no_request(
-    stdout: stdout.Stdout, capsys: pytest.CaptureFixture[str]
+    stdout: Stdout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stdout.stream.close()
     hold(stdout, held())
@@ -419,14 +418,14 @@ def test_a_stream_that_breaks_breaks_no_request(
     assert "I/O operation on closed file" in capsys.readouterr().err
 
 
-def only(stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch) -> None:
+def only(stdout: Stdout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the root logger no other handler; for a test's body, for pytest adds its own before it."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [stdout])
     logging.getLogger(access.ACCESS).setLevel(logging.INFO)
 
 
 def test_requests_are_held_only_where_nothing_else_could_want_their_records(
-    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(stdout, monkeypatch)
     root = logging.getLogger()
@@ -470,7 +469,7 @@ SCOPE = {
     ids=["held", "more than is held"],
 )
 def test_granian_logs_through_it_whatever_the_format(
-    stdout: stdout.Stdout,
+    stdout: Stdout,
     monkeypatch: pytest.MonkeyPatch,
     format_: str,
     message: str,
@@ -486,7 +485,7 @@ def test_granian_logs_through_it_whatever_the_format(
         log(0.25, time.perf_counter(), SCOPE, 200)
         log(0.25, time.perf_counter(), SCOPE, 200)
         assert len(stdout.held) == (2 if format_ == MESSAGE else 0)
-        await asyncio.sleep(2 * stdout.HELD_SECONDS)  # the loop keeps the order of what is due
+        await asyncio.sleep(2 * HELD_SECONDS)  # the loop keeps the order of what is due
 
     asyncio.run(two_requests())
     assert [line["message"] for line in written(stdout)] == [message] * 2
@@ -494,7 +493,7 @@ def test_granian_logs_through_it_whatever_the_format(
 
 
 def test_granians_own_way_stays_where_it_calls_another_function(
-    stdout: stdout.Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(stdout, monkeypatch)
     asgi: Any = granian_asgi
