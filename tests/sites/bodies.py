@@ -24,7 +24,7 @@ async def aecho(request: HttpRequest) -> JsonResponse:
 
 @csrf_exempt
 def upload(request: HttpRequest) -> JsonResponse:
-    files = {name: [file.size, type(file).__name__] for name, file in request.FILES.items()}
+    files = {name: [file.size, type(file).__name__] for name, (file,) in request.FILES.lists()}
     return JsonResponse({"post": request.POST.dict(), "files": files})
 
 

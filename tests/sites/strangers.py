@@ -1,7 +1,7 @@
 """Views that raise, with a text that no stranger may see."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Never
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
@@ -11,8 +11,10 @@ from serving.http.request import Request
 
 WHY = "cannot reach amqp://shop:hunter2@10.9.8.7"
 
-
-Views = tuple[Callable[[HttpRequest], Never], Callable[[HttpRequest], Awaitable[Never]]]
+Views = tuple[
+    Callable[[HttpRequest], HttpResponse],
+    Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]],
+]
 
 
 def raising(error: type[Exception]) -> Views:

@@ -10,9 +10,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 
 def answer(request: HttpRequest) -> HttpResponse:
-    return JsonResponse(
-        {"post": len(request.POST), "sizes": [f.size for f in request.FILES.values()]}
-    )
+    sizes = [file.size for _, files in request.FILES.lists() for file in files]
+    return JsonResponse({"post": len(request.POST), "sizes": sizes})
 
 
 @csrf_exempt

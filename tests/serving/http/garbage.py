@@ -13,10 +13,12 @@ import os
 import sys
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
+
+from tests.serving.client import Exchange, Message, body_messages
 
 BODIES = (
     "serving.http.body.MemoryBody",
@@ -26,8 +28,8 @@ BODIES = (
 
 TIMES = 3  # each kind; a thing that is left once and for all is left less often
 
-FORM = b"application/x-www-form-urlencoded"
-MULTIPART = b"multipart/form-data; boundary=tea"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+MULTIPART = {"content-type": "multipart/form-data; boundary=tea"}
 
 
 def multipart(size: int) -> bytes:
@@ -37,67 +39,48 @@ def multipart(size: int) -> bytes:
     )
 
 
-class Client:
-    """Makes one request, as a server hands it on, and goes away when it is told to."""
+class Client(Exchange):
+    """Makes one request over https, and goes away when it is told to."""
 
     def __init__(
         self,
         path: str,
         method: str = "GET",
         body: Iterable[bytes] = (),
-        headers: Iterable[tuple[bytes, bytes]] = (),
+        headers: Mapping[str, str] | None = None,
         leaves_after: int | None = None,  # messages of the response
         leaves_within: float | None = None,  # seconds
         cut: bool = False,  # in the midst of its body
         ends: Callable[[], None] | None = None,  # called after the first message
     ) -> None:
-        self.path, self.method, self.body = path, method, list(body)
-        self.headers = list(headers)
-        self.leaves_after, self.leaves_within, self.cut, self.ends = (
-            leaves_after, leaves_within, cut, ends,
-        )  # fmt: skip
-        self.status = 0
-        self.sent = 0
+        messages = body_messages(*body, whole=not cut) or body_messages(b"")
+        if cut:
+            messages.append({"type": "http.disconnect"})
+        size = sum(len(message.get("body", b"")) for message in messages) + cut  # or it were whole
+        length = {"content-length": str(size)} if body else {}
+        headers = {"host": "localhost"} | length | dict(headers or {})
+        super().__init__(path, method, headers=headers, messages=messages, scheme="https")
+        self.leaves_after, self.leaves_within, self.ends = leaves_after, leaves_within, ends
+        self.outcome: int | None = None
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        if len(self.sent) == self.leaves_after:
+            self.leave()
+        if self.ends and len(self.sent) == 1:
+            self.ends()
+        if self.gone:
+            await asyncio.sleep(0.05)  # it reads slowly, so it is missed
 
     async def ask(self, application: Any) -> None:
-        gone = asyncio.Event()
-        parts = [
-            {"type": "http.request", "body": part, "more_body": self.cut or number < len(self.body)}
-            for number, part in enumerate(self.body, start=1)
-        ] or [{"type": "http.request", "body": b"", "more_body": False}]
-
-        async def receive() -> Any:
-            if parts:
-                return parts.pop(0)
-            if not self.cut:
-                await gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            self.status = message.get("status", self.status)
-            self.sent += 1
-            if self.sent == self.leaves_after:
-                gone.set()
-            if self.ends and self.sent == 1:
-                self.ends()
-            await asyncio.sleep(0.05 if gone.is_set() else 0)  # it reads slowly, so it is missed
-
-        path, _, query = self.path.partition("?")
-        size = sum(map(len, self.body)) + self.cut  # or the body were whole
-        length = [(b"content-length", str(size).encode())] if self.body else []
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "https",
-            "method": self.method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "root_path": "", "headers": [(b"host", b"localhost"), *length, *self.headers],
-            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
-        }  # fmt: skip
+        """Sets `outcome`: the status of the answer, or -1 for an exception."""
         if self.leaves_within is not None:
-            asyncio.get_running_loop().call_later(self.leaves_within, gone.set)
+            asyncio.get_running_loop().call_later(self.leaves_within, self.leave)
         try:
-            await application(scope, receive, send)
-        except Exception as error:
-            self.status = -1
-            self.raised = type(error).__name__
+            await self.run(application)
+            self.outcome = self.status or 0
+        except Exception:
+            self.outcome = -1
 
 
 def describe(thing: Any) -> str | None:
@@ -139,12 +122,12 @@ async def main(handler: str) -> dict[str, Any]:
             f"{name}view": lambda a=a: Client(f"/{a}hello/"),
             f"{name}HEAD": lambda a=a: Client(f"/{a}hello/", "HEAD"),
             f"{name}view that takes long": lambda a=a: Client(f"/{a}slow/"),
-            f"{name}body": lambda a=a: Client(f"/{a}read/", "POST", [b"a=1"], [(b"content-type", FORM)]),
+            f"{name}body": lambda a=a: Client(f"/{a}read/", "POST", [b"a=1"], FORM),
             f"{name}body in a file": lambda a=a: Client(f"/{a}read/", "POST", [b"x" * 100_000] * (spooled // 100_000 + 1)),
             f"{name}body in parts, slow view": lambda a=a: Client(f"/{a}slow/", "POST", [b"a", b"b"]),
-            f"{name}upload": lambda a=a: Client(f"/{a}upload/", "POST", [multipart(1000)], [(b"content-type", MULTIPART)]),
-            f"{name}upload of a file": lambda a=a: Client(f"/{a}upload/", "POST", [multipart(spooled)], [(b"content-type", MULTIPART)]),
-            f"{name}form without its token": lambda a=a: Client(f"/{a}hello/", "POST", [b"a=1"], [(b"content-type", FORM)]),
+            f"{name}upload": lambda a=a: Client(f"/{a}upload/", "POST", [multipart(1000)], MULTIPART),
+            f"{name}upload of a file": lambda a=a: Client(f"/{a}upload/", "POST", [multipart(spooled)], MULTIPART),
+            f"{name}form without its token": lambda a=a: Client(f"/{a}hello/", "POST", [b"a=1"], FORM),
             f"{name}template": lambda a=a: Client(f"/{a}template/"),
             f"{name}session": lambda a=a: Client(f"/{a}counts/"),
             f"{name}user": lambda a=a: Client(f"/{a}who/"),
@@ -172,7 +155,7 @@ async def main(handler: str) -> dict[str, Any]:
     kinds |= {
         "login": lambda: Client("/signs_in/"),
         "404": lambda: Client("/nowhere/"),
-        "wrong host": lambda: Client("/hello/", headers=[(b"host", b"elsewhere.example")]),
+        "wrong host": lambda: Client("/hello/", headers={"host": "elsewhere.example"}),
         "bad query": lambda: Client("/hello/?\udcff".encode("utf-8", "surrogatepass").decode("latin1")),
         "probe": lambda: Client("/livez"),
     }  # fmt: skip
@@ -193,7 +176,7 @@ async def main(handler: str) -> dict[str, Any]:
         for _ in range(TIMES):
             client = make()
             await asyncio.create_task(client.ask(application))
-            statuses.append(client.status)
+            statuses.append(client.outcome)
         await settled(pool)
         del client
         gc.set_debug(gc.DEBUG_SAVEALL)

@@ -1,0 +1,144 @@
+"""A client for ASGI applications within this process: a request, message by message, without a server.
+
+client = ASGIClient(application)
+answer = await client.ask("/tea/?leaf=green", headers={"accept": "text/html"})
+assert (answer.status, answer.body) == (200, b"...")
+
+exchange = client.start("/endless/")  # goes on meanwhile
+exchange.leave()
+await exchange.task
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Self
+
+type Message = Mapping[str, Any]
+type App = Callable[[dict[str, Any], Any, Any], Awaitable[object]]
+
+
+def body_messages(*parts: bytes, whole: bool = True) -> list[Message]:
+    """The messages in which a server hands on a body; if it is not `whole`, more is to come."""
+    last = len(parts) - 1
+    return [
+        {"type": "http.request", "body": part, "more_body": number < last or not whole}
+        for number, part in enumerate(parts)
+    ]
+
+
+class Exchange:
+    """A request, and what an application has sent in answer so far.
+
+    `messages` takes the place of a body where a client does otherwise than send it whole. `scope` holds
+    further keys of the ASGI scope, or other values than a plain request has.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(
+        self,
+        path: str,
+        method: str = "GET",
+        body: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        messages: Iterable[Message] | None = None,
+        **scope: Any,
+    ) -> None:
+        path, _, query = path.partition("?")
+        sent = {"host": "testserver", **(headers or {})}
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "scheme": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.lower().encode(), sent[name].encode("latin1")) for name in sent],
+            "client": ("127.0.0.1", 1),
+            "server": ("testserver", 80),
+            "state": {},
+        } | scope
+        self._messages = iter(body_messages(body) if messages is None else messages)
+        self._gone = asyncio.Event()
+        self.received = 0
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        """Hands on the next message; once there is none, waits until the client leaves."""
+        self.received += 1
+        for message in self._messages:
+            return message
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Takes a message, as a server does that lets others run meanwhile."""
+        self.sent.append(message)
+        await asyncio.sleep(0)
+
+    async def run(self, app: App) -> Self:
+        """Has an application answer, to the end. Raises what it raises."""
+        await app(self.scope, self.receive, self.send)
+        return self
+
+    @property
+    def gone(self) -> bool:
+        """True once the client has left."""
+        return self._gone.is_set()
+
+    def leave(self) -> None:
+        """Closes the client's side of the connection."""
+        self._gone.set()
+
+    @property
+    def status(self) -> int | None:
+        """None as long as no response has begun."""
+        return next((message["status"] for message in self.sent if "status" in message), None)
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The response's, in their order; names as they were sent."""
+        return [
+            (name.decode(), value.decode("latin1"))
+            for message in self.sent
+            for name, value in message.get("headers", ())
+        ]
+
+    @property
+    def body(self) -> bytes:
+        """What has come of the response's body."""
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+    @property
+    def ended(self) -> bool:
+        """True if the response is whole."""
+        return any(
+            message["type"] == "http.response.body" and not message.get("more_body", False)
+            for message in self.sent
+        )
+
+
+class ASGIClient:
+    """Asks one application; `scope` is what all its requests have beyond a plain one's, or otherwise."""
+
+    def __init__(self, app: App, **scope: Any) -> None:
+        self.app = app
+        self.scope = scope
+
+    async def ask(self, path: str, method: str = "GET", body: bytes = b"", **more: Any) -> Exchange:
+        """A request that is answered; takes what `Exchange` takes. Raises what the application raises."""
+        return await Exchange(path, method, body, **self.scope | more).run(self.app)
+
+    def start(self, path: str, method: str = "GET", body: bytes = b"", **more: Any) -> Exchange:
+        """A request that is being answered, by a task of its own: `exchange.task`."""
+        exchange = Exchange(path, method, body, **self.scope | more)
+
+        async def run() -> None:
+            await exchange.run(self.app)
+
+        exchange.task = asyncio.create_task(run())
+        return exchange
