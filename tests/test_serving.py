@@ -20,3 +20,11 @@ def test_inside_a_project(bake: Bake, run: Run, name: str) -> None:
     ignored = "-Wignore::pytest.PytestUnraisableExceptionWarning"
     done = run(project, "pytest", "-p", "no:cacheprovider", ignored, f"tests/serving/{name}")
     assert re.search(r"\d+ passed", done.stdout)
+
+
+def test_what_tests_put_into_projects_is_typed(bake: Bake, run: Run) -> None:
+    """Strictly, as a project's own code is, but for what needs packages that a project has not."""
+    project = bake()
+    put_tests(project)
+    others = ("--exclude", "tests/sites/(shop|libraries)/")
+    run(project, "mypy", *others, "tests/sites", "tests/serving/client.py")

@@ -298,7 +298,7 @@ def where(request: HttpRequest) -> HttpResponse:
 def function(get_response: Callable[..., Any]) -> Callable[..., Any]:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = get_response(request)
-        response["X-Function"] = request.method
+        response["X-Function"] = str(request.method)
         return response
 
     return middleware
@@ -307,7 +307,7 @@ def function(get_response: Callable[..., Any]) -> Callable[..., Any]:
 def async_function(get_response: Callable[..., Any]) -> Callable[..., Any]:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = await get_response(request)
-        response["X-Async-Function"] = request.method
+        response["X-Async-Function"] = str(request.method)
         return response
 
     return middleware
