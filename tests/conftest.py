@@ -225,6 +225,21 @@ def serve(environment: Path) -> Iterator[Serve]:
         server.kill()
 
 
+@pytest.fixture
+def serve_by_script(serve: Serve, environment: Path) -> Serve:
+    """Starts a server by a shell script of the test's own, which gets what the server is to get as "$@"."""
+
+    def start(project: Path, script: str, **variables: str) -> Server:
+        program = project.parent / "serve.sh"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        path = f"{environment / 'bin'}:{os.environ['PATH']}"
+        command = f"{program} --port {{port}} config.asgi:application"
+        return serve(project, command, PATH=path, **variables)
+
+    return start
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server for every test that leaves it as it was, but for databases of its own."""

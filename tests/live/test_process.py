@@ -179,16 +179,9 @@ def test_no_alarm_while_workers_are_replaced(watchful: Path, serve: Serve, metri
 
 
 def test_no_alarm_when_the_shell_that_started_it_ends(
-    watchful: Path, serve: Serve, environment: Path
+    watchful: Path, serve_by_script: Serve
 ) -> None:
-    script = watchful.parent / "in-background"
-    script.write_text('#!/bin/sh\ngranian "$@" &\n')
-    script.chmod(0o755)
-    server = serve(
-        watchful,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    )
+    server = serve_by_script(watchful, 'granian "$@" &')
     assert server.wait() == 0, "the shell has ended"
     wait_for(lambda: "Started worker-" in server.log and server.listens(), "a listener")
     goes_on(server)
@@ -465,31 +458,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_low_limit_is_warned_of_at_start(site: Path, serve: Serve, environment: Path) -> None:
-    script = site.parent / "with-few-files"
-    script.write_text('#!/bin/sh\nulimit -n 64\nexec granian "$@"\n')
-    script.chmod(0o755)
-    server = serve(
-        site,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    ).ready()
+def test_a_low_limit_is_warned_of_at_start(site: Path, serve_by_script: Serve) -> None:
+    server = serve_by_script(site, 'ulimit -n 64\nexec granian "$@"').ready()
     assert "this process may open 64 files" in server.log
     assert server.stop() == 0
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
-def test_a_server_without_a_stdout(
-    site: Path, serve: Serve, environment: Path, closed: str
-) -> None:
-    script = site.parent / "without-stdout"
-    script.write_text(f'#!/bin/sh\nexec granian "$@" {closed}\n')
-    script.chmod(0o755)
-    server = serve(
-        site,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    )
+def test_a_server_without_a_stdout(site: Path, serve_by_script: Serve, closed: str) -> None:
+    server = serve_by_script(site, f'exec granian "$@" {closed}')
     wait_for(lambda: server.exited or server.listens(), "a listener")
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0

@@ -333,15 +333,10 @@ def test_an_application_around_ours(project: Path, serve: Serve) -> None:
 
 
 def test_by_hand_with_the_right_interface_it_serves_and_warns(
-    project: Path, serve: Serve, environment: Path
+    project: Path, serve_by_script: Serve
 ) -> None:
-    program = project.parent / "granian-by-hand"
-    program.write_text('#!/bin/sh\nunset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"\n')
-    program.chmod(0o755)
-    server = serve(
-        project,
-        f"{program} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
+    server = serve_by_script(
+        project, 'unset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"'
     ).ready()
     assert "config/granian.env was not read" in server.log
     assert "whether another server has the port" in server.log

@@ -488,6 +488,14 @@ def start(handler: Any, path: str, http_version: str = "2") -> Exchange:
     return ASGIClient(handler, http_version=http_version).start(path)
 
 
+async def start_and_leave(path: str, http_version: str = "2") -> Exchange:
+    """Asks, and goes away once the view has begun."""
+    exchange = start(DjangoHandler(), path, http_version)
+    await until(lambda: happened == ["begun"])
+    exchange.leave()
+    return exchange
+
+
 @pytest.fixture
 def finished() -> Iterator[list[int]]:
     """The threads of the finish signals."""
@@ -522,9 +530,7 @@ def test_context_variables_come_out(finished: list[int], view: str) -> None:
 
 def test_a_sync_view_whose_client_left_ends_and_is_tidied_up(finished: list[int]) -> None:
     async def main() -> None:
-        exchange = start(DjangoHandler(), "/outlasts/")
-        await until(lambda: happened == ["begun"])
-        exchange.leave()
+        exchange = await start_and_leave("/outlasts/")
         await asyncio.sleep(0.05)
         assert not finished
         go_on.set()
@@ -541,9 +547,7 @@ def test_what_a_view_awaits_is_cancelled_when_its_client_leaves(
     finished: list[int], view: str
 ) -> None:
     async def main() -> None:
-        exchange = start(DjangoHandler(), f"/{view}/")
-        await until(lambda: happened == ["begun"])
-        exchange.leave()
+        exchange = await start_and_leave(f"/{view}/")
         await exchange.task
         assert happened == ["begun", "cancelled"]
         assert not exchange.sent
@@ -611,9 +615,7 @@ def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
 
 def test_a_stream_that_comes_after_its_client_left_is_not_begun(finished: list[int]) -> None:
     async def main() -> None:
-        exchange = start(DjangoHandler(), "/late_stream/")
-        await until(lambda: happened == ["begun"])
-        exchange.leave()
+        exchange = await start_and_leave("/late_stream/")
         await asyncio.sleep(0.05)
         go_on.set()
         await exchange.task
