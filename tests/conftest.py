@@ -227,7 +227,7 @@ def serve(environment: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def serve_by_script(serve: Serve, environment: Path) -> Serve:
-    """Starts a server by a shell script of the test's own, which gets what the server is to get as "$@"."""
+    """Starts a server through a shell script, whose "$@" are the server's arguments."""
 
     def start(project: Path, script: str, **variables: str) -> Server:
         program = project.parent / "serve.sh"

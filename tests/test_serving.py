@@ -1,4 +1,4 @@
-"""Runs each module of tests/serving/ inside a generated project, in that project's environment."""
+"""Runs each module of tests/serving/ inside a generated project, with that project's environment."""
 
 import re
 

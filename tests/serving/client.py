@@ -1,12 +1,14 @@
-"""A client for ASGI applications within this process: a request, message by message, without a server.
+"""An ASGI client for tests: sends requests to an application in this process, without a server.
 
-client = ASGIClient(application)
-answer = await client.ask("/tea/?leaf=green", headers={"accept": "text/html"})
-assert (answer.status, answer.body) == (200, b"...")
+Either waits for the answer, or lets the application answer in a task, for a client that leaves early:
 
-exchange = client.start("/endless/")  # goes on meanwhile
-exchange.leave()
-await exchange.task
+    client = ASGIClient(application)
+    answer = await client.ask("/tea/?leaf=green", headers={"accept": "text/html"})
+    assert (answer.status, answer.body) == (200, b"...")
+
+    exchange = client.start("/endless/")
+    exchange.leave()
+    await exchange.task
 """
 
 import asyncio
@@ -18,7 +20,7 @@ type App = Callable[[dict[str, Any], Any, Any], Awaitable[object]]
 
 
 def body_messages(*parts: bytes, whole: bool = True) -> list[Message]:
-    """The messages in which a server hands on a body; if it is not `whole`, more is to come."""
+    """The messages of a request body, one a part. If it is not `whole`, its end does not come."""
     last = len(parts) - 1
     return [
         {"type": "http.request", "body": part, "more_body": number < last or not whole}
@@ -27,10 +29,10 @@ def body_messages(*parts: bytes, whole: bool = True) -> list[Message]:
 
 
 class Exchange:
-    """A request, and what an application has sent in answer so far.
+    """One request, and what the application has sent in answer so far.
 
-    `messages` takes the place of a body where a client does otherwise than send it whole. `scope` holds
-    further keys of the ASGI scope, or other values than a plain request has.
+    `path` may have a query. `messages` replaces `body` for a client that does not send its body whole.
+    `scope` adds keys to the ASGI scope, or replaces those of a plain request.
     """
 
     task: asyncio.Task[None]
@@ -68,7 +70,7 @@ class Exchange:
         self.sent: list[Message] = []
 
     async def receive(self) -> Message:
-        """Hands on the next message; once there is none, waits until the client leaves."""
+        """ASGI's `receive`: the request's next message; after the last, waits until the client leaves."""
         self.received += 1
         for message in self._messages:
             return message
@@ -76,12 +78,12 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Takes a message, as a server does that lets others run meanwhile."""
+        """ASGI's `send`. Other tasks run meanwhile, as under a server."""
         self.sent.append(message)
         await asyncio.sleep(0)
 
     async def run(self, app: App) -> Self:
-        """Has an application answer, to the end. Raises what it raises."""
+        """Waits until an application has answered. Raises what it raises."""
         await app(self.scope, self.receive, self.send)
         return self
 
@@ -96,12 +98,12 @@ class Exchange:
 
     @property
     def status(self) -> int | None:
-        """None as long as no response has begun."""
+        """The status of the response; None before it has begun."""
         return next((message["status"] for message in self.sent if "status" in message), None)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The response's, in their order; names as they were sent."""
+        """The headers of the response, in their order, with names as they were sent."""
         return [
             (name.decode(), value.decode("latin1"))
             for message in self.sent
@@ -110,12 +112,12 @@ class Exchange:
 
     @property
     def body(self) -> bytes:
-        """What has come of the response's body."""
+        """The body of the response so far."""
         return b"".join(message.get("body", b"") for message in self.sent)
 
     @property
     def ended(self) -> bool:
-        """True if the response is whole."""
+        """True once the response is complete."""
         return any(
             message["type"] == "http.response.body" and not message.get("more_body", False)
             for message in self.sent
@@ -123,18 +125,18 @@ class Exchange:
 
 
 class ASGIClient:
-    """Asks one application; `scope` is what all its requests have beyond a plain one's, or otherwise."""
+    """Sends requests to one application. `scope` applies to each of them, as that of `Exchange` does."""
 
     def __init__(self, app: App, **scope: Any) -> None:
         self.app = app
         self.scope = scope
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"", **more: Any) -> Exchange:
-        """A request that is answered; takes what `Exchange` takes. Raises what the application raises."""
+        """Waits for the answer. Takes what `Exchange` takes; raises what the application raises."""
         return await Exchange(path, method, body, **self.scope | more).run(self.app)
 
     def start(self, path: str, method: str = "GET", body: bytes = b"", **more: Any) -> Exchange:
-        """A request that is being answered, by a task of its own: `exchange.task`."""
+        """Lets the application answer in a task, `exchange.task`. Takes what `Exchange` takes."""
         exchange = Exchange(path, method, body, **self.scope | more)
 
         async def run() -> None:

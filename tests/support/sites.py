@@ -1,4 +1,4 @@
-"""Puts what stands in tests/sites/ into a generated project."""
+"""Copies what stands in tests/sites/ into a generated project."""
 
 import shutil
 from pathlib import Path
@@ -8,20 +8,20 @@ TEMPLATE = SITES.parent.parent / "{{cookiecutter.project_slug}}"
 
 
 def put_site(project: Path, name: str) -> None:
-    """Has the app `home` answer with the views of tests/sites/, too, which go before its own."""
+    """Adds the views of tests/sites/<name>.py to the app `home`, before its own."""
     urls = project / "home" / "urls.py"
     urls.write_text(with_site(urls.read_text(), name))
 
 
 def with_site(urls: str, name: str) -> str:
-    """The text of home/urls.py, with the views of tests/sites/ before those that it has."""
+    """The text of home/urls.py with the views of tests/sites/<name>.py before its own."""
     assert "\nurlpatterns = [\n" in urls, "the views were put there already"
     site = (SITES / f"{name}.py").read_text()
     return f"{site}\n\n{urls.replace('urlpatterns = [', 'urlpatterns += [', 1)}"
 
 
 def site_volume(folder: Path, name: str) -> str:
-    """The option of an engine that gives a container these views; the file is made in this folder."""
+    """Writes such a text into this folder; the option that mounts it into a container."""
     urls = folder / "urls.py"
     urls.write_text(with_site((TEMPLATE / "home" / "urls.py").read_text(), name))
     urls.chmod(0o644)
@@ -30,7 +30,7 @@ def site_volume(folder: Path, name: str) -> str:
 
 
 def put_lifespan(project: Path, name: str) -> None:
-    """Gives the app `home` a lifespan of tests/sites/lifespans/ in place of its own."""
+    """Replaces the lifespan of the app `home` by tests/sites/lifespans/<name>.py."""
     shutil.copy(SITES / "lifespans" / f"{name}.py", project / "home" / "lifespan.py")
 
 
@@ -40,7 +40,7 @@ def program(name: str) -> str:
 
 
 def put_tests(project: Path) -> None:
-    """Copies what is tested within a project's own environment: tests/serving/, and what it serves."""
+    """Copies the tests that run inside a project, and the sites that they serve."""
     for folder in ("serving", "sites"):
         shutil.copytree(
             SITES.parent / folder,
