@@ -16,6 +16,7 @@ from filelock import FileLock
 from tests.support import in_process
 from tests.support.server import Server, server_environment
 from tests.support.services import Postgres, Valkey, running
+from tests.support.sites import put_site
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
@@ -173,13 +174,10 @@ def run(environment: Path) -> Run:
     return run_program
 
 
-def bake_site(folder: Path, run: Run, views: str, **answers: Any) -> Path:
-    """A project that is ready to be served with these views, by DJANGO_SETTINGS_MODULE=config.local."""
+def bake_site(folder: Path, run: Run, site: str, **answers: Any) -> Path:
+    """A project that is ready to be served with the views of tests/sites/<site>.py."""
     project = bake_into(folder, **answers)
-    (project / "views.py").write_text(views)
-    (project / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "views"\n'
-    )
+    put_site(project, site)
     variables = server_environment(project)
     run(project, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
     return project
@@ -240,6 +238,21 @@ def serve(environment: Path) -> Iterator[Serve]:
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def serve_by_script(serve: Serve, environment: Path) -> Serve:
+    """Starts a server through a shell script, whose "$@" are the server's arguments."""
+
+    def start(project: Path, script: str, **variables: str) -> Server:
+        program = project.parent / "serve.sh"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        path = f"{environment / 'bin'}:{os.environ['PATH']}"
+        command = f"{program} --port {{port}} config.asgi:application"
+        return serve(project, command, PATH=path, **variables)
+
+    return start
 
 
 @pytest.fixture(scope="session")
