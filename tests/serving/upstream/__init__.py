@@ -31,10 +31,9 @@ def works_around(package, place, workaround):
             try:
                 test(**fixtures)
             except (AssertionError, AttributeError, pytest.fail.Exception) as error:
-                fault = f"{package} {version(package)} has not the fault of {link(package, place)}"
-                pytest.fail(
-                    f"{fault}: if it is fixed, delete {workaround} and this test. {error!r}"
-                )
+                fault = f"{package} {version(package)} no longer has the fault at {link(package, place)}"
+                advice = f"if it is fixed, delete {workaround}; then delete this test"
+                pytest.fail(f"{fault}: {advice}. {error!r}")
 
         return run
 
