@@ -75,8 +75,6 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX 
 # Applications
 
 INSTALLED_APPS = [
-    "serving",
-    "data",
     "home",
     "accounts",
     "django.contrib.admin",
@@ -84,6 +82,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "data",
+    "serving",  # before staticfiles, whose `runserver` says less
     "django.contrib.staticfiles",
 ]
 
