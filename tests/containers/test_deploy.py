@@ -83,7 +83,7 @@ def states(site: Compose) -> list[str]:
 
 
 def is_ready(container: str) -> bool:
-    ask = ("python", "-I", "-S", "serving/healthcheck.py", "/readyz")
+    ask = ("python", "-I", "-m", "serving_tools.healthcheck", "/readyz")
     done = subprocess.run(["docker", "exec", container, *ask], capture_output=True, check=False)
     return done.returncode == 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Run, Serve, bake_into, clean_environment
+from tests.support.packages import TOOLS
 from tests.support.server import SECRET_KEY, free_port
 from tests.support.services import PASSWORD, Postgres, Valkey
 
@@ -39,7 +40,7 @@ def doctor(environment: Path, tmp_path: Path) -> Doctor:
             "PORT": str(free_port()),
         }
         done = subprocess.run(
-            [sys.executable, "-I", "-S", project / "serving" / "doctor.py", *purpose],
+            [sys.executable, "-I", project / TOOLS, "doctor", *purpose],
             cwd=tmp_path, env=base | variables, capture_output=True, text=True, check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
