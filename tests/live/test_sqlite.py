@@ -94,10 +94,10 @@ Data = Callable[..., str]
 
 @pytest.fixture
 def data(project: Path, run: Run) -> Data:
-    """Runs `python -m data.sqlite` with these arguments."""
+    """Runs `manage.py` with these arguments."""
     variables = server_environment(project)
     return lambda *arguments: (
-        run(project, "python", "-m", "data.sqlite", *arguments, **variables).stdout
+        run(project, "python", "manage.py", *arguments, **variables).stdout
     )
 
 
