@@ -7,6 +7,7 @@ https://www.pgbouncer.org/features.html
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -128,7 +129,7 @@ def check_with_libpq(config: dict[str, Any]) -> None:
         raise ValidationError(f"Its query has a value for {wrong} that libpq refuses.")
 
 
-def parameters(config: dict[str, Any]) -> dict[str, Any]:
+def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a configuration says, as libpq names it."""
     named = {
         "host": config["HOST"],
