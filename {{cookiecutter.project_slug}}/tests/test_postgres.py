@@ -95,7 +95,7 @@ def test_a_wrong_url_is_refused_without_showing_it(url: str) -> None:
     ],
 )
 def test_what_libpq_takes_is_taken(query: str) -> None:
-    assert database_settings(f"{URL}?{query}", application="shop", statement_timeout=30)["NAME"] == "shop"
+    assert database_settings(f"{URL}?{query}", application="shop")["NAME"] == "shop"
 
 
 @pytest.mark.parametrize("pooler", ["none", "session", "transaction"])
