@@ -110,10 +110,11 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
             install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
             subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
-            # For what takes no PYTHONPATH: the sources, of which every project has a copy.
+            # For what takes no PYTHONPATH. A copy of the sources, or the template would get bytecode.
             (site,) = venv.glob("lib/*/site-packages")
-            (site / "template.pth").write_text("\n".join(map(str, package_sources(TEMPLATE))))
+            (site / "template.pth").write_text("\n".join(map(str, package_sources(venv))))
             stamp.write_bytes(wanted)
+        shutil.copytree(TEMPLATE / "packages", venv / "packages", dirs_exist_ok=True)
     return venv
 
 

@@ -32,7 +32,7 @@ LEVELS = ["debug", "info", "warning", "error", "critical"]
 PLANTED = [
     ".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "home/secret.sqlite3", "config/.env",
     "config/server.key", "config/server.pem", "venv/planted.py", ".venv/planted.py", "backups/one",
-    ".git/config", "tests/planted.py", "notes.txt", "serving/__pycache__/planted.pyc",
+    ".git/config", "tests/planted.py", "notes.txt", "data/__pycache__/planted.pyc",
 ]  # fmt: skip
 
 HOME_URLS = """
@@ -201,7 +201,7 @@ def test_nothing_that_was_planted_is_in_it(image: str, built_project: Path) -> N
     files = {path.removeprefix("/app/") for path in names.splitlines()}
     assert not files & set(PLANTED)
     known = re.compile(
-        r"(accounts|config|home|serving|staticfiles)/.+|manage\.py|pyproject\.toml|uv\.lock"
+        r"(accounts|config|data|home|staticfiles)/.+|manage\.py|pyproject\.toml|uv\.lock"
         r"|__pycache__/manage\.[\w-]+\.pyc"
     )
     assert [name for name in files if not known.fullmatch(name)] == []
@@ -253,7 +253,7 @@ def test_it_says_what_it_is(image: str) -> None:
         "revision": "unknown",
     }
     assert config["User"] == "10001:10001"
-    assert config["Cmd"] == ["granian", "config.asgi:application"]
+    assert config["Cmd"] == ["python", "-m", "serving", "config.asgi:application"]
     assert config["StopSignal"] == "SIGTERM"
     assert config["Healthcheck"]["Test"][0] == "CMD"
     assert not [line for line in config["Env"] if "SECRET" in line]
@@ -310,7 +310,7 @@ def test_a_container_without_migrations_lives_and_is_not_ready(image: str) -> No
     try:
         container.ready("/livez").ready("/readyz", 503)
         answer = container.run(
-            "python", "-I", "-S", "serving/healthcheck.py", "/readyz", check=False
+            "python", "-I", "-m", "serving_tools.healthcheck", "/readyz", check=False
         )
         assert "migrations are missing" in answer
         wait_for(lambda: container.state["Health"]["Status"] == "healthy", "the health check")
