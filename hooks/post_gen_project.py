@@ -17,6 +17,8 @@ ONLY_FOR = {
     "data/sqlite.py": [("database", "sqlite")],
     "data/sqlite_backups.py": [("database", "sqlite")],
     "data/valkey.py": [("cache", "valkey")],
+    "data/valkey_address.py": [("cache", "valkey")],
+    "data/valkey_refusals.py": [("cache", "valkey")],
     "tests/test_cache_values.py": [("cache", "valkey")],
     "tests/test_postgres.py": [("database", "postgres")],
     "tests/test_sqlite.py": [("database", "sqlite")],

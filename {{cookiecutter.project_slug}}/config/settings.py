@@ -13,9 +13,9 @@ from serving.http.proxy import check_prefix, check_proxy
 from serving_tools.environment import Environment, check_origin
 
 {% if cookiecutter.database == "postgres" %}
-from data import connections, postgres{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from data import connections, postgres{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
 {% else %}
-from data import sqlite{{ ", valkey" if cookiecutter.cache == "valkey" }}
+from data import sqlite{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
 {% endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -87,7 +87,9 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 
-# With DEBUG they are read anew for each page, so that an edit shows without a restart.
+# With DEBUG, templates are read again for each page, so that an edit shows without a restart. Since 4.1
+# Django caches them with DEBUG too, and only runserver notices edits:
+# https://code.djangoproject.com/ticket/25791
 template_loaders = [
     "django.template.loaders.filesystem.Loader",
     "django.template.loaders.app_directories.Loader",
@@ -130,7 +132,7 @@ DATABASES = {"default": env.parsed("DATABASE_URL", database, "sqlite:///db.sqlit
 CACHES = {
     "default": {
         "BACKEND": "data.valkey.ValkeyCache",
-        "LOCATION": env.parsed("CACHE_URL", valkey.location) or "",
+        "LOCATION": env.parsed("CACHE_URL", valkey_address.location) or "",
         "KEY_PREFIX": "{{ cookiecutter.project_slug }}",
     }
 }
