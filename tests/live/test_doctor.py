@@ -39,8 +39,8 @@ def doctor(environment: Path, tmp_path: Path) -> Doctor:
             "PORT": str(free_port()),
         }
         done = subprocess.run(
-            [sys.executable, "-I", "-S", project / "serving" / "doctor.py", *purpose],
-            cwd=tmp_path, env=base | variables, capture_output=True, text=True, check=False,
+            [sys.executable, "-I", "-S", "packages/serving-tools/src", "doctor", *purpose],
+            cwd=project, env=base | variables, capture_output=True, text=True, check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert "Traceback" not in said

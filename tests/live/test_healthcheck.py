@@ -1,4 +1,4 @@
-"""serving/healthcheck.py against real servers: it asks where, and as, the server's own flags say."""
+"""The health check against real servers: it asks where, and as, the server's own flags say."""
 
 import socket
 import subprocess
@@ -13,7 +13,7 @@ from tests.support.server import Server, free_port, wait_for
 
 Check = Callable[..., tuple[int, str]]
 
-BY_VARIABLES = "granian config.asgi:application"
+BY_VARIABLES = "python -m serving config.asgi:application"
 
 
 @pytest.fixture
@@ -22,7 +22,13 @@ def check(environment: Path, project: Path) -> Check:
 
     def run(path: str = "/livez", **variables: str) -> tuple[int, str]:
         done = subprocess.run(
-            [environment / "bin" / "python", "-I", "-S", "serving/healthcheck.py", path],
+            [
+                environment / "bin" / "python",
+                "-I",
+                "packages/serving-tools/src",
+                "healthcheck",
+                path,
+            ],
             cwd=project,
             env=clean_environment() | variables,
             capture_output=True,

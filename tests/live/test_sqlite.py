@@ -96,9 +96,7 @@ Data = Callable[..., str]
 def data(project: Path, run: Run) -> Data:
     """Runs `manage.py` with these arguments."""
     variables = server_environment(project)
-    return lambda *arguments: (
-        run(project, "python", "manage.py", *arguments, **variables).stdout
-    )
+    return lambda *arguments: run(project, "python", "manage.py", *arguments, **variables).stdout
 
 
 def test_four_processes_lose_no_write_and_backups_are_of_one_moment(

@@ -1,6 +1,5 @@
 """What is said where a server is missing, and that one which answers is left alone."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -8,24 +7,21 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import TEMPLATE, package_sources
+from tests.support.server import free_port
 
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
 def services(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Asks for the services on a machine without an engine."""
     return subprocess.run(
-        [sys.executable, "-m", "serving_tools.services"],
-        cwd=ROOT,
-        env={"PATH": str(tmp_path), "SYSTEMROOT": os.environ.get("SYSTEMROOT", "")} | variables,
+        [sys.executable, "-B", "-m", "serving_tools.services"],
+        cwd=tmp_path,
+        env={"PATH": str(tmp_path), "PYTHONPATH": str(package_sources(TEMPLATE)[1])} | variables,
         capture_output=True,
         text=True,
         check=False,
