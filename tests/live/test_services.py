@@ -22,7 +22,7 @@ def port() -> int:
 def services(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Asks for the services on a machine without an engine."""
     return subprocess.run(
-        [sys.executable, "-I", TEMPLATE / TOOLS, "services"],
+        [sys.executable, "-I", "-B", TEMPLATE / TOOLS, "services"],
         env={"PATH": str(tmp_path), "SYSTEMROOT": os.environ.get("SYSTEMROOT", "")} | variables,
         capture_output=True,
         text=True,
