@@ -1,7 +1,8 @@
-"""For tests: what the apps' lifespans open, for pytest's fixtures and for Django's own test classes.
+"""For tests: what the apps' lifespans open, for pytest and for Django's own test classes.
 
-A `pytest_plugins` line loads the fixtures. While the resources of a test are open, every request that is made
-in this process has them as `request.state`, whatever makes it: a test client, a factory, a live server.
+`pytest_plugins = ["serving.testing"]` loads the fixtures. While the resources of a test are open, every
+request that is made in this process has them as `request.state`, whatever makes it: a test client, a
+factory, a live server.
 """
 
 import asyncio
@@ -25,8 +26,8 @@ from serving.lifespan.resources import Resources
 class LoopResources:
     """What the apps' lifespans open, on an event loop that runs in a thread of its own, as in a server.
 
-    So a client or a pool is used on the loop that it was opened on: sync code that calls async code (a test
-    client that asks for an async view, an `async def` of Django's TestCase) has that loop run it. The
+    A client or a pool is used on the loop that it was opened on: sync code that calls async code (a test
+    client that asks for an async view, an `async def` of Django's TestCase) runs it on that loop. The
     lifespans are entered and left in one task.
     """
 
@@ -63,7 +64,7 @@ class LoopResources:
         return async_to_sync(awaited)()
 
     def _lend(self, **_: object) -> None:
-        """Has `async_to_sync` of this thread run on the loop; a thread of a live server's, too."""
+        """Makes `async_to_sync` use the loop in this thread; in those of a live server too."""
         be_a_thread_of(self.loop, [])
 
     async def _serve(self) -> None:
@@ -107,14 +108,27 @@ def state(resources: LoopResources) -> Any:
 
 @pytest.fixture
 def client(resources: LoopResources, client: Client) -> Client:
-    """Django's test client."""
     return client
 
 
 @pytest.fixture
 def admin_client(resources: LoopResources, admin_client: Client) -> Client:
-    """Django's test client, logged in as an administrator."""
     return admin_client
+
+
+@pytest.fixture
+def rf(resources: LoopResources, rf: RequestFactory) -> RequestFactory:
+    return rf
+
+
+@pytest.fixture
+def async_rf(resources: LoopResources, async_rf: AsyncRequestFactory) -> AsyncRequestFactory:
+    return async_rf
+
+
+@pytest.fixture
+def live_server(resources: LoopResources, live_server: Any) -> Any:
+    return live_server
 
 
 @pytest.fixture
@@ -122,24 +136,6 @@ def async_client(resources: LoopResources, async_client: AsyncClient) -> AsyncCl
     """Django's asynchronous test client; on any event loop, views run on that of the resources."""
     async_client.handler = LoopHandler(resources.loop, async_client.handler.enforce_csrf_checks)
     return async_client
-
-
-@pytest.fixture
-def rf(resources: LoopResources, rf: RequestFactory) -> RequestFactory:
-    """Django's request factory."""
-    return rf
-
-
-@pytest.fixture
-def async_rf(resources: LoopResources, async_rf: AsyncRequestFactory) -> AsyncRequestFactory:
-    """Django's asynchronous request factory."""
-    return async_rf
-
-
-@pytest.fixture
-def live_server(resources: LoopResources, live_server: Any) -> Any:
-    """A server in a thread of this process, for a browser or a real client."""
-    return live_server
 
 
 class LoopHandler(AsyncClientHandler):

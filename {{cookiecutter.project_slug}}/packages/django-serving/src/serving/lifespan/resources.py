@@ -4,11 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    nullcontext,
-)
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any, Self
@@ -16,7 +12,7 @@ from typing import Any, Self
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-from serving.lifespan.state import ORIGIN, State, opened
+from serving.lifespan.state import ORIGIN, Origin, State, opened
 
 logger = logging.getLogger(__package__)
 
@@ -54,10 +50,6 @@ class Resources:
             resources.run(resources.state.client.get(...))
     """
 
-    mode = "outside a server"
-    problem: str | None = None
-    public_problem: str | None = None
-
     def __init__(
         self,
         *,
@@ -77,10 +69,10 @@ class Resources:
     @property
     def state(self) -> Any:
         """What the apps yielded, as attributes; see `State`."""
-        return State({**self.items, ORIGIN: self})
+        return State({**self.items, ORIGIN: Origin()})
 
     async def enter(self) -> None:
-        """Enters every app's lifespan. Raises LifespanError, having left those it had entered."""
+        """Enters every app's lifespan. Raises LifespanError, after leaving those it had entered."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.startup_timeout
         owners: dict[str, str] = {}
@@ -93,34 +85,27 @@ class Resources:
                         context = open_context(app)
                         items = await context.__aenter__()
                         self._entered.append((app, context))
-                if clock() >= deadline:  # code that blocked, or took no cancellation for an answer
+                if clock() >= deadline:  # by code that blocked, or ignored its cancellation
                     raise TimeoutError
                 self.items.update(checked(app, items, owners))
             except GeneratorExit:
                 raise
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
-                late = clock() >= deadline
-                if late:
+                late = None
+                if clock() >= deadline:
+                    late = f"not started after {self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
                     self.hung.append(app)
                 await self.leave()
                 self.at_work = app
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
-                if late:
-                    raise LifespanError(
-                        f"{app}: not started after {self.startup_timeout:g} s"
-                        " (LIFESPAN_STARTUP_TIMEOUT)",
-                        f"{app}: TimeoutError",
-                    ) from error
-                raise LifespanError(
-                    f"{app}: {reason(error)}", f"{app}: {type(error).__name__}"
-                ) from error
+                raise failure(app, error, late) from error
             logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
         self._shown = self.state
         opened.append(self._shown)
 
     async def leave(self) -> list[LifespanError]:
-        """Leaves what was entered. What fails to is logged and returned; the others are still left."""
+        """Leaves what was entered. A failure is logged and returned; the others are still left."""
         if self._shown is not None:
             opened.remove(self._shown)
             self._shown = None
@@ -132,25 +117,24 @@ class Resources:
             app, context = self._entered.pop()
             began = clock()
             self.at_work = app
-            # Half of what is left, the last one all: an app that hangs leaves time for the others.
+            # Half of what is left, the last app all: one that hangs leaves time for the others.
             share = (deadline - began) / (2 if self._entered else 1)
             try:
                 with self._guard(self, deadline - began):
                     async with asyncio.timeout(share) as timeout:
-                        # As on an ordinary end, whatever the reason: so code behind a bare `yield`
-                        # runs, too.
+                        # Without an error, whatever the reason: so code after a bare `yield` runs too.
                         await context.__aexit__(None, None, None)
             except GeneratorExit:
                 raise
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     cancelled = error
-                why, kind = reason(error), type(error).__name__
+                late = None
                 if timeout.expired():
+                    late = f"not stopped after {share:.3g} s"
                     self.hung.append(app)
-                    why, kind = f"not stopped after {share:.3g} s", "TimeoutError"
-                failures.append(LifespanError(f"{app}: {why}", f"{app}: {kind}"))
-                logger.exception("shutdown failed: %s: %s", app, why)
+                failures.append(failure(app, error, late))
+                logger.exception("shutdown failed: %s", failures[-1])
             else:
                 logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
         self.items.clear()
@@ -166,15 +150,11 @@ class Resources:
         await self.leave()
 
     def __enter__(self) -> Self:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if asyncio._get_running_loop():
             raise RuntimeError("an event loop runs here already: write `async with Resources()`")
         self._runner = asyncio.Runner()
         try:
-            self._runner.run(self._start())
+            self._runner.run(self._open())
         except BaseException:
             self._runner.close()
             raise
@@ -182,46 +162,38 @@ class Resources:
 
     def __exit__(self, *_: object) -> None:
         with self._runner:
-            self._runner.run(self._stop())
+            self._runner.run(self._close())
 
     def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
         """In the sync form: runs a coroutine on the event loop that the resources were opened on."""
         return self._runner.run(coroutine)
 
-    async def _start(self) -> None:
-        """Opens the resources in a task that lives until `_stop`: it must leave them as well."""
-        self._stopping = asyncio.Event()
-        started = asyncio.Event()
+    async def _open(self) -> None:
+        """Opens the resources in a task that lives until `_close`: it must leave them as well."""
+        started = asyncio.get_running_loop().create_future()
+        self._closing = asyncio.Event()
 
         async def hold() -> None:
             async with self:
-                started.set()
-                await self._stopping.wait()
+                started.set_result(None)
+                await self._closing.wait()
 
         self._holder = asyncio.create_task(hold())
-        waiter = asyncio.create_task(started.wait())
-        await asyncio.wait({self._holder, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        if not started.is_set():
-            waiter.cancel()
+        await asyncio.wait({self._holder, started}, return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
             await self._holder  # raises what went wrong
 
-    async def _stop(self) -> None:
-        self._stopping.set()
+    async def _close(self) -> None:
+        self._closing.set()
         await self._holder
 
 
-PACKAGE = __package__.partition(".")[0]
-
-
 def apps_with_lifespan() -> list[str]:
-    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS.
-
-    Not this package, whose own `lifespan.py` is the protocol.
-    """
+    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS."""
     return [
         config.name
         for config in apps.get_app_configs()
-        if config.name != PACKAGE
+        if config.name != "serving"  # whose own `lifespan` is the protocol
         and config.module is not None
         and module_has_submodule(config.module, "lifespan")
     ]
@@ -262,14 +234,16 @@ def checked(app: str, items: object, owners: dict[str, str]) -> Mapping[str, Any
     return items
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, on one line."""
-    text = str(error).strip().partition("\n")[0]
-    if isinstance(error, LifespanError):
-        return text
+def failure(app: str, error: BaseException, late: str | None) -> LifespanError:
+    """An app's error as a LifespanError; `late` says that its time was over."""
+    if late:
+        return LifespanError(f"{app}: {late}", f"{app}: TimeoutError")
+    kind, text = type(error).__name__, str(error).strip().partition("\n")[0]
     if isinstance(error, RuntimeError) and text in GENERATOR_MISTAKES:
-        return GENERATOR_MISTAKES[text]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        text = GENERATOR_MISTAKES[text]
+    elif not isinstance(error, LifespanError):
+        text = f"{kind}: {text}" if text else kind
+    return LifespanError(f"{app}: {text}", f"{app}: {kind}")
 
 
 def cancel_requested() -> bool:

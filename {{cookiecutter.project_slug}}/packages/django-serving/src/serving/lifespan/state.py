@@ -2,38 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Self
 
-# Under this key a server's state holds who filled it. It is no identifier: no app can yield it.
+# Under this key a server's state holds its Origin. It is no identifier, so no app can yield it.
 ORIGIN = "serving.lifespan"
 
 NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
 
 
-class Origin(Protocol):
+@dataclass
+class Origin:
     """Who filled a state: `mode` says how, `problem` why it is empty, if it is.
 
-    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors alone.
+    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors only.
     """
 
-    @property
-    def mode(self) -> str: ...
-    @property
-    def problem(self) -> str | None: ...
-    @property
-    def public_problem(self) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class Empty:
-    """The origin of a state that nobody filled."""
-
-    problem: str
-    mode: str = "no lifespan"
+    mode: str = "outside a server"
+    problem: str | None = None
+    public_problem: str | None = None
 
 
 class State:
-    """What the apps' lifespans yielded, as attributes. Read only: all requests share it.
+    """What the apps' lifespans yielded, as attributes. It is read-only: all requests share it.
 
     A name that nobody yielded raises AttributeError, so `getattr(state, name, None)` and `hasattr`
     work where a lifespan is optional.
@@ -92,10 +82,10 @@ opened: list[State] = []
 UNSERVED = State({})
 OUTSIDE = State(
     {
-        ORIGIN: Empty(
-            "no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
-            " `with Resources():` (serving/lifespan.py) opens it, in a test the fixture `resources` or"
-            " LifespanMixin (serving/testing.py)"
+        ORIGIN: Origin(
+            problem="no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
+            " `with Resources():` (serving.lifespan) opens it, in a test the fixture `resources` or"
+            " LifespanMixin (serving.testing)"
         )
     }
 )
