@@ -8,9 +8,6 @@ factory, a live server.
 import asyncio
 import unittest
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from threading import Event
 from typing import Any, Self
 
 import pytest
@@ -23,36 +20,22 @@ from serving.http.threads import be_a_thread_of
 from serving.lifespan.resources import Resources
 
 
-class LoopResources:
+class LoopResources(Resources):
     """What the apps' lifespans open, on an event loop that runs in a thread of its own, as in a server.
 
     A client or a pool is used on the loop that it was opened on: sync code that calls async code (a test
-    client that asks for an async view, an `async def` of Django's TestCase) runs it on that loop. The
-    lifespans are entered and left in one task.
+    client that asks for an async view, an `async def` of Django's TestCase) runs it on that loop.
     """
 
-    state: Any
-    loop: asyncio.AbstractEventLoop
-
     def __enter__(self) -> Self:
-        self._opened = Event()
-        self._executor = ThreadPoolExecutor(1, "lifespan")
-        self._served = self._executor.submit(asyncio.run, self._serve())
-        self._served.add_done_callback(lambda _: self._opened.set())
-        self._opened.wait()
-        if self._served.done():
-            self._executor.shutdown()
-            self._served.result()  # raises what went wrong
+        super().__enter__()
         self._lend()
         request_started.connect(self._lend)
         return self
 
     def __exit__(self, *_: object) -> None:
         request_started.disconnect(self._lend)
-        with suppress(RuntimeError):  # the loop has ended, if a lifespan has
-            self.loop.call_soon_threadsafe(self._end.set)
-        self._executor.shutdown()
-        self._served.result()
+        super().__exit__()
 
     def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine on the event loop that the resources were opened on."""
@@ -66,17 +49,6 @@ class LoopResources:
     def _lend(self, **_: object) -> None:
         """Makes `async_to_sync` use the loop in this thread; in those of a live server too."""
         be_a_thread_of(self.loop, [])
-
-    async def _serve(self) -> None:
-        """Holds the resources open, in one task. Raises RuntimeError if a lifespan ends by itself."""
-        async with Resources() as resources:
-            self.state, self.loop = resources.state, asyncio.get_running_loop()
-            self._end = asyncio.Event()
-            self._opened.set()
-            try:
-                await self._end.wait()
-            except asyncio.CancelledError:  # by a task group that an app holds open
-                raise RuntimeError("a lifespan ended during the test; the log says why") from None
 
 
 class LifespanMixin(unittest.TestCase):

@@ -157,8 +157,9 @@ class Lifespan:
         try:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({shutdown, overdue}, return_when=asyncio.FIRST_COMPLETED)
-            if overdue.done() and not shutdown.done():  # Granian waits without limit for a client that does not read
-                logger.warning("the server does not stop: leaving the lifespans before it is killed")
+            if not shutdown.done() and overdue.done():
+                # Granian waits without a limit for a client that does not read.
+                logger.warning("the server does not stop: leaving the lifespans before its end")
             failures = await resources.leave()
             if not (shutdown.done() or overdue.done()):
                 # Cancelled by the server, or by a task group of an app, one of whose tasks failed.

@@ -4,9 +4,11 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from keyword import iskeyword
+from threading import Event
 from typing import Any, Self
 
 from django.apps import apps
@@ -46,7 +48,7 @@ class Resources:
         async with Resources() as resources:
             await resources.state.client.get(...)
 
-        with Resources() as resources:
+        with Resources() as resources:  # on an event loop in a thread of its own
             resources.run(resources.state.client.get(...))
     """
 
@@ -93,7 +95,8 @@ class Resources:
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
                 late = None
                 if clock() >= deadline:
-                    late = f"not started after {self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
+                    timeout = f"{self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
+                    late = f"not started after {timeout}"
                     self.hung.append(app)
                 await self.leave()
                 self.at_work = app
@@ -152,40 +155,38 @@ class Resources:
     def __enter__(self) -> Self:
         if asyncio._get_running_loop():
             raise RuntimeError("an event loop runs here already: write `async with Resources()`")
-        self._runner = asyncio.Runner()
-        try:
-            self._runner.run(self._open())
-        except BaseException:
-            self._runner.close()
-            raise
+        opened = Event()
+        self._thread = ThreadPoolExecutor(1, "lifespan")
+        self._held = self._thread.submit(asyncio.run, self._hold(opened))
+        self._held.add_done_callback(lambda _: opened.set())
+        opened.wait()
+        if self._held.done():
+            self._wait_for_end()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._runner:
-            self._runner.run(self._close())
+        with suppress(RuntimeError):  # the loop has ended, if a lifespan has
+            self.loop.call_soon_threadsafe(self._end.set)
+        self._wait_for_end()
 
     def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
         """In the sync form: runs a coroutine on the event loop that the resources were opened on."""
-        return self._runner.run(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
-    async def _open(self) -> None:
-        """Opens the resources in a task that lives until `_close`: it must leave them as well."""
-        started = asyncio.get_running_loop().create_future()
-        self._closing = asyncio.Event()
+    async def _hold(self, opened: Event) -> None:
+        """Holds the resources open, in one task, until `__exit__`."""
+        async with self:
+            self.loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+            opened.set()
+            try:
+                await self._end.wait()
+            except asyncio.CancelledError:  # by a task group that an app holds open
+                raise RuntimeError("a lifespan ended by itself; the log says why") from None
 
-        async def hold() -> None:
-            async with self:
-                started.set_result(None)
-                await self._closing.wait()
-
-        self._holder = asyncio.create_task(hold())
-        await asyncio.wait({self._holder, started}, return_when=asyncio.FIRST_COMPLETED)
-        if not started.done():
-            await self._holder  # raises what went wrong
-
-    async def _close(self) -> None:
-        self._closing.set()
-        await self._holder
+    def _wait_for_end(self) -> None:
+        """Raises what went wrong."""
+        self._thread.shutdown()
+        self._held.result()
 
 
 def apps_with_lifespan() -> list[str]:

@@ -84,7 +84,7 @@ class Probes:
             return None
         if origin is not None:
             return origin.public_problem
-        if not ready:  # a restart with the same flags would not fix it, so livez does not ask for one
+        if not ready:  # livez asks for no restart, which would fail with the same flags
             return None
         if not self._warned:
             self._warned = True

@@ -48,20 +48,20 @@ class Stopping:
             callback()
 
     def remove_callback(self, callback: Callable[[], object]) -> None:
-        """Removes what `add_callback` registered, if it is registered still."""
+        """Removes a callback, if it is registered."""
         with suppress(ValueError):
             self._callbacks.remove(callback)
 
     def install(self) -> None:
         """Handles the signals of this process; while it has no event loop, a signal ends it.
 
-        To be called before Django is imported, which takes longest: until the application is imported, a
-        worker of Granian has the handlers that it inherited from its main process, and would lose a signal.
+        To be called before Django is imported, which takes longest: until then a worker of Granian has
+        the handlers that it inherited from its main process, and would lose a signal.
         """
         if granian := sys.modules.get("granian._signals"):
             vars(granian)["set_loop_signals"] = set_loop_signals
         self._handle_signals()
-        with suppress(RuntimeError):  # there is a loop already under uvicorn
+        with suppress(RuntimeError):  # uvicorn has a loop already
             self.listen(asyncio.get_running_loop())
 
     def listen(
@@ -69,8 +69,8 @@ class Stopping:
     ) -> None:
         """Handles the signals for what runs on this event loop.
 
-        `stop_server` is called once, on the loop, and only if the server has started. Without it, what
-        handled the signals before does so still.
+        `stop_server` is called on the loop, once and not during a startup, in the place of what handled
+        the signals before.
         """
         self._told, self._starting, self._event = False, False, asyncio.Event()
         self._loop, self._stop_server = loop, stop_server
@@ -78,25 +78,24 @@ class Stopping:
 
     @contextmanager
     def startup(self) -> Iterator[None]:
-        """Listens on the running event loop while the body starts the server and serves.
+        """Listens on the running event loop while the body starts the server, and serves.
 
         Until `end_startup` the server is not told of the order: its startup is to fail. At the end the
-        signals are handled as before, unless somebody listened on this loop already.
+        signals are handled as before, unless something listened on this loop already.
         """
         loop = asyncio.get_running_loop()
-        others, handlers = self._previous.copy(), {n: signal.getsignal(n) for n in SIGNALS}
-        began = self._loop is not loop
-        if began:
+        previous, handlers = self._previous.copy(), [signal.getsignal(n) for n in SIGNALS]
+        if listens := self._loop is not loop:
             self.listen(loop)
         self._starting = True
         try:
             yield
         finally:
-            if began:
-                self._loop, self._previous = None, others
+            if listens:
+                self._loop, self._previous = None, previous
                 self._callbacks.clear()
                 if current_thread() is main_thread():
-                    for number, handler in handlers.items():
+                    for number, handler in zip(SIGNALS, handlers, strict=True):
                         signal.signal(number, handler)
 
     def end_startup(self) -> bool:
@@ -105,8 +104,7 @@ class Stopping:
         return not self._told
 
     def _handle_signals(self) -> None:
-        """Python calls signal handlers in the main thread only: elsewhere no order is noticed."""
-        if current_thread() is main_thread():
+        if current_thread() is main_thread():  # in others, Python lets nobody handle signals
             for number in SIGNALS:
                 previous = signal.signal(number, self._hear)
                 if previous != self._hear:
@@ -118,8 +116,8 @@ class Stopping:
             self._loop.call_soon_threadsafe(self._tell)
         previous = self._previous[number]
         if self._stop_server:
-            pass
-        elif callable(previous):
+            return
+        if callable(previous):
             previous(number, frame)
         elif previous == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
@@ -139,18 +137,18 @@ stopping = Stopping()
 
 
 def set_loop_signals(loop: asyncio.AbstractEventLoop) -> Any:
-    """Replaces the function of `granian._signals` that handles the signals of a worker.
+    """Handles the signals of a worker of Granian, in the place of its own function of this name.
 
     Granian's handler blocks for good, and the worker with it, the second time that it is called before
-    the server serves, and the third while responses are open. A terminal's Ctrl-C and systemd signal a
-    worker twice: by themselves and by its parent. And uvloop and rloop drop a signal that comes while they
-    do not run, as between startup and serving.
+    the server serves, and the third while responses are open; but Ctrl-C in a terminal and systemd signal
+    a worker twice: directly and through its parent. And uvloop and rloop drop a signal that comes while
+    they do not run, as between startup and serving.
     https://github.com/emmett-framework/granian/blob/v2.8.7/granian/_signals.py
     """
     from granian._granian import WorkerSignal
 
     told = WorkerSignal()
-    for number in SIGNALS:  # which wakes the loop, so that Python calls our handler
+    for number in SIGNALS:  # so that a signal wakes the loop, and Python calls our handler
         loop.add_signal_handler(number, lambda: None)
     stopping.listen(loop, told.set)
     return told
