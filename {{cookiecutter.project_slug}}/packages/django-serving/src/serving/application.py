@@ -72,7 +72,7 @@ def build() -> ASGIApp:
     from serving.process.report import report_configuration
     from serving.stopping import Drain
 
-    check_url_config(None)  # imports each URLconf: a mistake in one ends the start, not each request
+    check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
     hold_requests()
     report_configuration()
     if conf.METRICS_ENABLED:

@@ -32,12 +32,12 @@ logger = logging.getLogger(__package__)
 class Lifespan:
     """ASGI middleware that answers the `lifespan` scope and passes everything else on untouched.
 
-    `mode`: "required", where a failed startup ends the server; "optional", where it is logged and the
-    server serves without; "disabled", where the apps' lifespans never run.
-    `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take.
-    `drain_timeout`: seconds from the order to stop until responses are ended. The lifespans are left a
-    second later even if the server still waits for a client.
-    Each is the setting of its name in `serving.conf` unless given.
+    `mode`: LIFESPAN unless given. "required": a failed startup ends the server; "optional": it is logged,
+    and the server serves without; "disabled": the apps' lifespans never run.
+    `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take;
+    LIFESPAN_STARTUP_TIMEOUT and LIFESPAN_SHUTDOWN_TIMEOUT unless given.
+    `drain_timeout`: seconds that responses may stay open after the order to stop, DRAIN_TIMEOUT unless
+    given. A second later the lifespans are left, even if the server still waits for a client.
     """
 
     def __init__(
@@ -128,44 +128,49 @@ class Lifespan:
                 pass
             return False
         except LifespanError as error:
-            return self._may_serve_without(error)
+            problem = self._note("startup failed", error)
+            if self.mode == "required":
+                logger.error("%s", problem, exc_info=error.__cause__)
+                return False
+            detailed = logger.isEnabledFor(logging.DEBUG)
+            logger.warning(
+                "%s; serving without the apps' state (LIFESPAN=optional)%s",
+                problem,
+                "" if detailed else "; GRANIAN_LOG_LEVEL=debug shows the traceback",
+                exc_info=error.__cause__ if detailed else None,
+            )
         finally:
             stopping.remove_callback(task.cancel)
         return True
 
-    def _may_serve_without(self, error: LifespanError) -> bool:
-        problem = self._origin.problem = f"startup failed: {error}"
-        self._origin.public_problem = f"startup failed: {error.public}; the log says more"
-        if self.mode == "required":
-            logger.error("%s", problem, exc_info=error.__cause__)
-            return False
-        detailed = logger.isEnabledFor(logging.DEBUG)
-        logger.warning(
-            "%s; serving without the apps' state (LIFESPAN=optional)%s",
-            problem,
-            "" if detailed else "; GRANIAN_LOG_LEVEL=debug shows the traceback",
-            exc_info=error.__cause__ if detailed else None,
-        )
-        return True
+    def _note(self, what: str, *errors: LifespanError) -> str:
+        """Notes why there is no state; returns it as the log may have it."""
+        problem = f"{what}: {'; '.join(map(str, errors))}"
+        self._origin.problem = problem
+        kinds = "; ".join(error.public for error in errors)
+        self._origin.public_problem = f"{what}: {kinds}; the log says more"
+        return problem
 
     async def _serve_then_leave(
         self, resources: Resources, receive: Receive, state: dict[str, Any]
     ) -> list[LifespanError]:
         """Waits for the shutdown and leaves the lifespans; returns what failed to be left."""
         shutdown = asyncio.ensure_future(receive())
-        overdue = asyncio.ensure_future(self._wait_for_overdue_shutdown())
+        overdue = asyncio.ensure_future(self._overdue())
         try:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({shutdown, overdue}, return_when=asyncio.FIRST_COMPLETED)
-            if not shutdown.done() and overdue.done():
-                # Granian waits without a limit for a client that does not read.
-                logger.warning("the server does not stop: leaving the lifespans before its end")
+            cancelled = not (shutdown.done() or overdue.done())
+            if not (shutdown.done() or cancelled):
+                logger.warning(
+                    "the server does not stop: leaving the lifespans before it is killed"
+                )
             failures = await resources.leave()
-            if not (shutdown.done() or overdue.done()):
-                # Cancelled by the server, or by a task group of an app, one of whose tasks failed.
+            if cancelled:
                 if cancel_requested():
                     raise asyncio.CancelledError
-                self._ended(failures)
+                # By a task group that an app holds open, one of whose tasks failed.
+                logger.critical("%s", self._note("ended while serving", *failures))
                 state.clear()
                 state[ORIGIN] = self._origin
             await shutdown
@@ -174,12 +179,10 @@ class Lifespan:
             overdue.cancel()
         return failures
 
-    async def _wait_for_overdue_shutdown(self) -> None:
+    async def _overdue(self) -> None:
+        """Returns when the server should have shut down: Granian waits for a client that does not read.
+
+        https://github.com/emmett-framework/granian/issues/547
+        """
         await stopping.wait()
         await asyncio.sleep(self.drain_timeout + 1.0)
-
-    def _ended(self, failures: list[LifespanError]) -> None:
-        self._origin.problem = f"ended while serving: {'; '.join(map(str, failures))}"
-        kinds = "; ".join(failure.public for failure in failures)
-        self._origin.public_problem = f"ended while serving: {kinds}; the log says more"
-        logger.critical("%s", self._origin.problem)

@@ -12,7 +12,7 @@ NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is n
 
 @dataclass
 class Origin:
-    """Who filled a state: `mode` says how, `problem` why it is empty, if it is.
+    """How a state was filled, and why it is empty, if it is.
 
     `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors only.
     """
@@ -38,7 +38,19 @@ class State:
         try:
             return self._items[name]
         except KeyError:
-            raise AttributeError(self._missing(name), name=name, obj=self) from None
+            why = self._why_missing()
+            raise AttributeError(
+                f"the lifespan's state has no {name!r}: {why}", name=name, obj=self
+            ) from None
+
+    def _why_missing(self) -> str:
+        origin: Origin | None = self._items.get(ORIGIN)
+        if origin is None:
+            return NO_LIFESPAN
+        names = ", ".join(dir(self)) or "none"
+        return origin.problem or (
+            f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
+        )
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
@@ -53,7 +65,6 @@ class State:
         return self
 
     def __deepcopy__(self, memo: object) -> Self:
-        """A request that is copied shares what the lifespans yielded, too."""
         return self
 
     def __dir__(self) -> list[str]:
@@ -61,18 +72,6 @@ class State:
 
     def __repr__(self) -> str:
         return f"<State: {', '.join(dir(self)) or 'empty'}>"
-
-    def _missing(self, name: str) -> str:
-        """Why there is no such name, so that a developer or an operator can act on it."""
-        origin: Origin | None = self._items.get(ORIGIN)
-        if origin is None:
-            why = NO_LIFESPAN
-        elif origin.problem:
-            why = origin.problem
-        else:
-            names = ", ".join(dir(self)) or "none"
-            why = f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
-        return f"the lifespan's state has no {name!r}: {why}"
 
 
 # What `serving.lifespan.Resources` has opened in this process, the latest last.
@@ -94,7 +93,7 @@ OUTSIDE = State(
 def state_of(scope: Mapping[str, Any] | None, *, empty: State) -> State:
     """The state of a request: its server's, else what this process opened last, else `empty`.
 
-    `scope`: the request's ASGI scope; None where it has none, as under WSGI.
+    `scope`: the request's ASGI scope; None if it has none, as under WSGI.
     """
     if scope and (items := scope.get("state")):
         return State(items)

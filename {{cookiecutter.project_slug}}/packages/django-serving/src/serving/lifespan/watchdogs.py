@@ -1,4 +1,7 @@
-"""Two guards that end a process which its lifespans would keep from ending."""
+"""Two guards that end a process which its lifespans would keep from ending.
+
+Granian limits neither startup nor shutdown: https://github.com/emmett-framework/granian/issues/547
+"""
 
 import logging
 import os
@@ -43,19 +46,16 @@ def end_without_threads(hung: list[str]) -> None:
     """
 
     def end() -> None:
-        own = threading.main_thread()
-        names = [t.name for t in threading.enumerate() if not t.daemon and t is not own]
-        if names:
-            end_process(
-                f"{', '.join(hung)}: hung, and threads still run: {', '.join(names)}; the process ends"
-                " without them"
-            )
+        main = threading.main_thread()
+        if names := [t.name for t in threading.enumerate() if not t.daemon and t is not main]:
+            apps, threads = ", ".join(hung), ", ".join(names)
+            end_process(f"{apps}: hung, and threads still run: {threads}; the process ends anyway")
 
     start_timer(1.0, end)
 
 
 def start_timer(seconds: float, function: Callable[[], None]) -> threading.Timer:
-    """Calls a function in a thread, which does not keep the process alive."""
+    """Calls a function later, in a thread that does not keep the process alive."""
     timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
@@ -63,7 +63,7 @@ def start_timer(seconds: float, function: Callable[[], None]) -> threading.Timer
 
 
 def end_process(message: str) -> None:
-    """Ends the process at once, with status 1 and this message in the log."""
+    """Logs why, and ends the process with status 1."""
     logger.critical(message)
     logging.shutdown()
     os._exit(1)

@@ -46,9 +46,7 @@ def check_addresses(flags: Mapping[str, Any]) -> None:
     # With reload, Granian serves no metrics; and the settings say what is wrong with a higher port.
     if flags["metrics_enabled"] and not flags["reload"] and port <= PORT_MAX:
         address = flags["metrics_address"]
-        retry_if_taken(
-            check_tcp, "GRANIAN_METRICS_ADDRESS", address, "GRANIAN_METRICS_PORT", port
-        )
+        retry_if_taken(check_tcp, "GRANIAN_METRICS_ADDRESS", address, "GRANIAN_METRICS_PORT", port)
 
 
 def retry_if_taken[*A](check: Callable[[*A], None], *arguments: *A) -> None:
@@ -113,4 +111,6 @@ def cannot_listen(where: str, error: OSError, variables: str) -> AddressError:
     """The error of an address, with what to do."""
     kind = TakenError if error.errno == errno.EADDRINUSE else AddressError
     fix = FIXES.get(error.errno or 0, "")
-    return kind(f"cannot listen on {where}: {error.strerror or error}; {fix}set another {variables}")
+    return kind(
+        f"cannot listen on {where}: {error.strerror or error}; {fix}set another {variables}"
+    )

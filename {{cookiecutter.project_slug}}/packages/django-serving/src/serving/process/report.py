@@ -24,7 +24,7 @@ def report_configuration() -> None:
     hidden = get_default_exception_reporter_filter()
     defined = vars(import_module(settings.SETTINGS_MODULE))
     safe: dict[str, Any] = hidden.get_safe_settings()
-    if type(hidden) is SafeExceptionReporterFilter:  # hides AUTH_USER_MODEL and PASSWORD_HASHERS too
+    if type(hidden) is SafeExceptionReporterFilter:  # which hides AUTH_USER_MODEL, for one, too
         safe |= {name: getattr(settings, name) for name in safe if only_tells(name)}
     report("settings", {name: value for name, value in safe.items() if name in defined})
     flags = granian_flags()

@@ -1,8 +1,8 @@
 """Stopping in time: requests finish, streams learn of it, and what stays open is ended.
 
-On SIGTERM Granian stops listening, waits for the open responses without any limit, and runs lifespan
-shutdown only after that. A single open stream would so leave every resource unclosed until the worker is
-killed. Here what is still open after a while is ended.
+On SIGTERM Granian stops listening, waits for the open responses without a limit, and runs lifespan
+shutdown only then: with one open stream the worker would be killed before it closed its resources.
+https://github.com/emmett-framework/granian/issues/547
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Drain:
 
     Their task is cancelled, so async views and streams run their `finally`. A response that has not
     begun becomes a 503; a stream is ended as if it were complete, unless it has promised a length.
-    `timeout` is DRAIN_TIMEOUT unless given.
+    `timeout`: DRAIN_TIMEOUT unless given.
     """
 
     def __init__(self, app: ASGIApp, *, timeout: float | None = None) -> None:

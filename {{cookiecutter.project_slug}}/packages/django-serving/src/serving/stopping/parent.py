@@ -1,7 +1,7 @@
 """Ends a worker whose main process is gone: killed by the kernel, say, when memory ran out.
 
-Nobody would stop or replace such a worker, or pass its port on: it would serve the old code beside
-whatever is started next.
+Granian's go on serving the old code, beside whatever is started next:
+https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/mp.py#L97-L100
 """
 
 import logging

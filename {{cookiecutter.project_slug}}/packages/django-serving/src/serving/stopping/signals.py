@@ -55,8 +55,8 @@ class Stopping:
     def install(self) -> None:
         """Handles the signals of this process; while it has no event loop, a signal ends it.
 
-        To be called before Django is imported, which takes longest: until then a worker of Granian has
-        the handlers that it inherited from its main process, and would lose a signal.
+        To be called before Django is imported, which takes longest: a forked worker of Granian has the
+        main process's handlers until its loop exists, and would lose a signal.
         """
         if granian := sys.modules.get("granian._signals"):
             vars(granian)["set_loop_signals"] = set_loop_signals
@@ -142,8 +142,10 @@ def set_loop_signals(loop: asyncio.AbstractEventLoop) -> Any:
     Granian's handler blocks for good, and the worker with it, the second time that it is called before
     the server serves, and the third while responses are open; but Ctrl-C in a terminal and systemd signal
     a worker twice: directly and through its parent. And uvloop and rloop drop a signal that comes while
-    they do not run, as between startup and serving.
-    https://github.com/emmett-framework/granian/blob/v2.8.7/granian/_signals.py
+    they do not run, as between startup and serving. Open in Granian 2.8.9, uvloop 0.23.0, rloop 0.5.0:
+    https://github.com/emmett-framework/granian/blob/v2.8.1/src/workers.rs#L39-L57
+    https://github.com/MagicStack/uvloop/blob/v0.22.1/uvloop/loop.pyx#L333-L353
+    https://github.com/gi0baro/rloop/blob/v0.5.0/rloop/loop.py#L1060-L1070
     """
     from granian._granian import WorkerSignal
 
