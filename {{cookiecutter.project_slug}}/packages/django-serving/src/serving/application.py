@@ -19,9 +19,8 @@ logger = logging.getLogger(__name__)
 def get_application(log_config: Path | None = None) -> ASGIApp:
     """The ASGI application, with every layer; `serving.conf` lists the settings that they read.
 
-    Takes over the process: its signals, its hooks for errors, and its log, which is configured by the file
-    `log_config` unless the server has done so. If Django does not start, logs why and raises SystemExit
-    with status 1.
+    Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
+    configures unless the server has. If Django does not start, logs why and raises SystemExit(1).
     """
     take_over_process(log_config)
     try:

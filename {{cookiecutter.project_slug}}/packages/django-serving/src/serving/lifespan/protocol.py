@@ -32,12 +32,12 @@ logger = logging.getLogger(__package__)
 class Lifespan:
     """ASGI middleware that answers the `lifespan` scope and passes everything else on untouched.
 
-    `mode`: LIFESPAN unless given. "required": a failed startup ends the server; "optional": it is logged,
-    and the server serves without; "disabled": the apps' lifespans never run.
-    `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take;
-    LIFESPAN_STARTUP_TIMEOUT and LIFESPAN_SHUTDOWN_TIMEOUT unless given.
-    `drain_timeout`: seconds that responses may stay open after the order to stop, DRAIN_TIMEOUT unless
-    given. A second later the lifespans are left, even if the server still waits for a client.
+    `mode`: "required" (a failed startup ends the server), "optional" (it is logged, and the server serves
+    without) or "disabled" (the apps' lifespans never run).
+    `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take.
+    `drain_timeout`: seconds that responses may stay open after the order to stop. A second later the
+    lifespans are left, even if the server still waits for a client.
+    What is not given is read from LIFESPAN, LIFESPAN_STARTUP_TIMEOUT and so on.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class Lifespan:
         self.drain_timeout = drain_timeout or conf.DRAIN_TIMEOUT
         self._origin = Origin(f"LIFESPAN={self.mode}")
         if self.mode == "disabled":
-            why = "no lifespan runs, since LIFESPAN=disabled"
-            self._origin.problem = self._origin.public_problem = why
+            self._note("no lifespan runs, since LIFESPAN=disabled")
 
     # Servers ask whether they are given a coroutine function. This one returns the coroutine of the
     # application itself, so a request pays for no coroutine of its own.
@@ -144,12 +143,14 @@ class Lifespan:
         return True
 
     def _note(self, what: str, *errors: LifespanError) -> str:
-        """Notes why there is no state; returns it as the log may have it."""
-        problem = f"{what}: {'; '.join(map(str, errors))}"
-        self._origin.problem = problem
-        kinds = "; ".join(error.public for error in errors)
-        self._origin.public_problem = f"{what}: {kinds}; the log says more"
-        return problem
+        """Notes why there is no state; returns it for the log."""
+        origin = self._origin
+        origin.problem = origin.public_problem = what
+        if errors:
+            origin.problem = f"{what}: {'; '.join(map(str, errors))}"
+            kinds = "; ".join(error.public for error in errors)
+            origin.public_problem = f"{what}: {kinds}; the log says more"
+        return origin.problem
 
     async def _serve_then_leave(
         self, resources: Resources, receive: Receive, state: dict[str, Any]
@@ -162,9 +163,7 @@ class Lifespan:
                 await asyncio.wait({shutdown, overdue}, return_when=asyncio.FIRST_COMPLETED)
             cancelled = not (shutdown.done() or overdue.done())
             if not (shutdown.done() or cancelled):
-                logger.warning(
-                    "the server does not stop: leaving the lifespans before it is killed"
-                )
+                logger.warning("leaving the lifespans: the server does not stop by itself")
             failures = await resources.leave()
             if cancelled:
                 if cancel_requested():

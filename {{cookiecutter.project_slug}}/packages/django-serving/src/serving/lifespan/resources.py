@@ -22,7 +22,6 @@ logger = logging.getLogger(__package__)
 GENERATOR_MISTAKES = {
     "generator didn't yield": "lifespan() never yields; it must yield once, a mapping",
     "generator didn't stop": "lifespan() yields twice; it must yield once",
-    "generator didn't stop after athrow()": "lifespan() yields twice; it must yield once",
 }
 
 
@@ -93,16 +92,15 @@ class Resources:
             except GeneratorExit:
                 raise
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
-                late = None
-                if clock() >= deadline:
-                    timeout = f"{self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
-                    late = f"not started after {timeout}"
+                late = clock() >= deadline
+                if late:
                     self.hung.append(app)
                 await self.leave()
                 self.at_work = app
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
-                raise failure(app, error, late) from error
+                limit = f"started after {self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
+                raise failure(app, error, limit if late else "") from error
             logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
         self._shown = self.state
         opened.append(self._shown)
@@ -132,11 +130,10 @@ class Resources:
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     cancelled = error
-                late = None
                 if timeout.expired():
-                    late = f"not stopped after {share:.3g} s"
                     self.hung.append(app)
-                failures.append(failure(app, error, late))
+                limit = f"stopped after {share:.3g} s" if timeout.expired() else ""
+                failures.append(failure(app, error, limit))
                 logger.exception("shutdown failed: %s", failures[-1])
             else:
                 logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
@@ -155,11 +152,11 @@ class Resources:
     def __enter__(self) -> Self:
         if asyncio._get_running_loop():
             raise RuntimeError("an event loop runs here already: write `async with Resources()`")
-        opened = Event()
+        ready = Event()
         self._thread = ThreadPoolExecutor(1, "lifespan")
-        self._held = self._thread.submit(asyncio.run, self._hold(opened))
-        self._held.add_done_callback(lambda _: opened.set())
-        opened.wait()
+        self._held = self._thread.submit(asyncio.run, self._hold(ready))
+        self._held.add_done_callback(lambda _: ready.set())
+        ready.wait()
         if self._held.done():
             self._wait_for_end()
         return self
@@ -173,11 +170,11 @@ class Resources:
         """In the sync form: runs a coroutine on the event loop that the resources were opened on."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
-    async def _hold(self, opened: Event) -> None:
+    async def _hold(self, ready: Event) -> None:
         """Holds the resources open, in one task, until `__exit__`."""
         async with self:
             self.loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-            opened.set()
+            ready.set()
             try:
                 await self._end.wait()
             except asyncio.CancelledError:  # by a task group that an app holds open
@@ -235,10 +232,10 @@ def checked(app: str, items: object, owners: dict[str, str]) -> Mapping[str, Any
     return items
 
 
-def failure(app: str, error: BaseException, late: str | None) -> LifespanError:
-    """An app's error as a LifespanError; `late` says that its time was over."""
-    if late:
-        return LifespanError(f"{app}: {late}", f"{app}: TimeoutError")
+def failure(app: str, error: BaseException, limit: str) -> LifespanError:
+    """An app's error as a LifespanError; `limit`: what it has not done in time, if that is it."""
+    if limit:
+        return LifespanError(f"{app}: not {limit}", f"{app}: TimeoutError")
     kind, text = type(error).__name__, str(error).strip().partition("\n")[0]
     if isinstance(error, RuntimeError) and text in GENERATOR_MISTAKES:
         text = GENERATOR_MISTAKES[text]

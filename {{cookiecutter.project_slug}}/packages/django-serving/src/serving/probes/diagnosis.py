@@ -37,12 +37,9 @@ ADVICE = {
         " max_connections and DATABASE_MAX_CONNECTIONS"
     ),
     r"query_wait_timeout": "the pooler had no connection to the server in time; give its pool more",
-    r"unsupported startup parameter": (
-        "what answers is a pooler, which takes no `options`; set DATABASE_POOLER=transaction"
-    ),
-    r"cursor .* does not exist|prepared statement .* (does not exist|already exists)": (
-        "what answers is a pooler, which keeps nothing between transactions; set"
-        " DATABASE_POOLER=transaction"
+    r"unsupported startup parameter"
+    r"|cursor .* does not exist|prepared statement .* (does not exist|already exists)": (
+        "what answers is a pooler; set DATABASE_POOLER=transaction"
     ),
     r"invalid response to SSL negotiation|expected authentication request": (
         "what listens there is no PostgreSQL; correct host and port in DATABASE_URL"

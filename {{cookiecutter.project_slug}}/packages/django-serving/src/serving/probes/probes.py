@@ -25,29 +25,24 @@ from serving.types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger(__package__)
 
+DATABASE_TIMEOUT = 2.0  # seconds that the databases may take to answer, all together
+
 
 class Probes:
     """ASGI middleware that answers the two probes.
 
     `lifespan`: the mode, as LIFESPAN unless given; with "required", a server that ran none is not ready.
     `prefix`: the path that the site lies below, as "/app", or ""; URL_PATH_PREFIX unless given.
-    `database_timeout`: seconds that the databases may take to answer, all together.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        lifespan: str | None = None,
-        prefix: str | None = None,
-        database_timeout: float = 2.0,
+        self, app: ASGIApp, *, lifespan: str | None = None, prefix: str | None = None
     ) -> None:
         if prefix is None:
             prefix = conf.URL_PATH_PREFIX
         self.app = app
         self.live, self.ready = f"{prefix}/livez", f"{prefix}/readyz"
         self.lifespan = lifespan or conf.LIFESPAN
-        self.database_timeout = database_timeout
         self._warned = False  # that no lifespan ran
         self._databases = Databases()
         self._check: Future[str | None] | None = None  # the latest of the databases
@@ -99,8 +94,8 @@ class Probes:
             self._check = Future()
             Thread(target=self._check_databases, args=(self._check,), daemon=True).start()
         answer = asyncio.wrap_future(self._check)
-        await asyncio.wait({answer}, timeout=self.database_timeout)
-        return answer.result() if answer.done() else f"no answer in {self.database_timeout:g} s"
+        await asyncio.wait({answer}, timeout=DATABASE_TIMEOUT)
+        return answer.result() if answer.done() else f"no answer in {DATABASE_TIMEOUT:g} s"
 
     def _check_databases(self, answer: Future[str | None]) -> None:
         answer.set_result(self._databases.problem())

@@ -106,18 +106,15 @@ class Response:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                await self._end()
+                if not self.started:
+                    await self._send(
+                        {"type": "http.response.start", "status": 503, "headers": self._headers()}
+                    )
+                text = b"" if self.started else b"The server is stopping.\n"
+                await self._send({"type": "http.response.body", "body": text, "more_body": False})
 
-    async def _end(self) -> None:
-        body = b""
-        if not self.started:
-            from serving.security import security_headers  # here, as conf above
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        from serving.security import security_headers  # here, as conf above
 
-            body = b"The server is stopping.\n"
-            headers = [
-                (b"content-type", b"text/plain"),
-                (b"retry-after", b"1"),
-                *security_headers(self._scope),
-            ]
-            await self._send({"type": "http.response.start", "status": 503, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        own = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
+        return [*own, *security_headers(self._scope)]

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from threading import Thread
 
@@ -29,25 +28,21 @@ def stop_without_parent() -> None:
     engine that starts a server may well end before it.
     """
     if parent := multiprocessing.parent_process():
-        Thread(target=stop_when, args=(gone(parent),), name="parent", daemon=True).start()
+        Thread(target=watch, args=(parent,), name="parent", daemon=True).start()
 
 
-def gone(parent: BaseProcess) -> Callable[[], bool]:
-    """A function that says whether a parent process is gone.
+def watch(parent: BaseProcess) -> None:
+    """Waits until the parent is gone, then does what the parent does to a worker that is to stop.
 
     A process gets another parent when its own dies: on every system, and whichever thread of the parent
     had started it, which matters to Linux's PR_SET_PDEATHSIG. The pipe that multiprocessing has for this
     stays open as long as a forked sibling lives. https://man7.org/linux/man-pages/man2/getppid.2.html
     """
-    if os.getppid() == parent.pid:
-        return lambda: os.getppid() != parent.pid
-    return lambda: not parent.is_alive()  # gone already, or there is a fork server between
-
-
-def stop_when(parent_is_gone: Callable[[], bool]) -> None:
-    """Waits until the parent is gone, then does what the parent does to a worker that is to stop."""
     timeout = granian_flags().get("workers_kill_timeout") or KILL_TIMEOUT
-    while not parent_is_gone():
+    is_own = (
+        os.getppid() == parent.pid
+    )  # else it is gone already, or there is a fork server between
+    while os.getppid() == parent.pid if is_own else parent.is_alive():
         time.sleep(INTERVAL)
     logger.error("the server's main process is gone (was it killed?), so this worker stops")
     if not stopping.is_set():  # else the parent has told it before

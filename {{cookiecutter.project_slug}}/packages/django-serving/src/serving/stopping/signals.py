@@ -58,14 +58,15 @@ class Stopping:
         To be called before Django is imported, which takes longest: a forked worker of Granian has the
         main process's handlers until its loop exists, and would lose a signal.
         """
-        if granian := sys.modules.get("granian._signals"):
-            vars(granian)["set_loop_signals"] = set_loop_signals
-        self._handle_signals()
-        with suppress(RuntimeError):  # uvicorn has a loop already
-            self.listen(asyncio.get_running_loop())
+        granian: Any = sys.modules.get("granian._signals")
+        if granian:
+            granian.set_loop_signals = set_loop_signals
+        self.listen(asyncio._get_running_loop())  # which uvicorn has by now
 
     def listen(
-        self, loop: asyncio.AbstractEventLoop, stop_server: Callable[[], object] | None = None
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        stop_server: Callable[[], object] | None = None,
     ) -> None:
         """Handles the signals for what runs on this event loop.
 
@@ -74,17 +75,20 @@ class Stopping:
         """
         self._told, self._starting, self._event = False, False, asyncio.Event()
         self._loop, self._stop_server = loop, stop_server
-        self._handle_signals()
+        if current_thread() is main_thread():  # in others, Python lets nobody handle signals
+            for number in SIGNALS:
+                previous = signal.signal(number, self._hear)
+                if previous != self._hear:
+                    self._previous[number] = previous
 
     @contextmanager
     def startup(self) -> Iterator[None]:
         """Listens on the running event loop while the body starts the server, and serves.
 
         Until `end_startup` the server is not told of the order: its startup is to fail. At the end the
-        signals are handled as before, unless something listened on this loop already.
+        signals are given back, unless something listened on this loop already.
         """
         loop = asyncio.get_running_loop()
-        previous, handlers = self._previous.copy(), [signal.getsignal(n) for n in SIGNALS]
         if listens := self._loop is not loop:
             self.listen(loop)
         self._starting = True
@@ -92,23 +96,16 @@ class Stopping:
             yield
         finally:
             if listens:
-                self._loop, self._previous = None, previous
+                self._loop = None
                 self._callbacks.clear()
                 if current_thread() is main_thread():
-                    for number, handler in zip(SIGNALS, handlers, strict=True):
-                        signal.signal(number, handler)
+                    for number, previous in self._previous.items():
+                        signal.signal(number, previous)
 
     def end_startup(self) -> bool:
         """Returns whether the server is to serve: no order has come by now."""
         self._starting = False
         return not self._told
-
-    def _handle_signals(self) -> None:
-        if current_thread() is main_thread():  # in others, Python lets nobody handle signals
-            for number in SIGNALS:
-                previous = signal.signal(number, self._hear)
-                if previous != self._hear:
-                    self._previous[number] = previous
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         first, self._told = not self._told, True
