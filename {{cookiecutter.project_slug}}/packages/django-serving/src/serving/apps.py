@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.http import HttpRequest
 
-from serving.http.request import complete
+from serving.http.request import add_attributes
 
 
 class ServingConfig(AppConfig):
@@ -9,4 +9,4 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         """Gives every request `state` and `id`, whatever makes it."""
-        complete(HttpRequest)
+        add_attributes(HttpRequest)
