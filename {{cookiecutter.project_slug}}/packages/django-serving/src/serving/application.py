@@ -1,6 +1,5 @@
 """The whole of it: Django, and around it what serves it."""
 
-import json
 import logging
 import logging.config
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from serving.log.config import CONFIGURATION, logging_config
 from serving.log.hooks import thread_failed, unraisable
 from serving.stopping import stopping
 from serving.types import ASGIApp
@@ -16,18 +16,18 @@ from serving.types import ASGIApp
 logger = logging.getLogger(__name__)
 
 
-def get_application(log_config: Path | None = None) -> ASGIApp:
+def get_application(log_config: Path | None = CONFIGURATION) -> ASGIApp:
     """The ASGI application, with every layer; `serving.conf` has the settings that they read.
 
     Takes over the process: its signals, its excepthooks, and its log, by the file `log_config` unless
-    the server has done so. Where Django does not start, it logs why and raises SystemExit with status 1.
+    the server has done so; with None it leaves the log alone. Where Django does not start, it logs why and raises SystemExit with status 1.
     """
     logging.captureWarnings(True)
     # What Python itself would write to stderr.
     threading.excepthook = thread_failed
     sys.unraisablehook = unraisable
     if log_config and not logging.getLogger().handlers:
-        logging.config.dictConfig(json.loads(log_config.read_bytes()))
+        logging.config.dictConfig(logging_config(log_config))
     # Before Django is imported, which takes longest: a signal that comes meanwhile would be lost.
     stopping.listen_early()
     try:
@@ -59,6 +59,7 @@ def build() -> ASGIApp:
     from django.conf import settings
     from django.core.checks.urls import check_url_config
 
+    from serving.checks import refuse_wrong_settings
     from serving.conf import conf
     from serving.http.handler import DjangoHandler
     from serving.http.proxy import Proxy
@@ -70,6 +71,7 @@ def build() -> ASGIApp:
     from serving.process.report import report_configuration
     from serving.stopping.drain import Drain
 
+    refuse_wrong_settings()
     check_url_config(None)  # imports all of it: or each request would fail of what is wrong with it
     hold_requests()
     report_configuration()

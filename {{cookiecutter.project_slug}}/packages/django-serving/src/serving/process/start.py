@@ -41,9 +41,9 @@ def refuse_wrong_start() -> None:
         )
     if flags["workers_kill_timeout"] is None:
         logger.warning(
-            "config/granian.env was not read, so a response that never ends holds up a stop for ever"
-            " (GRANIAN_WORKERS_KILL_TIMEOUT), nobody has looked whether another server has the port, and"
-            " other flags are not as they should be: `make run`"
+            "GRANIAN_WORKERS_KILL_TIMEOUT is not set, so a response that never ends holds up a stop for"
+            " ever, and nobody has looked whether another server has the port: start it by `python -m"
+            " serving` (`make run`)"
         )
     check_open_files()
 
