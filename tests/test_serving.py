@@ -10,9 +10,10 @@ from tests.conftest import ROOT, Bake, Run
 INSIDE = ROOT / "tests" / "serving"
 
 
-@pytest.mark.parametrize(
-    "name", sorted(str(path.relative_to(INSIDE)) for path in INSIDE.glob("*/test_*.py"))
-)
+MODULES = [*INSIDE.glob("test_*.py"), *INSIDE.glob("*/test_*.py")]
+
+
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(INSIDE)) for path in MODULES))
 def test_inside_a_project(bake: Bake, run: Run, name: str) -> None:
     project = bake()
     shutil.copytree(INSIDE, project / "tests" / "serving")

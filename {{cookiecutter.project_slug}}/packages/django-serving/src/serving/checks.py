@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 MODES = ("required", "optional", "disabled")
 PORT_MAX = 65535
-CLOSE = 0.9  # how alike two names are, of which one may be the other's misspelling
+CLOSE = 0.88  # how alike two names are, of which one may be the other's misspelling
 
 
 class Rule(NamedTuple):

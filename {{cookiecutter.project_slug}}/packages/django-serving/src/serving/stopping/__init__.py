@@ -3,6 +3,7 @@
 Imported before Django is, so that a signal that comes while Django is imported is not lost.
 """
 
+from serving.stopping.drain import Drain
 from serving.stopping.signals import stopping
 
-__all__ = ["stopping"]
+__all__ = ["Drain", "stopping"]
