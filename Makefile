@@ -5,6 +5,9 @@ DEMO := build/demo/my-project
 PACKAGES := {{cookiecutter.project_slug}}/packages
 DIST := build/dist
 
+# Not in the packages' own folders, which are copied into every project.
+export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
+
 .PHONY: help demo package test test-matrix test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
