@@ -25,6 +25,7 @@ from tests.support.containers import (
     require_engine,
 )
 from tests.support.server import PATIENCE, free_port, wait_for
+from tests.support.sites import put_lifespan
 
 pytestmark = pytest.mark.container
 
@@ -41,27 +42,6 @@ services:
       FAIL_MIGRATION: ${FAIL_MIGRATION:-}
 """
 
-LIFESPAN = """
-import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any, Protocol
-
-
-class HomeState(Protocol):
-    started_at: datetime
-
-
-@asynccontextmanager
-async def lifespan() -> AsyncIterator[Mapping[str, Any]]:
-    if os.environ.get("EXIT_AT_START"):
-        print("no tea today", flush=True)
-        os._exit(3)
-    await asyncio.sleep(float(os.environ.get("SLOW_START", "0")))
-    yield {"started_at": datetime.now(UTC)}
-"""
 
 MIGRATE = """
 import os, sys, time
@@ -79,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """A proxy and two servers. Each test leaves two servers that answer."""
     require_engine()
     project = locked_project(tmp_path_factory.mktemp("deploy"))
-    (project / "home" / "lifespan.py").write_text(LIFESPAN)
+    put_lifespan(project, "slow")
     (project / "manage.py").write_text(MIGRATE + (project / "manage.py").read_text())
     (project / "compose.wrong.yaml").write_text(WRONG)
     files = "compose.yaml:compose.proxy.yaml:compose.wrong.yaml"

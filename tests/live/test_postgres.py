@@ -14,30 +14,7 @@ import pytest
 from tests.conftest import ROOT, Run, Serve, bake_into, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment
 from tests.support.services import PASSWORD, Postgres, running
-
-ROWS = """
-import os
-from django.db import connection
-from django.http import HttpResponse
-from django.urls import include, path
-from accounts.models import User
-
-def people(request):
-    return HttpResponse(User.objects.count())
-
-async def people_async(request):
-    return HttpResponse(await User.objects.acount())
-
-def slow(request):
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(30)")
-    return HttpResponse()
-
-urlpatterns = [
-    path("people", people), path("people-async", people_async), path("slow", slow),
-    path("", include("config.urls")),
-]
-"""
+from tests.support.sites import program, put_site
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +23,7 @@ def migrated(
 ) -> tuple[Path, str]:
     """A project whose answers are PostgreSQL, and a migrated database, to be copied."""
     folder = bake_into(tmp_path_factory.mktemp("postgres"), database="postgres")
-    (folder / "rows.py").write_text(ROWS)
-    (folder / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "rows"\n'
-    )
+    put_site(folder, "people")
     postgres.query("CREATE DATABASE migrated")
     variables = server_environment(folder) | {"DATABASE_URL": postgres.url("migrated")}
     run(folder, "python", "manage.py", "migrate", "--verbosity", "0", **variables)
@@ -93,7 +67,7 @@ def test_it_serves_from_postgres_and_the_server_sees_who_asks(
     shop: Path, serve: Serve, postgres: Postgres
 ) -> None:
     url = postgres.url("shop")
-    server = serve(shop, DATABASE_URL=url, DJANGO_SETTINGS_MODULE="config.local").ready()
+    server = serve(shop, DATABASE_URL=url).ready()
 
     assert server.get("/readyz").json() == {"status": "ok"}
     assert server.get("/people").text == "0"
@@ -113,7 +87,6 @@ def test_a_statement_that_takes_too_long_is_ended(
     server = serve(
         shop,
         DATABASE_URL=postgres.url("shop"),
-        DJANGO_SETTINGS_MODULE="config.local",
         DATABASE_STATEMENT_TIMEOUT="0.2",
     ).ready()
 
@@ -199,9 +172,7 @@ def test_a_server_that_is_restarted_is_found_again(
     project = shutil.copytree(migrated[0], tmp_path / "project")
     with running(Postgres()) as own:
         manage(project, own.url(), "manage.py", "migrate", "--verbosity", "0")
-        server = serve(
-            project, DATABASE_URL=own.url(), DJANGO_SETTINGS_MODULE="config.local"
-        ).ready()
+        server = serve(project, DATABASE_URL=own.url()).ready()
         for _ in range(3):
             assert server.get("/people").status_code == 200
             own.stop()
@@ -262,7 +233,7 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
     data = ("-m", "data.postgres")
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     writer = subprocess.Popen(
-        [environment / "bin" / "python", "-c", WRITER],
+        [environment / "bin" / "python", "-c", program("count_rows")],
         cwd=shop, text=True, stdout=subprocess.PIPE, stdin=subprocess.PIPE,
         env=clean_environment() | server_environment(shop)
         | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"},
@@ -341,26 +312,6 @@ def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: 
     engine.write_text(f"#!/bin/sh\n[ $2 = port ] && echo 0.0.0.0:{postgres.port} || exit 9\n")
     inside = manage(shop, postgres.url("shop"), *data, "three.dump", check=False, **variables)
     assert "status 9" in inside.stderr
-
-
-WRITER = """
-import sys, threading
-import django
-django.setup()
-from django.contrib.auth.models import Group
-from django.db import transaction
-
-counter = Group.objects.create(name="0")
-stop = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
-while not stop.is_set():
-    with transaction.atomic():
-        counter.name = str(int(counter.name) + 1)
-        counter.save()
-        Group.objects.create(name=f"counted {counter.name}")
-    if counter.name == "50":
-        print("ready", flush=True)
-"""
 
 
 def rows(postgres: Postgres) -> dict[str, Any]:

@@ -18,71 +18,16 @@ import pytest
 
 from tests.conftest import Serve, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
+from tests.support.sites import put_lifespan, put_site
 
 GONE = "the server's main process is gone"
-
-URLS = """
-import asyncio, ctypes, logging, os, time
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-log = logging.getLogger("home")
-
-def slow(request):
-    log.warning("slow begins")
-    time.sleep(2)
-    return HttpResponse("done")
-
-def stuck(request):
-    log.warning("stuck begins")
-    time.sleep(3600)
-
-async def endless(request):
-    async def parts():
-        while True:
-            yield b"tick\\n"
-            await asyncio.sleep(0.01)
-    return StreamingHttpResponse(parts())
-
-def lines(request):
-    for number in range(int(request.GET["from"]), int(request.GET["to"])):
-        log.info("line %d %s", number, "x" * int(request.GET.get("size", 0)))
-    return HttpResponse("said")
-
-def segfault(request):
-    ctypes.string_at(0)
-
-from home import views
-app_name = "home"
-urlpatterns = [
-    path("", views.index), path("slow", slow), path("stuck", stuck), path("endless", endless),
-    path("lines", lines), path("segfault", segfault), path("uptime/", views.uptime, name="uptime"),
-]
-"""
-
-LIFESPAN = """
-import asyncio, logging
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-
-class HomeState: ...
-
-@asynccontextmanager
-async def lifespan():
-    logging.getLogger("home").info("enters")
-    while Path("hang").exists():
-        await asyncio.sleep(0.01)
-    yield {"started_at": datetime.now(UTC)}
-    Path("left").touch()
-"""
 
 
 @pytest.fixture
 def site(project: Path) -> Path:
     """A project whose views are the ones above, and whose lifespan makes a file when it is left."""
-    (project / "home" / "urls.py").write_text(URLS)
-    (project / "home" / "lifespan.py").write_text(LIFESPAN)
+    put_site(project, "process")
+    put_lifespan(project, "hangs")
     return project
 
 
@@ -234,16 +179,9 @@ def test_no_alarm_while_workers_are_replaced(watchful: Path, serve: Serve, metri
 
 
 def test_no_alarm_when_the_shell_that_started_it_ends(
-    watchful: Path, serve: Serve, environment: Path
+    watchful: Path, serve_by_script: Serve
 ) -> None:
-    script = watchful.parent / "in-background"
-    script.write_text('#!/bin/sh\ngranian "$@" &\n')
-    script.chmod(0o755)
-    server = serve(
-        watchful,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    )
+    server = serve_by_script(watchful, 'granian "$@" &')
     assert server.wait() == 0, "the shell has ended"
     wait_for(lambda: "Started worker-" in server.log and server.listens(), "a listener")
     goes_on(server)
@@ -520,31 +458,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_low_limit_is_warned_of_at_start(site: Path, serve: Serve, environment: Path) -> None:
-    script = site.parent / "with-few-files"
-    script.write_text('#!/bin/sh\nulimit -n 64\nexec granian "$@"\n')
-    script.chmod(0o755)
-    server = serve(
-        site,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    ).ready()
+def test_a_low_limit_is_warned_of_at_start(site: Path, serve_by_script: Serve) -> None:
+    server = serve_by_script(site, 'ulimit -n 64\nexec granian "$@"').ready()
     assert "this process may open 64 files" in server.log
     assert server.stop() == 0
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
-def test_a_server_without_a_stdout(
-    site: Path, serve: Serve, environment: Path, closed: str
-) -> None:
-    script = site.parent / "without-stdout"
-    script.write_text(f'#!/bin/sh\nexec granian "$@" {closed}\n')
-    script.chmod(0o755)
-    server = serve(
-        site,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    )
+def test_a_server_without_a_stdout(site: Path, serve_by_script: Serve, closed: str) -> None:
+    server = serve_by_script(site, f'exec granian "$@" {closed}')
     wait_for(lambda: server.exited or server.listens(), "a listener")
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0

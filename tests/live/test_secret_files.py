@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from tests.conftest import Bake, Run, Serve
 from tests.support.containers import Compose, composed, docker, locked_project, require_engine
 from tests.support.server import SECRET_KEY
+from tests.support.sites import put_site
 
 KEY = "file-" + "0123456789abcdef" * 4
 SHOW = (
@@ -109,34 +110,17 @@ def test_a_databases_address_and_its_password_come_from_files(
     )
 
 
-LEAK = """
-import os
-from pathlib import Path
-from django.http import HttpResponse
-from django.urls import include, path
-
-def leak(request):
-    raise RuntimeError(Path(os.environ["MAIL_PASSWORD_FILE"]).read_text() + request.GET["key"])
-
-urlpatterns = [path("leak", leak), path("", include("config.urls"))]
-"""
-
-
 def test_a_server_hides_what_came_from_files_and_its_environment_holds_paths(
     project: Path, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
     (tmp_path / "mail").write_text("hunter2hunter2\n")
-    (project / "leak.py").write_text(LEAK)
-    (project / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "leak"\n'
-    )
+    put_site(project, "leak")
     server = serve(
         project,
         SECRET_KEY="",
         SECRET_KEY_FILE=str(tmp_path / "key"),
         MAIL_PASSWORD_FILE=str(tmp_path / "mail"),
-        DJANGO_SETTINGS_MODULE="config.local",
         GRANIAN_LOG_LEVEL="debug",
     ).ready()
 
