@@ -160,6 +160,7 @@ def test_all_of_it_by_any_server(mysite: Path, start: Start, command: str) -> No
     follow(mysite, *SHOP, ALL)
     server = start(mysite, f"{command} --port {{port}}")
 
+    assert "KILL_TIMEOUT is not set" not in server.log
     assert server.get("/stock/").json() == {"server": "https://stock.example"}
     assert server.get("/livez").json() == {"status": "ok"}
     assert server.get("/readyz").json() == {"status": "ok"}

@@ -31,7 +31,7 @@ def test_defaults_and_a_projects_own_settings_are_right(settings: Any) -> None:
 
 def test_every_setting_has_a_rule_with_an_id_of_its_own() -> None:
     assert RULES.keys() == NAMES
-    assert len({rule.id for rule in RULES.values()}) == len(RULES)
+    assert len({check for check, _ in RULES.values()}) == len(RULES)
 
 
 NO_TIMES = (0, -1, 0.0, "30", None, True, float("nan"), float("inf"), [])
@@ -42,12 +42,7 @@ NO_COUNTS = (0, -1, 1.5, "64", None, True)
     ("name", "value"),
     [
         *(("LIFESPAN", value) for value in ("", "on", "Required", None, True, 1)),
-        *(
-            (name, value)
-            for name in NAMES
-            if name.endswith("_TIMEOUT") or name == "BODY_TIMEOUT"
-            for value in NO_TIMES
-        ),
+        *((name, value) for name in NAMES if name.endswith("_TIMEOUT") for value in NO_TIMES),
         *(
             (name, value)
             for name in ("SERVING_THREADS", "MAX_BODY_SIZE", "WORKERS")
@@ -64,9 +59,9 @@ NO_COUNTS = (0, -1, 1.5, "64", None, True)
 )
 def test_a_value_of_the_wrong_kind(settings: Any, name: str, value: Any) -> None:
     (found,) = changed(settings, {name: value})
-    assert found.id == RULES[name].id
+    assert found.id == RULES[name][0]
     assert found.level == checks.ERROR
-    assert found.msg == f"{name} = {value!r}: it {RULES[name].must}."
+    assert found.msg.startswith(f"{name} = {value!r}: ")
     assert found.hint
     assert repr(getattr(Conf, name)) in found.hint
 
@@ -96,26 +91,26 @@ def test_what_is_right(settings: Any, values: Mapping[str, Any]) -> None:
     [
         (
             {"TRUSTED_PROXIES": ["::1", "the-proxy"]},
-            "E017",
+            "E011",
             "'the-proxy' is no address (10.0.0.2), no network",
         ),
-        ({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "E017", "is an address in a network"),
-        ({"URL_PATH_PREFIX": "app"}, "E018", "'app' is no path such as /app"),
-        ({"URL_PATH_PREFIX": "/app/"}, "E018", "none at the end"),
+        ({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "E011", "is an address in a network"),
+        ({"URL_PATH_PREFIX": "app"}, "E012", "'app' is no path such as /app"),
+        ({"URL_PATH_PREFIX": "/app/"}, "E012", "none at the end"),
         ({"URL_PATH_PREFIX": "/app"}, "W001", "links that are made outside of a request"),
         (
             {"URL_PATH_PREFIX": "/app", "FORCE_SCRIPT_NAME": "/shop"},
-            "E019",
+            "E017",
             "'/app' and FORCE_SCRIPT_NAME = '/shop'",
         ),
         (
             {"BODY_SPACE": 1999, "MAX_BODY_SIZE": 1000},
-            "E020",
-            "at least twice MAX_BODY_SIZE, which is 1000",
+            "E018",
+            "less than twice MAX_BODY_SIZE, 1000",
         ),
         (
             {"METRICS_ENABLED": True, "METRICS_PORT": 65530, "WORKERS": 6},
-            "E021",
+            "E019",
             "each of 6 workers",
         ),
         ({"DRAIN_TIMOUT": 3}, "W005", "DRAIN_TIMOUT is no setting"),
@@ -139,7 +134,7 @@ def test_a_misspelling_names_what_may_be_meant(settings: Any) -> None:
 def test_metrics_need_their_package(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.checks.find_spec", lambda name: None)
     (found,) = changed(settings, {"METRICS_ENABLED": True})
-    assert found.id == "serving.E022"
+    assert found.id == "serving.E020"
 
 
 @pytest.mark.parametrize(("limit", "warned"), [("20", True), ("21", False)])
@@ -183,8 +178,7 @@ class Apps:
 def test_all_problems_are_found_at_once(settings: Any) -> None:
     wrong = {"LIFESPAN": "on", "WORKERS": 0, "TRUSTED_PROXIES": ["x", "y"], "MAX_BODY_SIZE": "1"}
     found = [message.id for message in changed(settings, wrong)]
-    expected = ["serving.E001", "serving.E007", "serving.E016", "serving.E017", "serving.E017"]
-    assert sorted(filter(None, found)) == expected
+    assert found == ["serving.E001", "serving.E007", "serving.E011", "serving.E016"]
 
 
 def test_djangos_own_command_runs_them(settings: Any) -> None:
@@ -198,20 +192,26 @@ def test_a_server_does_not_start_with_wrong_settings(settings: Any) -> None:
     with pytest.raises(ImproperlyConfigured) as refused:
         refuse_wrong_settings()
     first, second = str(refused.value).splitlines()
-    assert first.startswith("LIFESPAN = 'on': it must be one of required, optional, disabled. ")
+    assert first.startswith("LIFESPAN = 'on': must be one of required, optional, disabled. Correct")
     assert first.endswith(" (serving.E001)")
     assert second.startswith("WORKERS = 0: ")
     with pytest.raises(ImproperlyConfigured):
         application.build()
 
 
-def test_what_is_silenced_or_a_warning_stops_no_server(
-    settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_silenced_stops_no_server(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
     settings.SILENCED_SYSTEM_CHECKS = ["serving.E001"]
     settings.LIFESPAN = "on"
+    refuse_wrong_settings()
+    assert caplog.records == []
+
+
+def test_a_warning_is_logged_and_stops_no_server(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.DRAIN_TIMOUT = 3
     refuse_wrong_settings()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "DRAIN_TIMOUT is no setting" in record.getMessage()
+    assert "(serving.W005)" in record.getMessage()

@@ -68,3 +68,8 @@ def test_every_tool_is_in_the_readme() -> None:
     )
     assert runnable
     assert set(runnable) <= set(listed)
+
+
+def test_the_packages_own_log_is_configured_as_a_projects() -> None:
+    own = PACKAGES / "django-serving" / "src" / "serving" / "log" / "logging.json"
+    assert own.read_bytes() == (TEMPLATE / "config" / "logging.json").read_bytes()

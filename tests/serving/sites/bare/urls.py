@@ -1,5 +1,6 @@
-from bare import views
 from django.urls import path
+
+from bare import views
 
 urlpatterns = [
     path("seen/", views.seen),
