@@ -22,7 +22,7 @@ from tests.support.server import PATIENCE, Server, free_port, wait_for
 UV = ROOT / ".venv" / "bin" / "uv"
 SITE = ROOT / "tests" / "serving" / "sites" / "bare"
 ALL = "My project exists already"
-FRONT_DOOR = "python -m serving --port {port} mysite.asgi:application"
+FRONT_DOOR = readme.blocks("sh")[1][1].strip().replace("8000", "{port}")
 LAYERS = [heading for heading, path, _ in readme.files() if path == "mysite/asgi.py"]
 SHOP = ["Lifespan", "Draining"]  # that write files of an app
 
