@@ -343,7 +343,7 @@ def test_by_hand_with_the_right_interface_it_serves_and_warns(
     server = serve_by_script(
         project, 'unset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"'
     ).ready()
-    assert "config/granian.env was not read" in server.log
+    assert "GRANIAN_WORKERS_KILL_TIMEOUT is not set" in server.log
     assert "whether another server has the port" in server.log
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0

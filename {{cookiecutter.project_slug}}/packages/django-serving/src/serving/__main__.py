@@ -1,7 +1,8 @@
 """The front door of Granian's main process: `python -m serving config.asgi:application`.
 
-It takes Granian's options and variables. Before Granian starts it refuses an address that is taken, and
-chooses how workers are started. `granian` by itself serves as well, without these two.
+It takes Granian's options and variables, and has other defaults for a few. Before Granian starts it refuses
+an address that is taken, and chooses how workers are started. `granian` by itself serves as well, without
+these three.
 """
 
 import logging
@@ -13,14 +14,25 @@ from typing import Any
 
 from granian.cli import cli
 
+from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
 from serving.log.stdout import Stdout
 from serving.process.address import AddressError, check_addresses
 from serving.stopping.signals import SIGNALS
 
+DEFAULTS = {
+    "GRANIAN_INTERFACE": "asgi",  # Granian's own is RSGI, which Django does not speak
+    "GRANIAN_LOG_CONFIG": str(CONFIGURATION),
+    # Seconds. Without it a response that never ends holds up a stop for ever.
+    "GRANIAN_WORKERS_KILL_TIMEOUT": "25",
+    "GRANIAN_WEBSOCKETS": "false",  # Django has none: an upgrade would be an error with a traceback
+}
+
 
 def main() -> None:
     """Runs Granian with this process's arguments."""
+    for variable, value in DEFAULTS.items():
+        os.environ.setdefault(variable, value)
     sys.argv[0] = "granian"  # for `granian_flags` in the workers
     serve: Any = cli.callback
 

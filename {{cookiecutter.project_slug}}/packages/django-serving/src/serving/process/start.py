@@ -41,9 +41,9 @@ def refuse_wrong_start() -> None:
         )
     if flags["workers_kill_timeout"] is None:
         logger.warning(
-            "config/granian.env was not read: a response that never ends delays a stop without limit"
-            " (GRANIAN_WORKERS_KILL_TIMEOUT), nobody has checked whether another server has the port, and"
-            " other flags are missing; use `make run`"
+            "GRANIAN_WORKERS_KILL_TIMEOUT is not set: a response that never ends delays a stop without limit,"
+            " and nobody has checked whether another server has the port; use `make run`, or"
+            " `python -m serving` in the place of `granian`"
         )
     if flags["metrics_enabled"] and multiprocessing.get_start_method() == "fork":
         logger.warning(
