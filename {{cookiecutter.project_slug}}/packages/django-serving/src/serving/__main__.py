@@ -13,7 +13,7 @@ from typing import Any
 from granian.cli import entrypoint
 
 from serving.log.formats import formatter
-from serving.log.stdout import Stdout
+from serving.log.output import Stdout
 from serving.process.address import AddressError, check_addresses
 from serving.process.flags import granian_flags
 
