@@ -19,6 +19,9 @@ import pytest
 from tests.conftest import Serve, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
 
+# Of a project, the module that writes the log.
+OUTPUT = "packages/django-serving/src/serving/log/output.py"
+
 GONE = "the server's main process is gone"
 
 URLS = """
@@ -346,7 +349,7 @@ def test_it_is_all_there_once_somebody_reads_it(
 @pytest.fixture
 def unopenable(site: Path) -> Path:
     """The site where its stdout can't be opened anew: another user's, or a system without /proc."""
-    output = site / "serving" / "output.py"
+    output = site / OUTPUT
     text = output.read_text()
     assert text.count("/proc/self/fd/") == 1
     output.write_text(text.replace("/proc/self/fd/", "/nowhere/"))
@@ -386,7 +389,7 @@ def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve)
 
 
 def test_what_is_too_much_is_counted(site: Path, serve: Serve) -> None:
-    output = site / "serving" / "output.py"
+    output = site / OUTPUT
     text = output.read_text()
     output.write_text(re.sub(r"\nKEPT = .*", "\nKEPT = 100_000", text))
     ours, its = os.pipe()
