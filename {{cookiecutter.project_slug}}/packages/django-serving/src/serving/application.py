@@ -71,7 +71,7 @@ def build(handler: str) -> ASGIApp:
     from serving.http.request_id import RequestId
     from serving.http.static import static_files
     from serving.lifespan import Lifespan
-    from serving.log.batching import hold_requests
+    from serving.log.access import hold_requests
     from serving.probes import Probes
     from serving.process.report import report_configuration
     from serving.stopping import Drain
