@@ -18,11 +18,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-BODIES = (
-    "serving.http.body.MemoryBody",
-    "serving.http.body.DiskBody",
-    "tempfile.SpooledTemporaryFile",
-)
+BODIES = ("serving.http.body.Body", "tempfile.SpooledTemporaryFile")
 
 TIMES = 3  # each kind; a thing that is left once and for all is left less often
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from serving.http import body
 from serving.http.body import Bodies
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
@@ -44,8 +43,7 @@ CASES: dict[str, tuple[list[tuple[bytes, bytes]], list[dict[str, Any]], int]] = 
 
 
 @pytest.fixture(autouse=True)
-def bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(body, "LOOK", 0.01)
+def bounds() -> Iterator[None]:
     with override_settings(MAX_BODY_SIZE=3_000_000, BODY_SPACE=6_000_000, BODY_TIMEOUT=0.2):
         yield
 
@@ -75,8 +73,8 @@ async def ask(bodies: Bodies, headers: list[tuple[bytes, bytes]], come: list[Any
     found = await bodies.read(scope, receive, send)
     if found is None:
         return statuses[0]
-    with found[0] as file:
-        return len(file.read())
+    with found:
+        return len(found.read())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,7 +101,6 @@ def test_nothing_is_left_of_a_body(name: str) -> None:
             return gc.collect()
         finally:
             gc.enable()
-            room = bodies._room
-            assert (room._memory, room._reserved, room._written) == (0, 0, 0)
+            assert (bodies.memory.taken, bodies.disk.taken) == (0, 0)
 
     assert asyncio.run(main()) == 0

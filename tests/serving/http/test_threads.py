@@ -611,9 +611,9 @@ def test_a_stream_goes_out_part_by_part_and_is_closed(
 
 
 def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
-    finished: list[int], settings: Any
+    finished: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.SERVING_THREADS = 1
+    monkeypatch.setattr(pool, "_bound", 1)
 
     async def main() -> None:
         handler = DjangoHandler()
@@ -628,7 +628,6 @@ def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
         assert happened == ["begun", "ended"]
 
     run(main)
-    pool.bound = 64
 
 
 def test_a_stream_that_comes_after_its_client_left_is_not_begun(finished: list[int]) -> None:

@@ -18,7 +18,7 @@ from django.core.signals import request_started
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from django.test.client import AsyncClientHandler
 
-from serving.http.threads import be_a_thread_of
+from serving.http.threads import bind_to_loop
 from serving.lifespan.resources import Resources
 
 
@@ -64,7 +64,7 @@ class LoopResources:
 
     def _lend(self, **_: object) -> None:
         """Has `async_to_sync` of this thread run on the loop; a thread of a live server's, too."""
-        be_a_thread_of(self.loop, [])
+        bind_to_loop(self.loop, [])
 
     async def _serve(self) -> None:
         """Holds the resources open, in one task. Raises RuntimeError if a lifespan ends by itself."""

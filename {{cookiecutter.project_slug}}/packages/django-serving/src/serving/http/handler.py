@@ -1,10 +1,10 @@
 """Django as an ASGI application, with at most one change of thread for a request.
 
 Django's own handler sends the work of every middleware to a thread and back, a dozen times a request.
-Here a request for a sync view goes to a thread of the pool once, and all of Django runs there, as
-under WSGI. A request for an async view stays on the event loop, but for what may do I/O.
+Here a request for a sync view goes to a thread of the pool once, and all of Django runs there, as under
+WSGI. A request for an async view stays on the event loop, except for what may do I/O.
 
-Either way serves either kind of view, so a wrong guess costs speed and nothing else.
+Both ways serve both kinds of view, so a wrong guess costs speed and nothing else.
 """
 
 import asyncio
@@ -22,10 +22,9 @@ from django.http import FileResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
-from serving.conf import conf
 from serving.http.async_routes import leads_to_async_view
-from serving.http.body import Bodies
-from serving.http.disconnect import Leaving, Listener, Watch
+from serving.http.body import Bodies, tell_no_room
+from serving.http.disconnect import DisconnectWatcher, cancel_on_disconnect
 from serving.http.inline_middleware import closes_nothing, inline, only_tidies
 from serving.http.request import Request
 from serving.http.streams import (
@@ -53,16 +52,15 @@ class DjangoHandler(PlainHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        pool.bound = conf.SERVING_THREADS
         self._bodies = Bodies()
-        # This handler once more, with the chain for sync views: so it has whatever was made of it, or of
-        # Django's classes, by a subclass or by a library that patches them.
+        # This handler again, with the chain of middleware for sync views. A copy, so that it has what a
+        # subclass or a library that patches Django has changed.
         self._sync = copy(self)
         self._sync.load_middleware(is_async=False)
         leads_to_async_view("/")  # imports the URLconf now, and not while requests wait
 
     def adapt_method_mode(self, is_async: bool, method: Any, *args: Any, **kwargs: Any) -> Any:
-        """Has a middleware that only computes do so on the event loop."""
+        """Lets a middleware that only computes do so on the event loop."""
         if is_async and (inlined := inline(method)):
             return inlined
         return super().adapt_method_mode(is_async, method, *args, **kwargs)
@@ -72,19 +70,18 @@ class DjangoHandler(PlainHandler):
 
         `__call__` itself stays Django's, since error trackers and tracers wrap it for all handlers.
         """
-        found = await self._bodies.read(scope, receive, send)
-        if found is None:
+        body = await self._bodies.read(scope, receive, send)
+        if body is None:
             return
-        body, send = found
         by_asgiref = asgiref_is_patched() or leads_to_async_view(path_info(scope))
         serve = self._serve_async if by_asgiref else self._serve_sync
-        with body, Listener(receive) as listener:
-            await serve(scope, body, listener, send)
+        with body, DisconnectWatcher(receive) as watcher:
+            await serve(scope, body, watcher, send)
 
     # A request for a sync view
 
     async def _serve_sync(
-        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
+        self, scope: Scope, body: IO[bytes], watcher: DisconnectWatcher, send: Send
     ) -> None:
         sending = ThreadSend(send, scope)
         call = Call(lambda call: self._respond(call, scope, body, sending))
@@ -94,38 +91,40 @@ class DjangoHandler(PlainHandler):
             call.abort()
 
         pool.submit(call.run)
+        watcher.start(leave)
         try:
-            with Watch(listener, leave):
-                outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
-                call.take_context()
-                if isinstance(outcome, list) and not call.aborted:
-                    with suppress(RequestAborted):
-                        await self._send(outcome, send, scope)
-                await call.ended()
+            outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
+            call.take_context()
+            if isinstance(outcome, list) and not call.aborted:
+                with suppress(RequestAborted):
+                    await self._send(outcome, send, scope)
+            await call.ended()
         except RequestAborted:
             return
         except asyncio.CancelledError:
             leave()
             call.forget()
             raise
+        finally:
+            watcher.stop()
         if isinstance(outcome, StreamingHttpResponse):
-            await self._stream(outcome, scope, listener, send, wanted=not call.aborted)
+            await self._stream(outcome, scope, watcher, send)
 
     def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: ThreadSend) -> None:
-        """In a thread: all of Django. It hands over what is to be sent, and tidies up then."""
+        """In a thread: all of Django. It hands over what is to be sent, and then tidies up."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
         response: Any
         request, response = self.create_request(scope, body)
         if request is not None:
             try:
-                response = self._sync.get_response(request)
+                response = checked(request, self._sync.get_response(request))
                 response._handler_class = type(self)
             except BaseException:  # it was cancelled, say, and no response will send the signal
                 signals.request_finished.send(sender=type(self))
                 raise
         if not response.streaming:
-            call.deliver(messages(response))
+            call.deliver(asgi_messages(response))
             response.close()
         elif keeps_its_thread(response) or call.aborted:
             try:
@@ -140,7 +139,7 @@ class DjangoHandler(PlainHandler):
     # A request for an async view
 
     async def _serve_async(
-        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
+        self, scope: Scope, body: IO[bytes], watcher: DisconnectWatcher, send: Send
     ) -> None:
         response: Any = None
         large: list[Message] = []
@@ -148,28 +147,26 @@ class DjangoHandler(PlainHandler):
             set_script_prefix(get_script_prefix(scope))
             await self._signal_start(scope)
             request, response = self.create_request(scope, body)
-            try:
-                async with Leaving(listener):
+            with suppress(RequestAborted):
+                async with cancel_on_disconnect(watcher):
                     if request is not None:
-                        response = await self.run_get_response(request)
+                        response = checked(request, await self.run_get_response(request))
                     if not response.streaming:
-                        outcome = messages(response)
+                        outcome = asgi_messages(response)
                         if is_large(outcome):
-                            large = outcome  # for a while, so no thread is kept for it
+                            large = outcome  # it may take long, so no thread is kept for it
                         else:
                             await self._send(outcome, send, scope)
-            except RequestAborted:
-                pass
             if response is None:
                 await signals.request_finished.asend(sender=type(self))
             elif not response.streaming:
                 await self._close(response, lease)
         if large:
             with suppress(RequestAborted):
-                async with Leaving(listener):
+                async with cancel_on_disconnect(watcher):
                     await self._send(large, send, scope)
         if response is not None and response.streaming:
-            await self._stream(response, scope, listener, send)
+            await self._stream(response, scope, watcher, send)
 
     async def _signal_start(self, scope: Scope) -> None:
         if only_tidies(signals.request_started, type(self)):
@@ -178,7 +175,7 @@ class DjangoHandler(PlainHandler):
             await signals.request_started.asend(sender=type(self), scope=scope)
 
     async def _close(self, response: HttpResponseBase, lease: Lease) -> None:
-        """Closes a response, which sends the finish signal: in a thread if there is any work to it."""
+        """Closes a response, which sends the finish signal: in a thread if that means any work."""
         if (
             not lease.taken
             and closes_nothing(response)
@@ -188,11 +185,11 @@ class DjangoHandler(PlainHandler):
         else:
             await sync_to_async(close)(response)
 
-    # Of both
+    # Both kinds
 
     async def _send(self, outcome: list[Message], send: Send, scope: Scope) -> None:
         """Sends a complete response. Raises RequestAborted if the client does not read."""
-        if is_large(outcome):
+        if outcome and is_large(outcome):
             await send_in_parts(outcome, send, scope)
         else:
             for message in outcome:
@@ -202,28 +199,17 @@ class DjangoHandler(PlainHandler):
         self,
         response: StreamingHttpResponse,
         scope: Scope,
-        listener: Listener,
+        watcher: DisconnectWatcher,
         send: Send,
-        *,
-        wanted: bool = True,
     ) -> None:
-        """Sends a stream, or only closes it if it is not `wanted` any more.
+        """Sends a stream, or only closes it if its client has left.
 
         A thread that the view took is not kept for it, for it may take hours.
         """
         async with one_thread() as lease:
             try:
-                async with Leaving(listener, after=0) as leaving:
-                    if not wanted:
-                        pass
-                    elif keeps_its_thread(response):
-                        sending = ThreadSend(send, scope)
-                        leaving.also(sending.abort)
-                        await sync_to_async(send_from_thread)(response, sending, start(response))
-                    else:
-                        if not response.is_async:
-                            read_in_parts(response)
-                        await self.send_response(response, PatientSend(send, scope))
+                async with cancel_on_disconnect(watcher, after=0):
+                    await self._send_stream(response, scope, send)
             except RequestAborted:
                 pass
             finally:
@@ -231,12 +217,33 @@ class DjangoHandler(PlainHandler):
                 # asgiref leaves the exception that it finds in a task in a cycle with its own frame.
                 await (asyncio.create_task(closing) if sys.exception() else closing)
 
+    async def _send_stream(
+        self, response: StreamingHttpResponse, scope: Scope, send: Send
+    ) -> None:
+        if keeps_its_thread(response):
+            sending = ThreadSend(send, scope)
+            try:
+                await sync_to_async(send_from_thread)(response, sending, start(response))
+            finally:
+                sending.abort()  # where this was cancelled, the thread still sends
+        else:
+            if not response.is_async:
+                read_in_parts(response)
+            await self.send_response(response, PatientSend(send, scope))
+
 
 def path_info(scope: Scope) -> str:
     """The path below the script's prefix, as ASGIRequest has it."""
     path: str = scope["path"]
     prefix = get_script_prefix(scope).rstrip("/")
     return path.removeprefix(prefix) if f"{path}/".startswith(f"{prefix}/") else path
+
+
+def checked(request: Any, response: Any) -> Any:
+    """The response to a request; Django's 400 is a 507 where the disk was full."""
+    if response.status_code == 400 and (text := getattr(request, "no_room", None)):
+        tell_no_room(response, text)
+    return response
 
 
 def close(response: HttpResponseBase) -> None:
@@ -256,6 +263,6 @@ def start(response: HttpResponseBase) -> Message:
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 
-def messages(response: Any) -> list[Message]:
-    """A response that is no stream, as messages. The server cuts a long one as it needs."""
+def asgi_messages(response: Any) -> list[Message]:
+    """A complete response as messages. The server cuts a long one as it needs."""
     return [start(response), {"type": "http.response.body", "body": response.content}]

@@ -1,13 +1,10 @@
 """Responses that go out part by part, to clients that may leave or not read.
 
-A server's `send` returns at once where the client has left, and waits where it does not read. So a
-stream that never awaits anything else would keep the event loop for itself once nobody reads it, and a
-client that does not read would keep a thread for as long as it likes.
+Granian's `send` returns at once where the client has left, and waits where it does not read. So after each
+part the event loop takes a turn, and a client that does not read for SEND_TIMEOUT seconds is given up.
 
-Here the loop takes a turn after each part; a client that does not read for SEND_TIMEOUT seconds is given
-up; a file is read part by part, and no thread is kept in between. Other streams of sync code stay on one
-thread (a database cursor belongs to it), and clients that do not read keep half of the pool's threads
-waiting at most.
+A file is read part by part, and keeps no thread in between. Other streams of sync code stay on one thread
+(a database cursor belongs to it); clients that do not read keep at most half of the pool's threads waiting.
 """
 
 import asyncio
@@ -16,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
-from threading import Lock
 
 from django.core.exceptions import RequestAborted
 from django.http import FileResponse
@@ -35,20 +31,19 @@ logger = logging.getLogger(__name__)
 FILE_PART = 256 * 1024
 
 # Bytes of a complete response beyond which it goes out in parts, too: Granian takes it at once, and would
-# keep it for ever for a client that does not read.
+# keep it without end for a client that does not read.
 LARGE = 1024 * 1024
 
-# Seconds that a thread may wait for a client before it takes one of the places for those that do.
+# Seconds that a thread may wait for a client before it counts as one that waits.
 SLOW = 1.0
 
 END = b""
 
 
 class PatientSend:
-    """`send` for streams: lets the loop take a turn, and gives up on a client that does not read.
+    """`send` for parts: lets the loop take a turn, and gives up on a client that does not read.
 
-    Raises RequestAborted when it gives up, SEND_TIMEOUT seconds after the client stopped reading; it
-    has logged that.
+    It gives up by a line in the log and RequestAborted, after SEND_TIMEOUT seconds.
     """
 
     def __init__(self, send: Send, scope: Scope) -> None:
@@ -61,12 +56,8 @@ class PatientSend:
             async with asyncio.timeout(self._seconds):
                 await self._send(message)
         except TimeoutError:
-            logger.warning(
-                "%s %s: ended, since its client has read nothing for %g s (SEND_TIMEOUT)",
-                self._scope["method"],
-                self._scope["path"],
-                self._seconds,
-            )
+            why = f"its client has read nothing for {self._seconds:g} s (SEND_TIMEOUT)"
+            log_end(self._scope, why)
             raise RequestAborted from None
         # To a client that has left Granian sends without a word, and without waiting:
         # https://github.com/emmett-framework/granian/issues/650
@@ -105,23 +96,20 @@ class ThreadSend:
             self._pending = None  # a cancelled one leads back here
 
     def _wait(self, pending: Future[None]) -> None:
-        """Waits until a part is sent, beyond SLOW only where there is a place for it."""
+        """Waits until a part is sent; beyond SLOW only if few others do."""
         with suppress(TimeoutError):
             return pending.result(SLOW)
-        if not places.take():
-            logger.warning(
-                "%s %s: ended, since its client does not read and %d threads, half of SERVING_THREADS,"
-                " wait for others like it",
-                self._scope["method"],
-                self._scope["path"],
-                places.bound,
+        if not pool.begin_to_wait():
+            log_end(
+                self._scope,
+                "its client does not read and half of SERVING_THREADS wait for others like it",
             )
             pending.cancel()
             raise RequestAborted
         try:
             return pending.result()
         finally:
-            places.give_back()
+            pool.end_to_wait()
 
     async def _sent(self, message: Message) -> None:
         # The tasks of rloop do not have the context of the thread that begins them.
@@ -131,9 +119,14 @@ class ThreadSend:
         await self._patient(message)
 
 
+def log_end(scope: Scope, why: str) -> None:
+    """Logs that a response was ended before it was complete."""
+    logger.warning("%s %s: ended, since %s", scope["method"], scope["path"], why)
+
+
 def is_large(outcome: list[Message]) -> bool:
     """Whether a complete response, as messages, is one for `send_in_parts`."""
-    return any(len(message.get("body", b"")) > LARGE for message in outcome)
+    return len(outcome[1]["body"]) > LARGE
 
 
 async def send_in_parts(outcome: list[Message], send: Send, scope: Scope) -> None:
@@ -146,35 +139,6 @@ async def send_in_parts(outcome: list[Message], send: Send, scope: Scope) -> Non
         part = body[position : position + FILE_PART]
         await patient({"type": "http.response.body", "body": part, "more_body": True})
     await patient({"type": "http.response.body"})
-
-
-class Places:
-    """How many threads may wait for clients that do not read: half of the pool."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._taken = 0
-
-    @property
-    def bound(self) -> int:
-        """As many as there are."""
-        return max(1, pool.bound // 2)
-
-    def take(self) -> bool:
-        """Takes a place; False if there is none."""
-        with self._lock:
-            if self._taken >= self.bound:
-                return False
-            self._taken += 1
-            return True
-
-    def give_back(self) -> None:
-        """Gives a place back."""
-        with self._lock:
-            self._taken -= 1
-
-
-places = Places()
 
 
 def keeps_its_thread(response: StreamingHttpResponse) -> bool:
@@ -194,7 +158,7 @@ def send_from_thread(response: StreamingHttpResponse, send: ThreadSend, first: M
 
 
 def read_in_parts(response: StreamingHttpResponse) -> None:
-    """Makes a file's response an async stream, each part of which is read by any thread of the pool."""
+    """Makes a file's response an async stream, each part of which any thread of the pool reads."""
     if isinstance(response, FileResponse):
         response.block_size = FILE_PART
     response.streaming_content = file_parts(iter(response))

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -35,30 +35,27 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._tasks: list[asyncio.Task[Any]] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
         self._error: BaseException | None = None
-        self._over = False
-        self._forgotten = False
+        self._over = self._forgotten = self.aborted = False
         # What the function handed over; None if it ended without.
-        self.delivered: asyncio.Future[Any] = self._loop.create_future()
-        self.aborted = False
+        self.delivered: asyncio.Future[Any] | None = self._loop.create_future()
 
     def run(self) -> None:
         """In the thread: makes the call."""
         try:
             if self.aborted:  # before it was begun
                 raise RequestAborted
-            be_a_thread_of(self._loop, self._tasks)
+            bind_to_loop(self._loop, self._tasks)
             self._context.run(self._run)
         except BaseException as error:
             # Its traceback leads back here, so `ended` or `forget` must take it out again.
             self._error = RequestAborted() if self.aborted else error
             if self._forgotten:
                 self._error = None
-            self._tell(self._resolve, None)
+            self.deliver(None)
         self._over = True
-        if (waiter := self._waiter) is not None:
-            self._tell(self._wake, waiter)
+        self._resolve(self._waiter, None)
 
     def _run(self) -> None:
         restore_context(self._context)
@@ -66,18 +63,19 @@ class Call:
 
     def deliver(self, value: object) -> None:
         """In the thread: gives the event loop a value, and goes on."""
-        self._tell(self._resolve, value)
+        self._resolve(self.delivered, value)
 
     def abort(self) -> None:
-        """On the event loop: has the call end as soon as it can, and with it what it awaits there."""
+        """On the event loop: ends the call as soon as it can be, and what it awaits there."""
         self.aborted = True
         for task in list(self._tasks):
             task.cancel()
 
     async def ended(self) -> None:
         """On the event loop: waits until the function has returned. Raises what it raised."""
+        # The thread says that it is over and then looks for a waiter; here it is the other way round.
+        # Most calls are over by now, and so need not wake the loop once more.
         if not self._over:
-            # The thread says that it is over and then looks for a waiter; here it is the other way round.
             self._waiter = self._loop.create_future()
             try:
                 if not self._over:
@@ -92,26 +90,25 @@ class Call:
                 del error  # it holds this frame
 
     def forget(self) -> None:
-        """On the event loop: says that nobody waits any more."""
+        """On the event loop: nobody waits any more."""
         self._forgotten = True
         self._error = None
-        del self.delivered  # as the waiter in `ended`, it holds a cancellation's traceback
+        self.delivered = None  # it holds a cancellation's traceback
 
     def take_context(self) -> None:
         """On the event loop: takes over the context variables as the function has set them."""
         restore_context(self._context)
 
-    def _tell(self, callback: Callable[[Any], object], value: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(callback, value)
+    def _resolve(self, future: asyncio.Future[Any] | None, value: object) -> None:
+        if future is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(resolve, future, value)
 
-    def _resolve(self, value: object) -> None:
-        if not self._forgotten and not self.delivered.done():
-            self.delivered.set_result(value)
 
-    def _wake(self, waiter: asyncio.Future[None]) -> None:
-        if not waiter.done():  # cancelled, that is
-            waiter.set_result(None)
+def resolve(future: asyncio.Future[Any], value: object) -> None:
+    """Sets the result of a future, unless it was cancelled."""
+    if not future.done():
+        future.set_result(value)
 
 
 class Lease(Executor):
@@ -152,11 +149,7 @@ class Lease(Executor):
 
     def _serve(self) -> None:
         # What Django does at a request's start and end, for the connections of this thread.
-        try:
-            reset_queries()
-            close_old_connections()
-        except Exception:
-            logger.exception("a database connection could not be closed")
+        tidy(reset_queries, close_old_connections)
         while item := self._calls.get():
             future, call = item
             if future.set_running_or_notify_cancel():
@@ -165,38 +158,39 @@ class Lease(Executor):
                 except BaseException as error:
                     future.set_exception(error)
             del item, future, call
-        try:
-            close_old_connections()
-        except Exception:
-            logger.exception("a database connection could not be closed")
+        tidy(close_old_connections)
+
+
+def tidy(*functions: Callable[[], object]) -> None:
+    """Prepares a thread's database connections for the next request."""
+    try:
+        for function in functions:
+            function()
+    except Exception:
+        logger.exception("a database connection could not be closed")
 
 
 def asgiref_is_patched() -> bool:
-    """Whether a library (New Relic's agent, say) has put something in place of what `Call` leaves out.
+    """Whether a library (New Relic's agent, say) has replaced what `Call` leaves out.
 
-    It is to find there all that it finds under Django's handler, so sync code must go that way then.
+    It must find there all that it finds under Django's handler, so sync code must go that way then.
     """
-    now = vars(SyncToAsync)
-    return (now["__call__"], now["thread_handler"]) != ASGIREFS
+    methods = vars(SyncToAsync)
+    return not are_asgirefs(methods["__call__"], methods["thread_handler"])
 
 
-def asgirefs_own() -> tuple[Any, Any] | None:
-    """The two functions as asgiref wrote them; None if they are not, since a library came first."""
-    now = vars(SyncToAsync)
-    functions = (now["__call__"], now["thread_handler"])
-    return functions if all(as_written(function, "asgiref") for function in functions) else None
+@lru_cache(maxsize=2)
+def are_asgirefs(*functions: object) -> bool:
+    """Whether functions are as asgiref wrote them."""
+    return all(as_written(function, "asgiref") for function in functions)
 
 
-ASGIREFS = asgirefs_own()
+def bind_to_loop(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
+    """Has `async_to_sync` in this thread run its coroutines on an event loop.
 
-
-def be_a_thread_of(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
-    """Tells asgiref that this thread works for an event loop, so that `async_to_sync` runs there.
-
-    `tasks` will hold the tasks that this thread waits for. The loop and the tasks are asgiref's own
-    (`SyncToAsync.thread_handler` sets the same three), and so is `restore_context`: its public
-    `sync_to_async` does all this at five times the cost. tests/test_request_path.py fails when
-    they change.
+    `tasks` will hold the tasks that this thread waits for. The three attributes are asgiref's own, which
+    `SyncToAsync.thread_handler` sets, and so is `restore_context`: its public `sync_to_async` does all
+    this at five times the cost. tests/serving/http/test_request_path.py fails when they change.
     """
     local = SyncToAsync.threadlocal
     local.main_event_loop = loop
@@ -222,6 +216,7 @@ async def one_thread() -> AsyncIterator[Lease]:
     finally:
         lease.release()
         # asgiref refuses sync code to a task that outlives the context, where with Django's handler it
-        # runs. Both attributes are asgiref's own; tests/test_request_path.py fails when they change.
+        # runs. Both attributes are asgiref's own; tests/serving/http/test_request_path.py fails when
+        # they change.
         context._exited = False
         SyncToAsync.context_to_thread_executor[context] = lease
