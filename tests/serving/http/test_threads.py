@@ -46,7 +46,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def called(pool: Pool, function: Callable[[Call], None]) -> Any:
     call = Call(function)
     pool.submit(call.run)
-    value = await call.delivered
+    value = await call.result()
     await call.ended()
     return value
 
@@ -290,7 +290,7 @@ def test_nobody_may_wait_any_more_for_a_call_to_end() -> None:
 
         call = Call(function)
         small.submit(call.run)
-        await call.delivered
+        await call.result()
         ending = asyncio.create_task(call.ended())
         await asyncio.sleep(0)
         ending.cancel()
@@ -340,7 +340,7 @@ def test_a_thread_survives_whatever_a_call_raises() -> None:
         assert small.idle + small.busy == 1
 
     async def outcome(call: Call) -> BaseException | None:
-        await call.delivered
+        await call.result()
         try:
             await call.ended()
         except BaseException as error:

@@ -41,26 +41,17 @@ BODY_HEADERS = (b"content-length", b"transfer-encoding")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+# Refusals that the log is louder about, and after which the client may still be sending.
+LEVELS = {413: logging.WARNING, 503: logging.WARNING, 507: logging.ERROR}
+
+
 class Refused(BadRequest):
-    """A body that is not taken. The exception's text is for the log, `answer` for the client.
+    """A body that is not taken. The exception's text is for the log, `answer` for the client."""
 
-    `more_comes`: whether the client may still be sending.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        answer: str,
-        reason: str,
-        level: int = logging.INFO,
-        *,
-        more_comes: bool = False,
-    ) -> None:
+    def __init__(self, status: int, answer: str, reason: str) -> None:
         super().__init__(reason)
         self.status = status
         self.answer = answer
-        self.level = level
-        self.more_comes = more_comes
 
 
 class Space:
@@ -106,7 +97,8 @@ class Bodies:
             await self._receive(body, size, receive)
         except Refused as refused:
             body.close()
-            logger.log(refused.level, "%s %s: %s", scope["method"], scope["path"], refused)
+            level = LEVELS.get(refused.status, logging.INFO)
+            logger.log(level, "%s %s: %s", scope["method"], scope["path"], refused)
             await answer(refused, scope, receive, send)
             return None
         except BaseException:
@@ -120,7 +112,7 @@ class Bodies:
         if size is not None and size > self.max_size:
             raise self._too_large(f"of {size} bytes")
         await body.add(b"")  # so that a client without room is told so before it sends anything
-        loop = asyncio.get_running_loop()
+        loop, of_all = asyncio.get_running_loop(), "" if size is None else f" of {size}"
         received, more = 0, size != 0
         left, missing = self.timeout, self.least
         while more:
@@ -129,9 +121,11 @@ class Bodies:
                 async with asyncio.timeout(left):
                     message = await receive()
             except TimeoutError:
-                raise too_slow(received, size) from None
-            if message["type"] == "http.disconnect":
-                raise broken_off(received, size)
+                reason = f"gave up on a body after {received}{of_all} bytes: too slow for BODY_TIMEOUT and BODY_MIN_RATE"
+                raise Refused(408, "The body of the request came too slowly.", reason) from None
+            if message["type"] == "http.disconnect":  # or a chunk is broken: Granian says the same
+                reason = f"a body broke off after {received}{of_all} bytes"
+                raise Refused(400, "The body of the request is broken or not complete.", reason)
             part: bytes = message.get("body", b"")
             received += len(part)
             if received > self.max_size:
@@ -148,8 +142,6 @@ class Bodies:
             413,
             f"The body of the request is larger than {self.max_size} bytes.",
             f"refused a body {what}: MAX_BODY_SIZE is {self.max_size}",
-            logging.WARNING,
-            more_comes=True,
         )
 
 
@@ -188,8 +180,6 @@ class Body(tempfile.SpooledTemporaryFile[bytes]):
                 "Too many uploads at once; try again in a moment.",
                 f"refused a body that takes {size} bytes of disk: open requests have"
                 f" {self._disk.taken} of BODY_SPACE, {self._disk.size}",
-                logging.WARNING,
-                more_comes=True,
             )
         self._reserved += more
 
@@ -228,31 +218,12 @@ def temporary_folder() -> str:
     return str(settings.FILE_UPLOAD_TEMP_DIR or tempfile.gettempdir())
 
 
-def too_slow(received: int, size: int | None) -> Refused:
-    """The refusal of a body that does not come, or drips."""
-    reason = f"gave up on a body {progress(received, size)}: too slow for BODY_TIMEOUT and BODY_MIN_RATE"
-    return Refused(408, "The body of the request came too slowly.", reason)
-
-
-def broken_off(received: int, size: int | None) -> Refused:
-    """The refusal of a body that ended early: the client left, or sent a broken chunk."""
-    reason = f"a body broke off {progress(received, size)}"
-    return Refused(400, "The body of the request is broken or not complete.", reason)
-
-
-def progress(received: int, size: int | None) -> str:
-    """How much of a body was received, in words."""
-    return f"after {received}{'' if size is None else f' of {size}'} bytes"
-
-
 def disk_refused(error: OSError) -> Refused:
     """The refusal of a body that the disk does not take."""
     return Refused(
         507,
         "The server has no room for the body of the request.",
         f"can't keep a body in {temporary_folder()}: {error.strerror or error}",
-        logging.ERROR,
-        more_comes=True,
     )
 
 
@@ -270,7 +241,7 @@ async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -
     if scope.get("http_version", "1.1").startswith("1"):  # HTTP/2 has no such header
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    more = refused.more_comes
+    more = refused.status in LEVELS
     await send({"type": "http.response.body", "body": content, "more_body": more})
     if more:
         with suppress(TimeoutError):

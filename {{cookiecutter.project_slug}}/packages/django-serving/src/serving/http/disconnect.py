@@ -40,6 +40,7 @@ class DisconnectWatcher:
 
     def start(self, callback: Callable[[], object], *, after: float = WATCH_AFTER) -> None:
         """Registers the function to call when the client leaves, and asks `after` some seconds."""
+        self.stop()
         self._callback = callback
         self._timer = asyncio.get_running_loop().call_later(after, self._ask)
 

@@ -18,7 +18,6 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import close_old_connections
-from django.http import FileResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
@@ -29,11 +28,9 @@ from serving.http.inline_middleware import closes_nothing, inline, only_tidies
 from serving.http.request import Request
 from serving.http.streams import (
     PatientSend,
-    ThreadSend,
     is_large,
-    keeps_its_thread,
-    read_in_parts,
-    send_from_thread,
+    keeps_thread,
+    read_in_thread,
     send_in_parts,
 )
 from serving.http.thread_pool import pool
@@ -83,34 +80,35 @@ class DjangoHandler(PlainHandler):
     async def _serve_sync(
         self, scope: Scope, body: IO[bytes], watcher: DisconnectWatcher, send: Send
     ) -> None:
-        sending = ThreadSend(send, scope)
-        call = Call(lambda call: self._respond(call, scope, body, sending))
-
-        def leave() -> None:
-            sending.abort()
-            call.abort()
-
+        call = Call(lambda call: self._respond(call, scope, body))
         pool.submit(call.run)
-        watcher.start(leave)
+        watcher.start(call.abort)
         try:
-            outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
-            call.take_context()
+            outcome: list[Message] | StreamingHttpResponse | None = await call.result()
             if isinstance(outcome, list) and not call.aborted:
                 with suppress(RequestAborted):
                     await self._send(outcome, send, scope)
+            elif isinstance(outcome, StreamingHttpResponse) and call.lease:
+                try:
+                    await self._stream(outcome, scope, watcher, send, call.lease)
+                except Exception:
+                    call.lease.release()
+                    await call.ended()
+                    raise
+                call.lease.release()
             await call.ended()
         except RequestAborted:
             return
         except asyncio.CancelledError:
-            leave()
+            call.abort()
             call.forget()
             raise
         finally:
             watcher.stop()
-        if isinstance(outcome, StreamingHttpResponse):
-            await self._stream(outcome, scope, watcher, send)
+        if isinstance(outcome, StreamingHttpResponse) and not call.lease:
+            await self._stream_and_close(outcome, scope, watcher, send)
 
-    def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: ThreadSend) -> None:
+    def _respond(self, call: Call, scope: Scope, body: IO[bytes]) -> None:
         """In a thread: all of Django. It hands over what is to be sent, and then tidies up."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
@@ -126,12 +124,9 @@ class DjangoHandler(PlainHandler):
         if not response.streaming:
             call.deliver(asgi_messages(response))
             response.close()
-        elif keeps_its_thread(response) or call.aborted:
-            try:
-                send_from_thread(response, send, start(response))
-            finally:
-                close(response)
-            call.deliver([])
+        elif keeps_thread(response) or call.aborted:
+            call.keep_thread(response)
+            close(response)
         else:
             close_old_connections()
             call.deliver(response)
@@ -166,7 +161,7 @@ class DjangoHandler(PlainHandler):
                 async with cancel_on_disconnect(watcher):
                     await self._send(large, send, scope)
         if response is not None and response.streaming:
-            await self._stream(response, scope, watcher, send)
+            await self._stream_and_close(response, scope, watcher, send)
 
     async def _signal_start(self, scope: Scope) -> None:
         if only_tidies(signals.request_started, type(self)):
@@ -181,7 +176,7 @@ class DjangoHandler(PlainHandler):
             and closes_nothing(response)
             and only_tidies(signals.request_finished, type(self))
         ):
-            response.close()
+            close(response)
         else:
             await sync_to_async(close)(response)
 
@@ -201,35 +196,31 @@ class DjangoHandler(PlainHandler):
         scope: Scope,
         watcher: DisconnectWatcher,
         send: Send,
+        lease: Lease,
     ) -> None:
-        """Sends a stream, or only closes it if its client has left.
+        """Sends a stream, unless its client has left or leaves."""
+        with suppress(RequestAborted):
+            async with cancel_on_disconnect(watcher, after=0):
+                patient = PatientSend(send, scope, keeps_thread=keeps_thread(response))
+                if not response.is_async:
+                    read_in_thread(response, lease)
+                await self.send_response(response, patient)
 
-        A thread that the view took is not kept for it, for it may take hours.
-        """
+    async def _stream_and_close(
+        self,
+        response: StreamingHttpResponse,
+        scope: Scope,
+        watcher: DisconnectWatcher,
+        send: Send,
+    ) -> None:
+        """A thread that the view took is not kept for the stream, which may take hours."""
         async with one_thread() as lease:
             try:
-                async with cancel_on_disconnect(watcher, after=0):
-                    await self._send_stream(response, scope, send)
-            except RequestAborted:
-                pass
+                await self._stream(response, scope, watcher, send, lease)
             finally:
                 closing = self._close(response, lease)
                 # asgiref leaves the exception that it finds in a task in a cycle with its own frame.
                 await (asyncio.create_task(closing) if sys.exception() else closing)
-
-    async def _send_stream(
-        self, response: StreamingHttpResponse, scope: Scope, send: Send
-    ) -> None:
-        if keeps_its_thread(response):
-            sending = ThreadSend(send, scope)
-            try:
-                await sync_to_async(send_from_thread)(response, sending, start(response))
-            finally:
-                sending.abort()  # where this was cancelled, the thread still sends
-        else:
-            if not response.is_async:
-                read_in_parts(response)
-            await self.send_response(response, PatientSend(send, scope))
 
 
 def path_info(scope: Scope) -> str:
@@ -247,9 +238,9 @@ def checked(request: Any, response: Any) -> Any:
 
 
 def close(response: HttpResponseBase) -> None:
-    """Closes a response, and takes a file's apart: what is left of its iterator refers to it."""
+    """Closes a response, and takes a stream apart: what is left of its iterator may refer to it."""
     response.close()
-    if isinstance(response, FileResponse):
+    if isinstance(response, StreamingHttpResponse):
         response.streaming_content = ()
 
 

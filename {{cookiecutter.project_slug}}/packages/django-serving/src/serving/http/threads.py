@@ -28,7 +28,7 @@ class Call:
     `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
     """
 
-    __slots__ = ("_context", "_error", "_forgotten", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "delivered")  # fmt: skip
+    __slots__ = ("_context", "_delivered", "_error", "_forgotten", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "lease")  # fmt: skip
 
     def __init__(self, function: Callable[["Call"], None]) -> None:
         self._function = function
@@ -38,8 +38,9 @@ class Call:
         self._waiter: asyncio.Future[Any] | None = None
         self._error: BaseException | None = None
         self._over = self._forgotten = self.aborted = False
-        # What the function handed over; None if it ended without.
-        self.delivered: asyncio.Future[Any] | None = self._loop.create_future()
+        self._delivered: asyncio.Future[Any] | None = self._loop.create_future()
+        # Where the function has kept its thread: for what comes after it.
+        self.lease: Lease | None = None
 
     def run(self) -> None:
         """In the thread: makes the call."""
@@ -63,11 +64,21 @@ class Call:
 
     def deliver(self, value: object) -> None:
         """In the thread: gives the event loop a value, and goes on."""
-        self._resolve(self.delivered, value)
+        self._resolve(self._delivered, value)
+
+    def keep_thread(self, value: object) -> None:
+        """In the thread: delivers a value, and makes the calls of `lease` until that is released."""
+        self.lease = Lease(pool, taken=True)
+        if self.aborted:  # or else `abort` sees the lease
+            self.lease.release()
+        self.deliver(value)
+        self.lease.make_calls()
 
     def abort(self) -> None:
         """On the event loop: ends the call as soon as it can be, and what it awaits there."""
         self.aborted = True
+        if self.lease:
+            self.lease.release()
         for task in list(self._tasks):
             task.cancel()
 
@@ -93,11 +104,16 @@ class Call:
         """On the event loop: nobody waits any more."""
         self._forgotten = True
         self._error = None
-        self.delivered = None  # it holds a cancellation's traceback
+        self._delivered = None  # it holds a cancellation's traceback
 
-    def take_context(self) -> None:
-        """On the event loop: takes over the context variables as the function has set them."""
+    async def result(self) -> Any:
+        """On the event loop: waits for what the function delivers; None if it ends without.
+
+        Takes over the context variables as the function has set them by then.
+        """
+        value = await self._delivered if self._delivered else None
         restore_context(self._context)
+        return value
 
     def _resolve(self, future: asyncio.Future[Any] | None, value: object) -> None:
         if future is not None:
@@ -111,6 +127,20 @@ def resolve(future: asyncio.Future[Any], value: object) -> None:
         future.set_result(value)
 
 
+async def in_thread[T](lease: "Lease", function: Callable[[], T]) -> T:
+    """Calls a function in the thread of a lease, with the context variables of the caller."""
+    call = Call(lambda call: call.deliver(function()))
+    lease.make(call.run)
+    try:
+        result: T = await call.result()
+        await call.ended()
+    except asyncio.CancelledError:
+        call.abort()
+        call.forget()
+        raise
+    return result
+
+
 class Lease(Executor):
     """One thread of the pool, from the first call that a request makes until `release`.
 
@@ -118,47 +148,60 @@ class Lease(Executor):
     runs on one thread.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, taken: bool = False) -> None:
+        self.taken = taken
         self._pool = pool
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self.taken = False
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._released = False
 
     def submit[**P, T](
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        """Has the thread make a call after those that it was given before."""
+        """As `make`, for a function that returns or raises something."""
+        future: Future[T] = Future()
+        self.make(partial(fulfil, future, partial(function, *args, **kwargs)))
+        return future
+
+    def make(self, call: Callable[[], None]) -> None:
+        """Has the thread make a call, which must raise nothing, after those that it was given before."""
         if self._released:  # a task outlives its request: it gets a thread for each call
             own = Lease(self._pool)
-            try:
-                return own.submit(function, *args, **kwargs)
-            finally:
-                own.release()
-        future: Future[T] = Future()
-        self._calls.put((future, partial(function, *args, **kwargs)))
+            own.make(call)
+            own.release()
+            return
+        self._calls.put(call)
         if not self.taken:
             self.taken = True
             self._pool.submit(self._serve)
-        return future
 
     def release(self) -> None:
         """Gives the thread back when it has made its calls."""
-        self._released = True
-        if self.taken:
+        if self.taken and not self._released:
             self._calls.put(None)
+        self._released = True
+
+    def make_calls(self) -> None:
+        """In the thread: makes calls until the lease is released."""
+        while call := self._calls.get():
+            call()
+            call = None  # or a thread that waits would keep a request in memory
 
     def _serve(self) -> None:
         # What Django does at a request's start and end, for the connections of this thread.
         tidy(reset_queries, close_old_connections)
-        while item := self._calls.get():
-            future, call = item
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except BaseException as error:
-                    future.set_exception(error)
-            del item, future, call
+        self.make_calls()
         tidy(close_old_connections)
+
+
+def fulfil[T](future: Future[T], function: Callable[[], T]) -> None:
+    """Calls a function, and gives a future what it returns or raises."""
+    try:
+        if future.set_running_or_notify_cancel():
+            future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
+    finally:
+        del future, function  # the exception's traceback leads here
 
 
 def tidy(*functions: Callable[[], object]) -> None:
