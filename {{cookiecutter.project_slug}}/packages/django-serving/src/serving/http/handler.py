@@ -11,7 +11,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from copy import copy
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.core import signals
@@ -73,47 +73,40 @@ class DjangoHandler(PlainHandler):
         by_asgiref = asgiref_is_patched() or leads_to_async_view(path_info(scope))
         serve = self._serve_async if by_asgiref else self._serve_sync
         with body, DisconnectWatcher(receive) as watcher:
-            await serve(scope, body, watcher, send)
+            await serve(Exchange(scope, body, send, watcher))
 
     # A request for a sync view
 
-    async def _serve_sync(
-        self, scope: Scope, body: IO[bytes], watcher: DisconnectWatcher, send: Send
-    ) -> None:
-        call = Call(lambda call: self._respond(call, scope, body))
+    async def _serve_sync(self, exchange: "Exchange") -> None:
+        call = Call(lambda call: self._respond(call, exchange))
         pool.submit(call.run)
-        watcher.start(call.abort)
+        exchange.watcher.start(call.abort)
         try:
             outcome: list[Message] | StreamingHttpResponse | None = await call.result()
             if isinstance(outcome, list) and not call.aborted:
                 with suppress(RequestAborted):
-                    await self._send(outcome, send, scope)
+                    await self._send(outcome, exchange)
             elif isinstance(outcome, StreamingHttpResponse) and call.lease:
-                try:
-                    await self._stream(outcome, scope, watcher, send, call.lease)
-                except Exception:
-                    call.lease.release()
-                    await call.ended()
-                    raise
+                await self._stream(outcome, exchange, call.lease)
                 call.lease.release()
             await call.ended()
         except RequestAborted:
             return
-        except asyncio.CancelledError:
+        except BaseException:  # it was cancelled, or the stream broke: the thread ends without us
             call.abort()
             call.forget()
             raise
         finally:
-            watcher.stop()
+            exchange.watcher.stop()
         if isinstance(outcome, StreamingHttpResponse) and not call.lease:
-            await self._stream_and_close(outcome, scope, watcher, send)
+            await self._stream_and_close(outcome, exchange)
 
-    def _respond(self, call: Call, scope: Scope, body: IO[bytes]) -> None:
+    def _respond(self, call: Call, exchange: "Exchange") -> None:
         """In a thread: all of Django. It hands over what is to be sent, and then tidies up."""
-        set_script_prefix(get_script_prefix(scope))
-        signals.request_started.send(sender=type(self), scope=scope)
+        set_script_prefix(get_script_prefix(exchange.scope))
+        signals.request_started.send(sender=type(self), scope=exchange.scope)
         response: Any
-        request, response = self.create_request(scope, body)
+        request, response = self.create_request(exchange.scope, exchange.body)
         if request is not None:
             try:
                 response = checked(request, self._sync.get_response(request))
@@ -133,17 +126,15 @@ class DjangoHandler(PlainHandler):
 
     # A request for an async view
 
-    async def _serve_async(
-        self, scope: Scope, body: IO[bytes], watcher: DisconnectWatcher, send: Send
-    ) -> None:
+    async def _serve_async(self, exchange: "Exchange") -> None:
         response: Any = None
         large: list[Message] = []
         async with one_thread() as lease:
-            set_script_prefix(get_script_prefix(scope))
-            await self._signal_start(scope)
-            request, response = self.create_request(scope, body)
+            set_script_prefix(get_script_prefix(exchange.scope))
+            await self._signal_start(exchange.scope)
+            request, response = self.create_request(exchange.scope, exchange.body)
             with suppress(RequestAborted):
-                async with cancel_on_disconnect(watcher):
+                async with cancel_on_disconnect(exchange.watcher):
                     if request is not None:
                         response = checked(request, await self.run_get_response(request))
                     if not response.streaming:
@@ -151,17 +142,17 @@ class DjangoHandler(PlainHandler):
                         if is_large(outcome):
                             large = outcome  # it may take long, so no thread is kept for it
                         else:
-                            await self._send(outcome, send, scope)
+                            await self._send(outcome, exchange)
             if response is None:
                 await signals.request_finished.asend(sender=type(self))
             elif not response.streaming:
                 await self._close(response, lease)
         if large:
             with suppress(RequestAborted):
-                async with cancel_on_disconnect(watcher):
-                    await self._send(large, send, scope)
+                async with cancel_on_disconnect(exchange.watcher):
+                    await self._send(large, exchange)
         if response is not None and response.streaming:
-            await self._stream_and_close(response, scope, watcher, send)
+            await self._stream_and_close(response, exchange)
 
     async def _signal_start(self, scope: Scope) -> None:
         if only_tidies(signals.request_started, type(self)):
@@ -171,56 +162,54 @@ class DjangoHandler(PlainHandler):
 
     async def _close(self, response: HttpResponseBase, lease: Lease) -> None:
         """Closes a response, which sends the finish signal: in a thread if that means any work."""
-        if (
-            not lease.taken
-            and closes_nothing(response)
-            and only_tidies(signals.request_finished, type(self))
-        ):
+        tidies = closes_nothing(response) and only_tidies(signals.request_finished, type(self))
+        if tidies and not lease.taken:
             close(response)
         else:
             await sync_to_async(close)(response)
 
     # Both kinds
 
-    async def _send(self, outcome: list[Message], send: Send, scope: Scope) -> None:
+    async def _send(self, outcome: list[Message], exchange: "Exchange") -> None:
         """Sends a complete response. Raises RequestAborted if the client does not read."""
-        if outcome and is_large(outcome):
-            await send_in_parts(outcome, send, scope)
+        if is_large(outcome):
+            await send_in_parts(outcome, exchange.send, exchange.scope)
         else:
             for message in outcome:
-                await send(message)
+                await exchange.send(message)
 
     async def _stream(
-        self,
-        response: StreamingHttpResponse,
-        scope: Scope,
-        watcher: DisconnectWatcher,
-        send: Send,
-        lease: Lease,
+        self, response: StreamingHttpResponse, exchange: "Exchange", lease: Lease
     ) -> None:
         """Sends a stream, unless its client has left or leaves."""
+        kept = keeps_thread(response)
         with suppress(RequestAborted):
-            async with cancel_on_disconnect(watcher, after=0):
-                patient = PatientSend(send, scope, keeps_thread=keeps_thread(response))
+            async with cancel_on_disconnect(exchange.watcher, after=0):
                 if not response.is_async:
                     read_in_thread(response, lease)
-                await self.send_response(response, patient)
+                send = PatientSend(exchange.send, exchange.scope, keeps_thread=kept)
+                await self.send_response(response, send)
 
     async def _stream_and_close(
-        self,
-        response: StreamingHttpResponse,
-        scope: Scope,
-        watcher: DisconnectWatcher,
-        send: Send,
+        self, response: StreamingHttpResponse, exchange: "Exchange"
     ) -> None:
         """A thread that the view took is not kept for the stream, which may take hours."""
         async with one_thread() as lease:
             try:
-                await self._stream(response, scope, watcher, send, lease)
+                await self._stream(response, exchange, lease)
             finally:
                 closing = self._close(response, lease)
                 # asgiref leaves the exception that it finds in a task in a cycle with its own frame.
                 await (asyncio.create_task(closing) if sys.exception() else closing)
+
+
+class Exchange(NamedTuple):
+    """A request, and the way back."""
+
+    scope: Scope
+    body: IO[bytes]
+    send: Send
+    watcher: DisconnectWatcher
 
 
 def path_info(scope: Scope) -> str:

@@ -56,8 +56,7 @@ class Pool:
         self._size = 0
         self._limit = CORE  # or `bound`, if that is less
         self._took: set[PoolThread] = set()  # the threads that asked for a call since the last look
-        self._looked = 0.0  # when that was
-        self._computed = 0.0  # CPU time of the process at the last look
+        self._looked = self._computed = 0.0  # when that was, and the CPU time by then
         self._moved = 0.0  # when a thread was last seen to have asked for a call
         self._watching: asyncio.AbstractEventLoop | None = None
         self._warned = float("-inf")
@@ -134,8 +133,6 @@ class Pool:
     def _adapt(self) -> str:
         """Lets more threads be at work, or fewer; returns a warning, once a minute at most."""
         took, computing = self._look()
-        if took:
-            self._moved = self._looked
         stalled = self._looked - self._moved
         if not computing or stalled >= 2 * TICK:
             self._limit = min(self.bound, self._limit + min(self._limit, len(self._calls)))
@@ -156,6 +153,8 @@ class Pool:
         computed, took = process_time(), len(self._took)
         computing = computed - self._computed >= COMPUTING
         self._looked, self._computed = monotonic(), computed
+        if took:
+            self._moved = self._looked
         self._took.clear()
         return took, computing
 

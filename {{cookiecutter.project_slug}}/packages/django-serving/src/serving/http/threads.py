@@ -28,7 +28,7 @@ class Call:
     `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
     """
 
-    __slots__ = ("_context", "_delivered", "_error", "_forgotten", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "lease")  # fmt: skip
+    __slots__ = ("_context", "_delivered", "_error", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "lease")  # fmt: skip
 
     def __init__(self, function: Callable[["Call"], None]) -> None:
         self._function = function
@@ -37,7 +37,7 @@ class Call:
         self._tasks: list[asyncio.Task[Any]] = []
         self._waiter: asyncio.Future[Any] | None = None
         self._error: BaseException | None = None
-        self._over = self._forgotten = self.aborted = False
+        self._over = self.aborted = False
         self._delivered: asyncio.Future[Any] | None = self._loop.create_future()
         # Where the function has kept its thread: for what comes after it.
         self.lease: Lease | None = None
@@ -52,7 +52,7 @@ class Call:
         except BaseException as error:
             # Its traceback leads back here, so `ended` or `forget` must take it out again.
             self._error = RequestAborted() if self.aborted else error
-            if self._forgotten:
+            if self._delivered is None:
                 self._error = None
             self.deliver(None)
         self._over = True
@@ -102,9 +102,8 @@ class Call:
 
     def forget(self) -> None:
         """On the event loop: nobody waits any more."""
-        self._forgotten = True
-        self._error = None
         self._delivered = None  # it holds a cancellation's traceback
+        self._error = None
 
     async def result(self) -> Any:
         """On the event loop: waits for what the function delivers; None if it ends without.
