@@ -580,7 +580,6 @@ def test_a_body_that_is_not_waited_for_does_not_hide_that_a_client_leaves(
     async def main() -> None:
         exchange = Exchange(DjangoHandler(), "/aoutlasts/", http_version="1.1")
         await until(lambda: happened == ["begun"])
-        assert exchange.received == 0
         exchange.gone.set()
         await exchange.task
         assert happened == ["begun", "cancelled"]

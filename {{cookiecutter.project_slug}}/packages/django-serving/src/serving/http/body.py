@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from threading import Lock
-from typing import IO
+from typing import IO, Any, Self
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
@@ -72,8 +72,9 @@ class Space:
 
     def give_back(self, size: int) -> None:
         """Gives bytes back."""
-        with self._lock:
-            self.taken -= size
+        if size:
+            with self._lock:
+                self.taken -= size
 
 
 class Bodies:
@@ -111,7 +112,8 @@ class Bodies:
         """Receives a body, of which `size` bytes are announced, as long as it comes fast enough."""
         if size is not None and size > self.max_size:
             raise self._too_large(f"of {size} bytes")
-        await body.add(b"")  # so that a client without room is told so before it sends anything
+        if size and size > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+            await body.add(b"")  # where there is no room, it is refused before any of it is sent
         loop, of_all = asyncio.get_running_loop(), "" if size is None else f" of {size}"
         received, more = 0, size != 0
         left, missing = self.timeout, self.least
@@ -145,12 +147,12 @@ class Bodies:
         )
 
 
-class Body(tempfile.SpooledTemporaryFile[bytes]):
-    """A body in memory, and on disk once it is large: in a file without a name, gone with the process."""
+class Body:
+    """A body as a file: in memory, or on disk once it is large, without a name and gone with the process."""
 
     def __init__(self, memory: Space, disk: Space, announced: int, copies: int) -> None:
-        super().__init__(dir=temporary_folder())
         self.on_disk = False
+        self._file: IO[bytes] = io.BytesIO()
         self._memory = memory
         self._disk = disk
         self._announced = announced
@@ -159,18 +161,35 @@ class Body(tempfile.SpooledTemporaryFile[bytes]):
         self._in_memory = 0  # bytes taken of `memory`
         self._reserved = 0  # and of `disk`
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives back what the body takes."""
+        self._leave_memory()
+        reserved, self._reserved = self._reserved, 0
+        self._disk.give_back(reserved)
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
+
     async def add(self, part: bytes) -> None:
         """Appends a part. Raises Refused if there is no room for it, or for all that is announced."""
         self._size += len(part)
         wanted = max(self._size, self._announced)
-        if not self.on_disk and wanted <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
-            if self._memory.take(len(part)):
-                self._in_memory += len(part)
-                self.write(part)
-                return
-        self._reserve(wanted * self._copies)
-        await asyncio.to_thread(self._append, part)
-        self._leave_memory()
+        is_small = not self.on_disk and wanted <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+        if is_small and self._memory.take(len(part)):
+            self._in_memory += len(part)
+            self._file.write(part)
+        else:
+            self._reserve(wanted * self._copies)
+            await asyncio.to_thread(self._append, part)
+            self._leave_memory()
 
     def _reserve(self, size: int) -> None:
         more = max(0, size - self._reserved)
@@ -187,30 +206,24 @@ class Body(tempfile.SpooledTemporaryFile[bytes]):
         """In a thread, since it blocks."""
         try:
             if not self.on_disk:
-                free = shutil.disk_usage(temporary_folder()).free
-                if free < self._reserved:
-                    why = f"{free} bytes are free, and {self._reserved} wanted"
-                    raise OSError(errno.ENOSPC, why)
-                self.rollover()
-                self.on_disk = True
-            self.write(part)
-            self.flush()
+                self._move_to_disk()
+            self._file.write(part)
+            self._file.flush()
         except OSError as error:
             raise disk_refused(error) from None
+
+    def _move_to_disk(self) -> None:
+        folder, held = temporary_folder(), self._file
+        free = shutil.disk_usage(folder).free
+        if free < self._reserved:
+            raise OSError(errno.ENOSPC, f"{free} bytes are free, and {self._reserved} wanted")
+        self._file = tempfile.TemporaryFile(dir=folder)
+        self._file.write(held.getvalue())  # type: ignore[attr-defined]
+        self.on_disk = True
 
     def _leave_memory(self) -> None:
         taken, self._in_memory = self._in_memory, 0
         self._memory.give_back(taken)
-
-    def close(self) -> None:
-        self._leave_memory()
-        reserved, self._reserved = self._reserved, 0
-        self._disk.give_back(reserved)
-        with suppress(OSError):  # what could not be written is not wanted any more
-            super().close()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def temporary_folder() -> str:
@@ -262,9 +275,9 @@ def tell_no_room(response: HttpResponse, text: str) -> None:
 
 
 def has_body(scope: Scope) -> bool:
-    """Whether a body may follow. Waiting for one that cannot arrive costs 10 % of a small request.
+    """Whether a body may follow: under HTTP/1 a header must announce it (RFC 9112, section 6.3).
 
-    Under HTTP/1 a header must announce it (RFC 9112, section 6.3).
+    To await one that cannot come costs 6 % of a small async view.
     """
     if scope["method"] not in SAFE_METHODS or scope.get("http_version") not in ("1.0", "1.1"):
         return True

@@ -184,7 +184,7 @@ class DjangoHandler(PlainHandler):
         """Sends a stream, unless its client has left or leaves."""
         kept = keeps_thread(response)
         with suppress(RequestAborted):
-            async with cancel_on_disconnect(exchange.watcher, after=0):
+            async with cancel_on_disconnect(exchange.watcher):
                 if not response.is_async:
                     read_in_thread(response, lease)
                 send = PatientSend(exchange.send, exchange.scope, keeps_thread=kept)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import iscoroutinefunction, unwrap
-from io import BytesIO
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -166,6 +165,6 @@ def closes_nothing(response: Any) -> bool:
         if getattr(closer, "__func__", None) is not ASGIRequest.close:
             return False
         request = closer.__self__
-        if hasattr(request, "_files") or not isinstance(request._stream, BytesIO):
+        if hasattr(request, "_files") or getattr(request._stream, "on_disk", False):
             return False
     return True

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from queue import SimpleQueue
 from typing import Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from asgiref.sync import _restore_context as restore_context
 from django.core.exceptions import RequestAborted
 from django.db import close_old_connections, reset_queries
@@ -128,6 +128,8 @@ def resolve(future: asyncio.Future[Any], value: object) -> None:
 
 async def in_thread[T](lease: "Lease", function: Callable[[], T]) -> T:
     """Calls a function in the thread of a lease, with the context variables of the caller."""
+    if asgiref_is_patched():
+        return await sync_to_async(function, thread_sensitive=False, executor=lease)()
     call = Call(lambda call: call.deliver(function()))
     lease.make(call.run)
     try:
