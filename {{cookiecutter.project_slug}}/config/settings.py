@@ -70,7 +70,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "data",
-    "serving",  # before staticfiles, whose `runserver` says less
+    "serving",  # before staticfiles: this `runserver` is used
     "django.contrib.staticfiles",
 ]
 

@@ -15,15 +15,9 @@ logger = logging.getLogger(__name__)
 
 
 def price(request: Request[ShopState]) -> JsonResponse:
-    logger.info("asked for the price")
-    return JsonResponse(
-        {
-            "shop": settings.SHOP_NAME,
-            "price": request.state.prices["tea"],
-            "id": request.id,
-            "in_the_log": request_id.get(),
-        }
-    )
+    logger.info("asked for the price by %s", request_id.get())
+    price = request.state.prices["tea"]
+    return JsonResponse({"shop": settings.SHOP_NAME, "price": price, "id": request.id})
 
 
 async def ticks(request: Request[ShopState]) -> StreamingHttpResponse:
