@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import ROOT, TEMPLATE, Run, Serve, package_sources
+from tests.conftest import ROOT, Run, Serve
 from tests.support.answers import files
 from tests.support.command import PROGRAMS, generate, git, home, template_repository, working_tree
+from tests.support.names import is_there
 from tests.support.server import server_environment
 from tests.support.sites import SITES
 from tests.template.test_matrix import check_types
@@ -433,23 +434,3 @@ def test_the_changelogs_table_is_true() -> None:
             continue
         assert old.split(".")[1] in modules, f"{BEFORE[:7]} has no {old}"
         assert is_there(new), f"CHANGELOG.md names {new}, which is not there"
-
-
-def is_there(dotted: str) -> bool:
-    """Whether a module of the project or its packages has this name, or holds what has it."""
-    parts = dotted.split(".")
-    for root in (TEMPLATE, *package_sources(TEMPLATE)):
-        for path in (
-            root.joinpath(*parts).with_suffix(".py"),
-            root.joinpath(*parts, "__init__.py"),
-        ):
-            if path.is_file():
-                return True
-        module = root.joinpath(*parts[:-1]).with_suffix(".py")
-        if module.is_file():
-            return bool(
-                re.search(
-                    rf"^(class |def |async def )?{parts[-1]}\b", module.read_text(), re.MULTILINE
-                )
-            )
-    return False
