@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment, questions
 
+pytestmark = pytest.mark.quick
+
 DEFAULT_TREE = """
 .dockerignore
 .editorconfig
