@@ -26,7 +26,7 @@ if __name__ == "__main__":
         sys.exit(f"manage.py: {error}")
     except DatabaseError as error:
         advice = mend(error)
-        # A migration that stumbles over a table is mended with the traceback, and not by being run.
+        # If `migrate` itself fails, advice to run it is of no use, and the traceback is.
         if not advice or (advice == MIGRATE and "migrate" in sys.argv[1:2]):
             raise
         sys.exit(f"manage.py: the database can't be used: {advice}")

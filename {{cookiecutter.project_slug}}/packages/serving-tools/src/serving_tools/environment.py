@@ -34,16 +34,18 @@ class Environment(Env):
         """One of these words."""
         return self.str(name, default, validate=validate.OneOf([default, *others])) or default
 
-    def whole(
-        self, name: str, default: int, *, least: int = 1, most: int | None = None
-    ) -> int:
-        """A whole number within these bounds."""
+    def integer(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+        """An integer within these bounds."""
         found = self.int(name, default, validate=validate.Range(least, most))
         return default if found is None else found
 
-    def number(self, name: str, default: float, *, above: float = 0, least: float | None = None) -> float:
+    def number(
+        self, name: str, default: float, *, above: float = 0, least: float | None = None
+    ) -> float:
         """A number that is greater than `above`, or at least `least` if that is given."""
-        bounds = validate.Range(above, min_inclusive=False) if least is None else validate.Range(least)
+        bounds = (
+            validate.Range(above, min_inclusive=False) if least is None else validate.Range(least)
+        )
         found = self.float(name, default, validate=bounds)
         return default if found is None else found
 
