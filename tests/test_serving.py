@@ -10,9 +10,10 @@ from tests.support.sites import put_tests
 INSIDE = ROOT / "tests" / "serving"
 
 
-@pytest.mark.parametrize(
-    "name", sorted(str(path.relative_to(INSIDE)) for path in INSIDE.glob("*/test_*.py"))
-)
+MODULES = [*INSIDE.glob("test_*.py"), *INSIDE.glob("*/test_*.py")]
+
+
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(INSIDE)) for path in MODULES))
 def test_inside_a_project(bake: Bake, run: Run, name: str) -> None:
     project = bake()
     put_tests(project)

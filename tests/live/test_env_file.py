@@ -14,10 +14,11 @@ from types import ModuleType
 import pytest
 from dotenv import dotenv_values
 
-from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment, package_sources
+from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment
+from tests.support.packages import TOOLS
 
 UV = ROOT / ".venv" / "bin" / "uv"
-(SOURCE,) = (TEMPLATE / "packages").glob("*/src/serving_tools/env_file.py")
+SOURCE = TEMPLATE / TOOLS / "serving_tools" / "env_file.py"
 SECRET = "0123456789abcdef" * 4
 
 
@@ -402,8 +403,7 @@ def test_what_does_not_read_env_says_so_and_how(
     project = bake()
     (project / ".env").write_text(f"SECRET_KEY={SECRET}\n")
     program, *arguments = command.split()
-    variables = {"DJANGO_SETTINGS_MODULE": "config.settings"}
-    variables["PYTHONPATH"] = ":".join(map(str, [project, *package_sources(project)]))
+    variables = {"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": str(project)}
 
     refused = run(project, program, *arguments, check=False, **variables)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve, clean_environment
+from tests.support.packages import TOOLS
 from tests.support.server import Server, free_port, wait_for
 
 Check = Callable[..., tuple[int, str]]
 
-BY_VARIABLES = "python -m serving config.asgi:application"
+BY_VARIABLES = "granian config.asgi:application"
 
 
 @pytest.fixture
@@ -22,13 +23,7 @@ def check(environment: Path, project: Path) -> Check:
 
     def run(path: str = "/livez", **variables: str) -> tuple[int, str]:
         done = subprocess.run(
-            [
-                environment / "bin" / "python",
-                "-I",
-                "packages/serving-tools/src",
-                "healthcheck",
-                path,
-            ],
+            [environment / "bin" / "python", "-I", TOOLS, "healthcheck", path],
             cwd=project,
             env=clean_environment() | variables,
             capture_output=True,

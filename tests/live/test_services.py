@@ -1,5 +1,6 @@
 """What is said where a server is missing, and that one which answers is left alone."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,21 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TEMPLATE, package_sources
+from tests.conftest import TEMPLATE
+from tests.support.packages import TOOLS
 from tests.support.server import free_port
 
 
 @pytest.fixture
 def port() -> int:
+    """A port that nobody listens on."""
     return free_port()
 
 
 def services(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Asks for the services on a machine without an engine."""
     return subprocess.run(
-        [sys.executable, "-B", "-m", "serving_tools.services"],
-        cwd=tmp_path,
-        env={"PATH": str(tmp_path), "PYTHONPATH": str(package_sources(TEMPLATE)[1])} | variables,
+        [sys.executable, "-I", "-B", TEMPLATE / TOOLS, "services"],
+        env={"PATH": str(tmp_path), "SYSTEMROOT": os.environ.get("SYSTEMROOT", "")} | variables,
         capture_output=True,
         text=True,
         check=False,
