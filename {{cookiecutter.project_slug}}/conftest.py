@@ -1,4 +1,4 @@
-"""Fixtures for every test, in `tests/` and in the apps: serving/testing.py has those that open the lifespans."""
+"""Fixtures for every test, in `tests/` and in the apps; `serving.testing` has those that open the lifespans."""
 
 from typing import Any
 
