@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Serve, clean_environment
+from tests.conftest import Serve, clean_environment, package_sources, with_packages
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
 from tests.support.sites import put_lifespan, put_site
 
@@ -154,7 +154,7 @@ def test_a_worker_that_does_not_stop_ends_after_the_kill_timeout(site: Path, ser
 @pytest.fixture
 def watchful(site: Path) -> Path:
     """The site, with a watch that looks a hundred times a second: a false alarm would come at once."""
-    parent = site / "serving" / "parent.py"
+    parent = package_sources(site)[0] / "serving" / "stopping" / "parent.py"
     text = parent.read_text()
     assert "\nINTERVAL = 1.0" in text
     parent.write_text(text.replace("\nINTERVAL = 1.0", "\nINTERVAL = 0.01"))
@@ -181,7 +181,7 @@ def test_no_alarm_while_workers_are_replaced(watchful: Path, serve: Serve, metri
 def test_no_alarm_when_the_shell_that_started_it_ends(
     watchful: Path, serve_by_script: Serve
 ) -> None:
-    server = serve_by_script(watchful, 'granian "$@" &')
+    server = serve_by_script(watchful, 'python -m serving "$@" &')
     assert server.wait() == 0, "the shell has ended"
     wait_for(lambda: "Started worker-" in server.log and server.listens(), "a listener")
     goes_on(server)
@@ -284,7 +284,7 @@ def test_it_is_all_there_once_somebody_reads_it(
 @pytest.fixture
 def unopenable(site: Path) -> Path:
     """The site where its stdout can't be opened anew: another user's, or a system without /proc."""
-    output = site / "serving" / "output.py"
+    output = package_sources(site)[0] / "serving" / "log" / "output.py"
     text = output.read_text()
     assert text.count("/proc/self/fd/") == 1
     output.write_text(text.replace("/proc/self/fd/", "/nowhere/"))
@@ -324,7 +324,7 @@ def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve)
 
 
 def test_what_is_too_much_is_counted(site: Path, serve: Serve) -> None:
-    output = site / "serving" / "output.py"
+    output = package_sources(site)[0] / "serving" / "log" / "output.py"
     text = output.read_text()
     output.write_text(re.sub(r"\nKEPT = .*", "\nKEPT = 100_000", text))
     ours, its = os.pipe()
@@ -407,7 +407,7 @@ def test_a_command_waits_for_who_reads_its_log(site: Path, environment: Path) ->
     with subprocess.Popen(
         [environment / "bin" / "python", "manage.py", "shell", "-v", "0", "-c", code],
         cwd=site,
-        env=clean_environment() | server_environment(site),
+        env=with_packages(site, clean_environment() | server_environment(site)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as process:
@@ -459,14 +459,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 def test_a_low_limit_is_warned_of_at_start(site: Path, serve_by_script: Serve) -> None:
-    server = serve_by_script(site, 'ulimit -n 64\nexec granian "$@"').ready()
+    server = serve_by_script(site, 'ulimit -n 64\nexec python -m serving "$@"').ready()
     assert "this process may open 64 files" in server.log
     assert server.stop() == 0
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
 def test_a_server_without_a_stdout(site: Path, serve_by_script: Serve, closed: str) -> None:
-    server = serve_by_script(site, f'exec granian "$@" {closed}')
+    server = serve_by_script(site, f'exec python -m serving "$@" {closed}')
     wait_for(lambda: server.exited or server.listens(), "a listener")
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0

@@ -360,7 +360,7 @@ def main(command: str = "", file: str = "", force: str = "") -> None:
     import django
     from django.conf import settings
     from django.db import DatabaseError
-    from serving.probes.diagnosis import described, mend
+    from serving.probes.diagnosis import advice, described
 
     if command == "restore":
         django.setup()
@@ -392,7 +392,7 @@ def main(command: str = "", file: str = "", force: str = "") -> None:
     except ValueError as error:
         sys.exit(f"{command}: {error}")
     except DatabaseError as error:
-        sys.exit(f"{command}: {mend(error) or described(error, config['PASSWORD'])}")
+        sys.exit(f"{command}: {advice(error) or described(error, config['PASSWORD'])}")
     except subprocess.CalledProcessError as error:  # the program has said why
         sys.exit(f"{command}: {error.cmd[0]} ended with status {error.returncode}")
 

@@ -167,7 +167,7 @@ def wrong_together() -> Iterator[CheckMessage]:
             id="serving.E020",
         )
     limit = granian_flags().get("workers_kill_timeout")  # None in any process but a worker
-    if limit is not None and conf.DRAIN_TIMEOUT + conf.LIFESPAN_SHUTDOWN_TIMEOUT >= limit:
+    if limit is not None and limit <= conf.DRAIN_TIMEOUT + conf.LIFESPAN_SHUTDOWN_TIMEOUT:
         yield CheckWarning(
             f"DRAIN_TIMEOUT = {conf.DRAIN_TIMEOUT:g} and LIFESPAN_SHUTDOWN_TIMEOUT ="
             f" {conf.LIFESPAN_SHUTDOWN_TIMEOUT:g} leave no time within GRANIAN_WORKERS_KILL_TIMEOUT ="

@@ -373,7 +373,7 @@ def databases_inside() -> Iterator[Finding]:
     from django.apps import apps
     from django.db import connections
     from django.db.migrations.recorder import MigrationRecorder
-    from serving.probes.diagnosis import mend, missing_migrations
+    from serving.probes.diagnosis import advice, missing_migrations
 
     for alias in connections:
         connection = connections[alias]
@@ -390,18 +390,18 @@ def databases_inside() -> Iterator[Finding]:
             missing = missing_migrations(connection)
             applied = {app for app, _ in MigrationRecorder(connection).applied_migrations()}
         except Exception as error:
-            advice = mend(error) or described(error)
+            said = advice(error) or described(error)
             if host in LOOPBACK and "Connection refused" in str(error):
                 text = f"nothing listens on {host}:{port} yet; `make services` starts Compose's"
                 yield Finding("warning", subject, text)
                 continue
             if host in LOOPBACK:
-                advice += f"; {who_listens(host, port)} listens on {host}:{port}"
+                said += f"; {who_listens(host, port)} listens on {host}:{port}"
                 if has_services():
                     from serving_tools import services
 
-                    advice += f": {services.way_out('db', port, str(error))}"
-            yield Finding("fatal", subject, advice)
+                    said += f": {services.way_out('db', port, str(error))}"
+            yield Finding("fatal", subject, said)
             continue
         strange = sorted(applied - {each.label for each in apps.get_app_configs()})
         if strange:

@@ -26,6 +26,9 @@ from ipaddress import (
 )
 from typing import Any
 
+from django.conf import settings
+
+from serving.conf import conf
 from serving.types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -58,17 +61,26 @@ class Proxy:
     In place since the server's access log reads the scope at the end. IPv4 addresses that a server
     writes as IPv6 (`::ffff:192.0.2.1`) are IPv4 addresses, whether a proxy is trusted or not.
 
-    `trusted`: addresses, networks, and the word "unix"; see `network`.
+    `trusted`: addresses, networks, and the word "unix"; see `network`. TRUSTED_PROXIES unless given.
     `prefix`: the path that the site lies below, as "/app", whether the proxy strips it or not; or "".
-    `redirects`: whether http is redirected to https: then a proxy that nobody trusts is warned of.
+    URL_PATH_PREFIX unless given.
+    `redirects`: whether http is redirected to https, as SECURE_SSL_REDIRECT does unless given: then an
+    untrusted proxy is warned of.
     """
 
     def __init__(
-        self, app: ASGIApp, *, trusted: Iterable[str], prefix: str = "", redirects: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        trusted: Iterable[str] | None = None,
+        prefix: str | None = None,
+        redirects: bool | None = None,
     ) -> None:
         self.app = app
-        self.prefix = prefix
-        self.redirects = redirects
+        self.prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
+        self.redirects = settings.SECURE_SSL_REDIRECT if redirects is None else redirects
+        if trusted is None:
+            trusted = conf.TRUSTED_PROXIES
         self._networks: list[Network] = []
         self._trusts_unix = False
         for item in trusted:

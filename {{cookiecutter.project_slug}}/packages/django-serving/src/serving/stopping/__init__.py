@@ -1,7 +1,4 @@
-"""The order to stop: who learns of it, and what is still open then.
-
-Imported before Django is, so that a signal that comes while Django is imported is not lost.
-"""
+"""The order to stop: who learns of it, and what is still open then."""
 
 from serving.stopping.drain import Drain
 from serving.stopping.signals import stopping
