@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.http import HttpRequest
 
-from serving.http.request import add_attributes
+from serving.http.request import complete
 
 
 class ServingConfig(AppConfig):
@@ -9,4 +9,4 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         """Gives every request `state` and `id`, whatever makes it."""
-        add_attributes(HttpRequest)
+        complete(HttpRequest)
