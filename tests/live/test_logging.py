@@ -13,156 +13,15 @@ import pexpect
 import pytest
 
 from tests.conftest import Bake, Serve, clean_environment
-from tests.live.test_serving import BROKEN_HOME, MODES
+from tests.live.test_serving import MODES
 from tests.support.server import Server, server_environment, wait_for
-
-# Views that make every kind of noise.
-NOISY = """
-import asyncio
-import logging
-import os
-import threading
-import time
-import warnings
-
-from asgiref.sync import sync_to_async
-from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
-
-from home import views
-
-VOICES = ["home", "accounts.orders", "django", "django.request", "serving.probes", "asyncio", "urllib3"]
-background = set()
-
-
-def talk(request):
-    for voice in VOICES:
-        logging.getLogger(voice).warning("%s says %s", voice, request.GET["word"])
-    warnings.warn(f"py.warnings says {request.GET['word']}", stacklevel=1)
-    return HttpResponse()
-
-
-def identity(request):
-    logging.getLogger("home").info("in a sync view")
-    return JsonResponse({"id": request.id})
-
-
-def say(where):
-    logging.getLogger("home").info("%s", where)
-
-
-async def identity_async(request):
-    logging.getLogger("home").info("in an async view")
-    await sync_to_async(say)("in sync_to_async")
-    await asyncio.to_thread(say, "in to_thread")
-    await asyncio.create_task(sync_to_async(say)("in a task"))
-    await asyncio.get_running_loop().run_in_executor(None, say, "in run_in_executor")
-    return JsonResponse({"id": request.id})
-
-
-def echo(request):
-    logging.getLogger("home").info("agent %s", request.headers["User-Agent"])
-    logging.getLogger("home").info(f"word {request.GET['word']}")
-    return HttpResponse()
-
-
-@csrf_exempt
-def fail(request):
-    password = request.POST.get("password")
-    card = request.headers.get("Authorization")
-    raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']} with {os.environ['STRIPE_API_KEY']}")
-
-
-def deny(request):
-    raise PermissionDenied
-
-
-def extra(request):
-    logging.getLogger("home").info("paid", extra={"order": 7, "card_token": "planted-extra-token"})
-    # As httpx does at level debug, of what an upstream server answered.
-    logging.getLogger("httpcore.http11").debug("headers [(b'Set-Cookie', b'planted-upstream')]")
-    return HttpResponse()
-
-
-async def slow(request):
-    time.sleep(0.3)
-    return HttpResponse()
-
-
-async def forget(request):
-    async def fail_alone():
-        raise ValueError("nobody looks")
-
-    asyncio.create_task(fail_alone())
-    asyncio.get_running_loop().create_future().set_exception(ValueError("nor here"))
-    await asyncio.sleep(0.01)
-    return HttpResponse()
-
-
-def spawn(request):
-    def fail_apart():
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}")
-
-    thread = threading.Thread(target=fail_apart, name="apart")
-    thread.start()
-    thread.join()
-    return HttpResponse()
-
-
-class Careless:
-    def __del__(self):
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}")
-
-
-def drop(request):
-    Careless()
-    return HttpResponse()
-
-
-def divide(request):
-    held = len(logging.getLogger().handlers[0].held)
-    child = os.fork()
-    if not child:
-        logging.getLogger("home").info("in a fork")
-        logging.shutdown()
-        os._exit(0)
-    os.waitpid(child, 0)
-    return JsonResponse({"held": held})
-
-
-def break_off(request):
-    def parts():
-        yield b"one"
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}\\nat all")
-
-    return StreamingHttpResponse(parts())
-
-
-async def break_off_async(request):
-    async def parts():
-        yield b"one"
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}\\nat all")
-
-    return StreamingHttpResponse(parts())
-
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index),
-    path("uptime/", views.uptime, name="uptime"),
-    *(path(f"{view.__name__}/", view) for view in
-      (talk, identity, identity_async, echo, fail, deny, extra, slow, forget, spawn, drop, divide,
-       break_off, break_off_async)),
-]
-"""
+from tests.support.sites import put_lifespan, put_site
 
 
 @pytest.fixture
 def noisy(project: Path) -> Path:
     """A project whose views make every kind of noise."""
-    (project / "home" / "urls.py").write_text(NOISY)
+    put_site(project, "noisy")
     return project
 
 
@@ -330,7 +189,7 @@ def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
 def test_a_lifespan_that_fails_says_how_to_see_more(
     project: Path, serve: Serve, format_: str
 ) -> None:
-    (project / "home" / "lifespan.py").write_text(BROKEN_HOME)
+    put_lifespan(project, "fails")
     variables = {"LIFESPAN": "optional", "LOG_FORMAT": format_}
     brief = serve(project, **variables).ready()
     assert brief.stop() == 0
@@ -690,9 +549,7 @@ PLANTED = {
 @pytest.mark.parametrize("format_", ["json", "console"])
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
 def test_no_secret_reaches_the_log(noisy: Path, serve: Serve, level: str, format_: str) -> None:
-    (noisy / "home" / "lifespan.py").write_text(
-        BROKEN_HOME.replace('"no tea today"', 'f"no {__import__("os").environ["DATABASE_URL"]}"')
-    )
+    put_lifespan(noisy, "fails_with_a_secret")
     variables = {
         **PLANTED,
         "LIFESPAN": "optional",

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import Serve, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
+from tests.support.sites import put_site
 
 BY_VARIABLES = "python -m serving config.asgi:application"
 
@@ -139,22 +140,7 @@ def test_connections_that_an_earlier_server_has_closed_are_not_in_the_way(
 def test_a_server_that_still_answers_its_last_request_is_not_in_the_way(
     project: Path, serve: Serve
 ) -> None:
-    urls = project / "home" / "urls.py"
-    urls.write_text(
-        urls.read_text()
-        + """
-import pathlib, time
-from django.http import HttpResponse
-
-def hang(request):
-    pathlib.Path("hangs").touch()
-    while pathlib.Path("hangs").exists():
-        time.sleep(0.01)
-    return HttpResponse("at last")
-
-urlpatterns.append(path("hang", hang))
-"""
-    )
+    put_site(project, "hangs")
     first = serve(project).ready()
     with socket.create_connection(("127.0.0.1", first.port)) as asker:
         asker.sendall(b"GET /hang HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -352,15 +338,10 @@ def test_an_application_around_ours(project: Path, serve: Serve) -> None:
 
 
 def test_by_hand_with_the_right_interface_it_serves_and_warns(
-    project: Path, serve: Serve, environment: Path
+    project: Path, serve_by_script: Serve
 ) -> None:
-    program = project.parent / "granian-by-hand"
-    program.write_text('#!/bin/sh\nunset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"\n')
-    program.chmod(0o755)
-    server = serve(
-        project,
-        f"{program} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
+    server = serve_by_script(
+        project, 'unset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"'
     ).ready()
     assert "config/granian.env was not read" in server.log
     assert "whether another server has the port" in server.log

@@ -191,7 +191,7 @@ def test_overwriting_renews_the_templates_files_and_keeps_the_users(tmp_path: Pa
     own = {
         "home/templates/home/mine.html": b"<p>mine</p>\n",
         "home/static/home/mine.css": b"p {}\n",
-        "serving/mine.py": b"MINE = True\n",
+        "data/mine.py": b"MINE = True\n",
         "shop/models.py": b"",
         ".env": b"SECRET_KEY=mine\n",
     }

@@ -18,6 +18,7 @@ ANSWERS = {
     "workers": "3",
 }
 FOLDER = "{{cookiecutter.project_slug}}"
+PROBES = "packages/django-serving/src/serving/probes/probes.py"
 
 
 def cruft(folder: Path, *arguments: str, status: int = 0) -> str:
@@ -45,7 +46,7 @@ def make_older(template: Path) -> None:
     (project / "home" / "static" / "home" / "icon.svg").unlink()
     (project / "config" / "gone.py").write_text('"""Not needed any more."""\n')
     # A file that is copied as it is.
-    replace(project / "serving" / "probes.py", "livez", "alivez")
+    replace(project / PROBES, "livez", "alivez")
     # A question that is not asked yet, a rule that is narrower, a filter that does not exist.
     questions = json.loads((template / "cookiecutter.json").read_text())
     del questions["log_format"]
@@ -142,12 +143,12 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     assert not (project / "home" / "templates").exists(), "what the user removed stays away"
     assert (project / "home" / "static" / "home" / "icon.svg").exists(), "a file that is new"
     assert not (project / "config" / "gone.py").exists(), "a file that has gone"
-    assert "/livez" in (project / "serving" / "probes.py").read_text(), "a file copied as it is"
+    assert "/livez" in (project / PROBES).read_text(), "a file copied as it is"
     state = json.loads((project / ".cruft.json").read_text())
     assert state["context"]["cookiecutter"]["log_format"] == "json", "a question that is new"
     assert not list(project.rglob("*.rej"))
     assert "<<<<<<<" not in "".join(path.read_text() for _, path in files(project / "config"))
-    run(project, "ruff", "check", "--no-cache", "config", "serving")
+    run(project, "ruff", "check", "--no-cache", "config", "data")
 
 
 def test_lines_that_both_changed_are_left_to_the_user(template: Path, project: Path) -> None:

@@ -22,8 +22,8 @@ import pytest
 from granian import asgi as granian_asgi
 from serving.http.request_id import identify
 from serving.log import access, batching, filters, formats, levels, output, redaction
-from serving.log.stdout import HELD_SECONDS, Stdout
 from serving.log.context import request_id
+from serving.log.stdout import HELD_SECONDS, Stdout
 from serving.process import flags
 
 

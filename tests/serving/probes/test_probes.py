@@ -14,31 +14,15 @@ from serving.lifespan.state import ORIGIN
 from serving.probes import Probes
 from serving.probes.diagnosis import advice
 
+from tests.serving.client import ASGIClient
+
 STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None, public_problem=None)}
 
 
-def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tuple[int, Any]:
+def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tuple[int | None, Any]:
     """Asks an ASGI application: its status and its JSON."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "headers": [],
-        "query_string": b"",
-        "client": ("203.0.113.1", 0),
-        "state": state,
-    }
-    asyncio.run(app(scope, receive, send))
-    body = sent[1]["body"]
-    return sent[0]["status"], json.loads(body) if body else None
+    answer = asyncio.run(ASGIClient(app, state=state).ask(path, method))
+    return answer.status, json.loads(answer.body) if answer.body else None
 
 
 @pytest.mark.django_db

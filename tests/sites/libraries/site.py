@@ -14,7 +14,7 @@ from django.template import engines
 from django.template.response import TemplateResponse
 from django.urls import path
 
-library: Any = import_module(f"tests.serving.sites.libraries.{os.environ['LIBRARY']}")
+library: Any = import_module(f"tests.sites.libraries.{os.environ['LIBRARY']}")
 BROKEN = engines["django"].from_string("{{ fails }}")
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from config.settings import *  # noqa: F403
 
-ROOT_URLCONF = "tests.serving.sites.garbage"
+ROOT_URLCONF = "tests.sites.garbage"
 ALLOWED_HOSTS = ["localhost"]
-MIDDLEWARE = [*MIDDLEWARE, "tests.serving.sites.garbage.breaks"]  # noqa: F405
+MIDDLEWARE = [*MIDDLEWARE, "tests.sites.garbage.breaks"]  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Where a site has none of its own for an error, Django's search for it leaves garbage behind.
-TEMPLATES[0]["DIRS"] = [Path(__file__).with_name("templates")]  # noqa: F405
+TEMPLATES[0]["DIRS"] = [str(Path(__file__).with_name("templates"))]  # noqa: F405

@@ -5,5 +5,5 @@ from importlib import import_module
 
 from config.settings import *  # noqa: F403
 
-ROOT_URLCONF = "tests.serving.sites.libraries.site"
-import_module(f"tests.serving.sites.libraries.{os.environ['LIBRARY']}").begin(globals())
+ROOT_URLCONF = "tests.sites.libraries.site"
+import_module(f"tests.sites.libraries.{os.environ['LIBRARY']}").begin(globals())

@@ -12,7 +12,7 @@ from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
 from django.views.decorators.csrf import csrf_exempt
 
-from tests.serving.sites import handler as site
+from tests.sites import handler as site
 
 DRAIN: Any = None
 

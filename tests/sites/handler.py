@@ -3,8 +3,9 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from tempfile import TemporaryFile
+from typing import Any, cast
 
 from accounts.models import User
 from asgiref.sync import async_to_sync, sync_to_async
@@ -89,7 +90,7 @@ async def aecho(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 def upload(request: HttpRequest) -> JsonResponse:
     files = {
-        name: [file.name, file.size, type(file).__name__] for name, file in request.FILES.items()
+        name: [file.name, file.size, type(file).__name__] for name, (file,) in request.FILES.lists()
     }
     return JsonResponse({"post": request.POST.dict(), "files": files})
 
@@ -286,25 +287,27 @@ async def one_thread(request: HttpRequest) -> HttpResponse:
 
 
 def where(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(request.resolver_match.view_name or request.resolver_match.route)
+    match = request.resolver_match
+    assert match
+    return HttpResponse(match.view_name or match.route)
 
 
 # Middleware, of every make
 
 
-def function(get_response):  # type: ignore[no-untyped-def]
+def function(get_response: Callable[..., Any]) -> Callable[..., Any]:
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        response = get_response(request)
-        response["X-Function"] = request.method
+        response: HttpResponseBase = get_response(request)
+        response["X-Function"] = str(request.method)
         return response
 
     return middleware
 
 
-def async_function(get_response):  # type: ignore[no-untyped-def]
+def async_function(get_response: Callable[..., Any]) -> Callable[..., Any]:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
-        response = await get_response(request)
-        response["X-Async-Function"] = request.method
+        response: HttpResponseBase = await get_response(request)
+        response["X-Async-Function"] = str(request.method)
         return response
 
     return middleware
@@ -315,15 +318,17 @@ async_function.async_capable = True  # type: ignore[attr-defined]
 
 
 class Sync:
-    def __init__(self, get_response) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, get_response: Callable[..., Any]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+        response: HttpResponseBase = self.get_response(request)
         response["X-Sync"] = str(User.objects.count())  # as only a thread may
         return response
 
-    def process_view(self, request: HttpRequest, view, args, kwargs) -> None:  # type: ignore[no-untyped-def]
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: object
+    ) -> None:
         request.seen = getattr(view, "__name__", "?")  # type: ignore[attr-defined]
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -331,7 +336,7 @@ class Sync:
             return HttpResponse(f"helped with {error}", status=418)
         return None
 
-    def process_template_response(self, request: HttpRequest, response):  # type: ignore[no-untyped-def]
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
         response.context_data["name"] += "!"
         return response
 
@@ -340,7 +345,7 @@ class Breaks(Sync):
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "before" in request.GET:
             raise ValueError("before the view")
-        response = self.get_response(request)
+        response: HttpResponseBase = self.get_response(request)
         if "after" in request.GET:
             raise ValueError("after the view")
         return response
@@ -349,8 +354,9 @@ class Breaks(Sync):
 class OtherUrls(Sync):
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "other" in request.GET:
-            request.urlconf = "tests.serving.sites.handler_other"  # type: ignore[attr-defined]
-        return self.get_response(request)
+            request.urlconf = "tests.sites.handler_other"
+        response: HttpResponseBase = self.get_response(request)
+        return response
 
 
 urlpatterns = [
@@ -360,7 +366,7 @@ urlpatterns = [
     path("ahello/<slug:name>/", ahello),
     path("page/", Page.as_view()),
     path("apage/", APage.as_view()),
-    *(path(f"{view.__name__}/", view) for view in (
+    *(path(f"{view.__name__}/", cast(Any, view)) for view in (
         template, atemplate, fails_to_render, echo, aecho, upload, aupload, lines, stream, astream,
         stream_of_async, astream_of_sync, file, conditional, boom, aboom, denied, amissing, nothing,
         anothing, counts, acounts, reads_session, areads_session, flushes_session, aflushes_session,

@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from tests.serving.sites import handler as site
+from tests.sites import handler as site
 
 urlpatterns = [path("hello/", site.ahello), path("ahello/", site.hello), path("where/", site.where)]
