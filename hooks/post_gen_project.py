@@ -9,14 +9,19 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 # Files that stay for one of these answers alone.
 ONLY_FOR = {
     "data/cache_values.py": [("cache", "valkey")],
-    "data/sqlite.py": [("database", "sqlite")],
-    "data/postgres.py": [("database", "postgres")],
     "data/connections.py": [("database", "postgres")],
+    "data/postgres.py": [("database", "postgres")],
+    "data/postgres_backups.py": [("database", "postgres")],
+    "data/postgres_programs.py": [("database", "postgres")],
     "data/service_reports.py": [("database", "postgres"), ("cache", "valkey")],
+    "data/sqlite.py": [("database", "sqlite")],
+    "data/sqlite_backups.py": [("database", "sqlite")],
     "data/valkey.py": [("cache", "valkey")],
+    "data/valkey_address.py": [("cache", "valkey")],
+    "data/valkey_refusals.py": [("cache", "valkey")],
     "tests/test_cache_values.py": [("cache", "valkey")],
-    "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_postgres.py": [("database", "postgres")],
+    "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_valkey.py": [("cache", "valkey")],
 }
 

@@ -33,7 +33,7 @@ LEVELS = ["debug", "info", "warning", "error", "critical"]
 PLANTED = [
     ".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "home/secret.sqlite3", "config/.env",
     "config/server.key", "config/server.pem", "venv/planted.py", ".venv/planted.py", "backups/one",
-    ".git/config", "tests/planted.py", "notes.txt", "serving/__pycache__/planted.pyc",
+    ".git/config", "tests/planted.py", "notes.txt", "config/__pycache__/planted.pyc",
 ]  # fmt: skip
 
 
@@ -248,7 +248,7 @@ def test_a_container_without_migrations_lives_and_is_not_ready(image: str) -> No
     try:
         container.ready("/livez").ready("/readyz", 503)
         answer = container.run(
-            "python", "-I", "-S", "serving/healthcheck.py", "/readyz", check=False
+            "python", "-I", "-m", "serving_tools.healthcheck", "/readyz", check=False
         )
         assert "migrations are missing" in answer
         wait_for(lambda: container.state["Health"]["Status"] == "healthy", "the health check")

@@ -195,7 +195,7 @@ def test_silent_clients_are_told_to_go_through_the_proxy_too(proxied: Compose) -
             client.sendall(head("/nowhere/", "Content-Length: 10"))
             silent.append(client)
         # More than the proxy passes on at once, so the container's own check finds a connection ...
-        check = ("python", "-I", "-S", "serving/healthcheck.py", "/livez")
+        check = ("python", "-I", "-m", "serving_tools.healthcheck", "/livez")
         proxied("exec", "-T", "web", *check)
         # ... and others are served as soon as these are told to go.
         answer = httpx.get(f"{address}/uptime/", verify=False, timeout=PATIENCE)  # noqa: S501

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import bake_into, clean_environment
+from tests.conftest import bake_into, clean_environment, with_packages
 from tests.support.containers import (
     UV,
     Compose,
@@ -83,7 +83,7 @@ def states(site: Compose) -> list[str]:
 
 
 def is_ready(container: str) -> bool:
-    ask = ("python", "-I", "-S", "serving/healthcheck.py", "/readyz")
+    ask = ("python", "-I", "-m", "serving_tools.healthcheck", "/readyz")
     done = subprocess.run(["docker", "exec", container, *ask], capture_output=True, check=False)
     return done.returncode == 0
 
@@ -171,8 +171,9 @@ def test_an_interrupted_deployment_is_undone(site: Compose, step: str, number: i
 def make_holds_the_lock(project: Path) -> bool:
     ask = "from serving_tools.deploy.lock import holder; print(holder())"
     done = subprocess.run(
-        [sys.executable, "-c", ask], cwd=project, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", ask], cwd=project, env=with_packages(project, clean_environment()),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     return done.stdout.strip() != "None"
 
 
@@ -267,7 +268,7 @@ def started(name: str, folder: Path, *options: str, command: str = "create") -> 
 
 def ask_checkout(project: Path, *arguments: str, **variables: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "serving_tools.deploy.checkout", *arguments], cwd=project,
+        [sys.executable, "-I", "packages/serving-tools/src", "deploy.checkout", *arguments], cwd=project,
         env=clean_environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False,
     )  # fmt: skip

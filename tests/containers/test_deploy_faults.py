@@ -43,7 +43,7 @@ class Engine:
         self.state |= changes | {"calls": [], "counts": {}}
         self.file.write_text(json.dumps(self.state))
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.replace"], cwd=self.project, text=True,
+            [sys.executable, "-I", "packages/serving-tools/src", "deploy.replace"], cwd=self.project, text=True,
             env=clean_environment() | {"ENGINE": str(self.program)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
@@ -204,7 +204,7 @@ def test_a_lock_of_a_killed_one_holds_nobody_up(engine: Engine) -> None:
     process = engine.start(faults={"new1": "hangs"})
     wait_for(lambda: "new1" in engine.web, "the new container")
     second = subprocess.run(
-        [sys.executable, "-m", "deploy.replace"], cwd=engine.project, text=True, check=False,
+        [sys.executable, "-I", "packages/serving-tools/src", "deploy.replace"], cwd=engine.project, text=True, check=False,
         env=clean_environment() | {"ENGINE": str(engine.program)}, capture_output=True,
     )  # fmt: skip
     assert second.returncode == 1

@@ -14,10 +14,11 @@ from types import ModuleType
 import pytest
 from dotenv import dotenv_values
 
-from tests.conftest import ROOT, Bake, Run, clean_environment
+from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment
+from tests.support.packages import TOOLS
 
 UV = ROOT / ".venv" / "bin" / "uv"
-SOURCE = ROOT / "{{cookiecutter.project_slug}}" / "serving" / "env_file.py"
+SOURCE = TEMPLATE / TOOLS / "serving_tools" / "env_file.py"
 SECRET = "0123456789abcdef" * 4
 
 

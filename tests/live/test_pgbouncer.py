@@ -129,7 +129,7 @@ def test_backups_are_refused_that_would_change_others_sessions(
         variables = {"DATABASE_URL": pooler.url(shop), "DATABASE_POOLER": "transaction"}
         environment = server_environment(project) | variables | programs
         run(project, "python", "manage.py", "migrate", "--verbosity", "0", **environment)
-        data = ("python", "-m", "data.postgres")
+        data = ("python", "manage.py")
         for command in (["backup", "saved.dump"], ["restore", "saved.dump"]):
             refused = run(project, *data, *command, check=False, **environment)
             assert refused.returncode == 1

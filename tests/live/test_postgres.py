@@ -230,7 +230,7 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
     shop: Path, postgres: Postgres, manage: Manage, environment: Path
 ) -> None:
     url = postgres.url("shop")
-    data = ("-m", "data.postgres")
+    data = ("manage.py",)
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     writer = subprocess.Popen(
         [environment / "bin" / "python", "-c", program("count_rows")],
@@ -258,7 +258,7 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
         refused = manage(shop, url, *data, "restore", file, check=False, **programs)
         assert refused.returncode == 1
         assert "Traceback" not in refused.stderr
-        assert "restore: " in refused.stderr
+        assert "CommandError: " in refused.stderr
         assert rows(postgres) == restored
     refused = manage(shop, url, *data, "backup", "letter.dump", check=False, **programs)
     assert "letter.dump is there already" in refused.stderr
@@ -278,7 +278,7 @@ def test_a_restore_takes_back_what_is_younger_than_the_dump(
 ) -> None:
     """A migration since then has made a table that refers to one of the dump's."""
     url = postgres.url("shop")
-    data = ("-m", "data.postgres")
+    data = ("manage.py",)
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     manage(shop, url, *data, "backup", "saved.dump", **programs)
     postgres.query("CREATE TABLE younger (id int REFERENCES accounts_user)", "shop")
@@ -294,7 +294,7 @@ def test_a_restore_takes_back_what_is_younger_than_the_dump(
     manage(shop, url, *data, "restore", kept, **programs)
     assert postgres.query("SELECT to_regclass('younger')", "shop") == ["younger"]
     refused = manage(shop, url, *data, "restore", "./no.dump", check=False, **programs)
-    assert refused.stderr == "restore: there is no backup no.dump\n"
+    assert refused.stderr == "CommandError: there is no backup no.dump\n"
 
 
 def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: Manage) -> None:
@@ -303,7 +303,7 @@ def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: 
     engine.write_text('#!/bin/sh\n[ "$2 $3" = "port db" ] && echo 127.0.0.1:1 || exit 9\n')
     engine.chmod(0o755)
     variables = {"PATH": f"{postgres.programs}:/usr/bin:/bin", "ENGINE": str(engine)}
-    data = ("-m", "data.postgres", "backup")
+    data = ("manage.py", "backup")
 
     manage(shop, postgres.url("shop"), *data, "one.dump", **variables)
     url = f"postgres:///shop?host=127.0.0.1&port={postgres.port}&user=ada&password="
@@ -328,7 +328,7 @@ def rows(postgres: Postgres) -> dict[str, Any]:
 def test_dbshell_opens_the_databases_own(shop: Path, postgres: Postgres, environment: Path) -> None:
     variables = server_environment(shop) | {"DATABASE_URL": postgres.url("shop")}
     done = subprocess.run(
-        [environment / "bin" / "python", "-m", "data.postgres", "shell"],
+        [environment / "bin" / "python", "manage.py", "dbshell"],
         cwd=shop, env=clean_environment() | variables | {"PATH": f"{postgres.programs}:/bin"},
         text=True, input="SELECT 6 * 7;\n", capture_output=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
@@ -368,7 +368,7 @@ def test_make_says_in_one_line_what_to_set_or_uses_what_answers(
 def test_an_address_is_read_by_a_user_without_a_name(widest_project: Path, run: Run) -> None:
     """As in the image, whose user is a number."""
     code = (
-        "import os; from serving import postgres; os.setuid(10001);"
+        "import os; from data import postgres; os.setuid(10001);"
         " postgres.check_with_libpq({'OPTIONS': {}});"
         " postgres.check_with_libpq({'OPTIONS': {'sslmode': 'nosuch'}})"
     )

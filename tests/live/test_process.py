@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Serve, clean_environment, package_sources, with_packages
+from tests.conftest import Serve, clean_environment, with_packages
+from tests.support.packages import SERVING
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
 from tests.support.sites import put_lifespan, put_site
 
@@ -154,7 +155,7 @@ def test_a_worker_that_does_not_stop_ends_after_the_kill_timeout(site: Path, ser
 @pytest.fixture
 def watchful(site: Path) -> Path:
     """The site, with a watch that looks a hundred times a second: a false alarm would come at once."""
-    parent = package_sources(site)[0] / "serving" / "stopping" / "parent.py"
+    parent = site / SERVING / "stopping" / "parent.py"
     text = parent.read_text()
     assert "\nINTERVAL = 1.0" in text
     parent.write_text(text.replace("\nINTERVAL = 1.0", "\nINTERVAL = 0.01"))
@@ -284,7 +285,7 @@ def test_it_is_all_there_once_somebody_reads_it(
 @pytest.fixture
 def unopenable(site: Path) -> Path:
     """The site where its stdout can't be opened anew: another user's, or a system without /proc."""
-    output = package_sources(site)[0] / "serving" / "log" / "output.py"
+    output = site / SERVING / "log" / "output.py"
     text = output.read_text()
     assert text.count("/proc/self/fd/") == 1
     output.write_text(text.replace("/proc/self/fd/", "/nowhere/"))
@@ -324,7 +325,7 @@ def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve)
 
 
 def test_what_is_too_much_is_counted(site: Path, serve: Serve) -> None:
-    output = package_sources(site)[0] / "serving" / "log" / "output.py"
+    output = site / SERVING / "log" / "output.py"
     text = output.read_text()
     output.write_text(re.sub(r"\nKEPT = .*", "\nKEPT = 100_000", text))
     ours, its = os.pipe()

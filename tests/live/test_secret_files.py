@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 
 from tests.conftest import Bake, Run, Serve
 from tests.support.containers import Compose, composed, docker, locked_project, require_engine
+from tests.support.packages import TOOLS
 from tests.support.server import SECRET_KEY
 from tests.support.sites import put_site
 
@@ -167,7 +168,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
 def test_secrets_are_written_for_compose_alone(bake: Bake, run: Run) -> None:
     project = bake(database="postgres")
     folder = project / ".secrets"
-    write = ("serving/secret_files.py", ".secrets", "SECRET_KEY", "POSTGRES_PASSWORD")
+    write = ("-I", str(TOOLS), "secret_files", ".secrets", "SECRET_KEY", "POSTGRES_PASSWORD")
     values = {"SECRET_KEY": KEY, "POSTGRES_PASSWORD": "a $b'c"}
 
     run(project, "python", *write, **values)

@@ -74,11 +74,9 @@ Data = Callable[..., str]
 
 @pytest.fixture
 def data(project: Path, run: Run) -> Data:
-    """Runs `python -m data.sqlite` with these arguments."""
+    """Runs `manage.py` with these arguments."""
     variables = server_environment(project)
-    return lambda *arguments: (
-        run(project, "python", "-m", "data.sqlite", *arguments, **variables).stdout
-    )
+    return lambda *arguments: run(project, "python", "manage.py", *arguments, **variables).stdout
 
 
 def test_four_processes_lose_no_write_and_backups_are_of_one_moment(

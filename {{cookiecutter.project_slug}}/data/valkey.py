@@ -16,25 +16,23 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from itertools import batched, count, islice
+from itertools import batched, count
 from threading import Lock
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from django.conf import settings
+from django.contrib.sessions.backends.cached_db import KEY_PREFIX as SESSIONS
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
-from environs import ValidationError
-from redis import BlockingConnectionPool, Redis
+from redis import BlockingConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
 
 from data import cache_values
+from data.valkey_refusals import LASTING, advice, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -59,159 +57,8 @@ DEFAULTS: dict[str, Any] = {
 DROPPED_MAX = 100_000
 ALL = ("*",)  # what `clear` writes
 
-# Keys of django.contrib.sessions.backends.cached_db, which cannot be imported by what settings import.
-SESSIONS = "django.contrib.sessions.cached_db"
-
-# The first word of an answer by which a server that is there does not serve, and what to do about it.
-# https://valkey.io/topics/protocol/#simple-errors
-REFUSALS = {
-    "OOM": "it is full: raise its maxmemory, or set its maxmemory-policy to allkeys-lru",
-    "NOREPLICAS": "it has too few replicas: start them, or lower its min-replicas-to-write",
-    "MISCONF": "it can't save to its disk: look at its log and its disk",
-    "READONLY": "it is a replica: correct CACHE_URL, or wait for it to be made primary",
-    "NOPERM": "its ACL does not permit the command to this user: correct the ACL, or CACHE_URL",
-    "NOAUTH": "it asks for a password: correct CACHE_URL",
-    "WRONGPASS": "it refuses the user or the password: correct them in CACHE_URL",
-    "MASTERDOWN": "it is a replica that has lost its primary: start that, or correct CACHE_URL",
-    "LOADING": "it loads its data: wait for it",
-    "BUSY": "it is busy with a script: `SCRIPT KILL` ends that",
-    "UNKILLABLE": "it is busy with a script: wait for it",
-    "CLUSTERDOWN": "its cluster is down: start the nodes that are missing",
-    "MOVED": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "ASK": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "TRYAGAIN": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "CROSSSLOT": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "ERR DB": "it has no such database number: correct CACHE_URL",
-    "ERR clients": "it has no connection left: raise its maxclients",
-    "ERR limit": "its provider's limit is reached: raise that, or wait",
-    "ERR command": "it lacks a command, as a Sentinel does: CACHE_URL must name the server itself",
-    "DENIED": "it is in protected mode: give it a password and write that into CACHE_URL",
-    "NOPROTO": "it does not speak this protocol: correct the protocol in CACHE_URL",
-    "PROTOCOL": "what answers is no Valkey: correct host and port in CACHE_URL",
-}
-LASTING = {
-    "NOPERM", "NOAUTH", "WRONGPASS", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "ERR DB", "ERR command",
-    "DENIED", "NOPROTO", "PROTOCOL",
-}  # fmt: skip
-
 # What a call does: "session" reads what must not be out of date; "store" needs memory on the server.
 Kind = Literal["read", "session", "delete", "store"]
-
-
-def refusal(error: Exception) -> str | None:
-    """The key in REFUSALS of what a server said; None for an error of the call itself.
-
-    Such an error (WRONGTYPE, "value is not an integer") is a mistake of the program's.
-    """
-    said = str(error)
-    if isinstance(error, InvalidResponse):
-        return "PROTOCOL"
-    if isinstance(error, AuthenticationError):
-        return "NOAUTH" if getattr(error, "status_code", None) == "NOAUTH" else "WRONGPASS"
-    # redis-py cuts the first word off the codes that it knows, and puts a pipeline's command, which
-    # may hold anything, in front of them all.
-    code = getattr(error, "status_code", None) or ""
-    if code in {"", "ERR"}:
-        said = said.rpartition("of pipeline caused error: ")[2]
-        if re.match(r"(DB index|invalid DB index|SELECT is not allowed)", said):
-            return "ERR DB"
-        if said.startswith("max number of clients"):
-            return "ERR clients"
-        if re.match(r"max (daily|monthly) request limit", said):
-            return "ERR limit"
-        if said.startswith("unknown command"):
-            return "ERR command"
-        code = said.partition(" ")[0]
-    return code if code in REFUSALS else None
-
-
-def advice(reason: str | None, error: Exception) -> str:
-    """What to do about a refusal. Of what the server said, only a command's name is shown."""
-    said = str(error).rpartition("of pipeline caused error: ")[2]
-    command = re.search(r"to run the '([a-z|]+)' command", said)
-    return REFUSALS.get(reason or "", said) + (f" ({command[1].upper()})" if command else "")
-
-
-# What the query of the URL may set, and how each value must look.
-NUMBER = r"\d{1,9}"
-SECONDS = r"(?=.*[1-9])\d{1,6}(\.\d+)?"
-SWITCH = r"(?i:true|false|yes|no|1|0)"
-PARAMETERS = {
-    "db": NUMBER,
-    "max_connections": r"[1-9]\d{0,4}",
-    "timeout": SECONDS,
-    "socket_connect_timeout": SECONDS,
-    "socket_timeout": SECONDS,
-    "socket_keepalive": SWITCH,
-    "health_check_interval": NUMBER,
-    "protocol": r"[23]",
-    "client_name": r"[!-~]+",
-    "username": ".+",
-    "password": ".+",
-    "ssl_cert_reqs": r"none|optional|required",
-    "ssl_check_hostname": SWITCH,
-    "ssl_ca_certs": ".+",
-    "ssl_ca_path": ".+",
-    "ssl_certfile": ".+",
-    "ssl_keyfile": ".+",
-    "ssl_password": ".+",
-}
-
-
-def location(url: str) -> str:
-    """The URL as the client knows it: "valkey://" is "redis://", "valkeys://" "rediss://" (TLS).
-
-    Raises ValidationError, whose text shows nothing of the URL, for whatever the client would refuse
-    in each call, or silently take for something else.
-    """
-    url = re.sub(r"\Avalkey(s?)://", r"redis\1://", url)
-    wrong = mistake(url)
-    if wrong is not None:
-        raise ValidationError(f"Not a URL of a Valkey or Redis server{wrong}.")
-    return url
-
-
-def mistake(url: str) -> str | None:
-    """What is wrong with a URL, as the end of a sentence; it may be empty."""
-    if re.search(r"[\s\x00-\x1f\x7f]", url):
-        return ": there is a space in it; within a password, write it as %20"
-    if re.search(r"%(?![0-9A-Fa-f]{2})", url):
-        return ": write a % as %25"
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
-        for part in (parts.netloc, parts.path, parts.query):
-            unquote(part, errors="strict")
-        unquote(parts.hostname or "").encode("idna")  # as Python's resolver does
-    except UnicodeDecodeError:
-        return ": its %xx give no UTF-8"
-    except UnicodeError:
-        return ": its host can't be a name"
-    except ValueError:
-        usable = False
-    if not usable and not re.match(r"unix://([^/@]*@)?/.", url):
-        return ": within a password, write / as %2F, ? as %3F, # as %23" if "@" in url else ""
-    if parts.fragment or url.endswith("#"):
-        return ": write a # as %23"
-    if parts.scheme != "unix" and not re.fullmatch(r"(/\d{0,9})?", parts.path):
-        return ": its path must be the number of a database, as in redis://host:6379/0"
-    return mistake_in_query(parts.query, tls=parts.scheme == "rediss")
-
-
-def mistake_in_query(query: str, *, tls: bool) -> str | None:
-    """As `mistake`. No name is shown that is not known: it may be the end of a password."""
-    seen: set[str] = set()
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in PARAMETERS:
-            return f": its query may have no other parameters than {', '.join(PARAMETERS)}"
-        if name in seen:
-            return f": its query has {name} twice"
-        if name.startswith("ssl_") and not tls:
-            return f": {name} needs TLS, which is rediss://"
-        if not re.fullmatch(PARAMETERS[name], value):
-            return f": the {name} in its query can't be used"
-        seen.add(name)
-    return None
 
 
 class Client(cache_values.Client):
@@ -508,29 +355,3 @@ def report_start() -> None:
     cache.set("data.start", 1, 1)
     if isinstance(cache, ValkeyCache):
         cache._cache.get_client(None).connection_pool.disconnect(inuse_connections=False)
-
-
-def greet(url: str) -> str | None:
-    """What answers at a URL where that is not the server that it asks for; None where it may be.
-
-    That another program uses it too can only be known by keys that do not begin as this project's do.
-    """
-    try:
-        prefix = f"{settings.CACHES['default']['KEY_PREFIX']}:".encode()
-        server = Redis.from_url(location(url), socket_timeout=1, socket_connect_timeout=1)
-        with server:
-            keys = islice(server.scan_iter(count=500), 1000)
-            strange = any(not key.startswith(prefix) for key in keys)
-    except (ImproperlyConfigured, ValidationError):  # the settings say so
-        return None
-    except InvalidResponse:
-        return "something that is no Valkey"
-    except RedisError as error:
-        reason = refusal(error)
-        return f"a Valkey, and {advice(reason, error)}" if reason in LASTING else None
-    if strange:
-        return (
-            "a Valkey in which other programs keep keys under the same database number: they share its"
-            " memory, and `cache.clear()` would delete theirs"
-        )
-    return None

@@ -8,15 +8,17 @@ these three.
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 from typing import Any
 
-from granian.cli import cli, entrypoint
+from granian.cli import cli
 
 from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
 from serving.log.stdout import Stdout
 from serving.process.address import AddressError, check_addresses
+from serving.stopping.signals import SIGNALS
 
 DEFAULTS = {
     "GRANIAN_INTERFACE": "asgi",  # Granian's own is RSGI, which Django does not speak
@@ -31,7 +33,7 @@ def main() -> None:
     """Runs Granian with this process's arguments."""
     for variable, value in DEFAULTS.items():
         os.environ.setdefault(variable, value)
-    sys.argv[0] = "granian"  # for its messages, and for `granian_flags` in the workers
+    sys.argv[0] = "granian"  # for `granian_flags` in the workers
     serve: Any = cli.callback
 
     def check_and_serve(**flags: Any) -> None:
@@ -42,10 +44,12 @@ def main() -> None:
             sys.exit(1)
         if flags["metrics_enabled"]:
             spawn_workers()
+        main_process = os.getpid()
+        os.register_at_fork(after_in_child=lambda: reset_signals(main_process))
         serve(**flags)
 
     cli.callback = check_and_serve
-    entrypoint()  # type: ignore[no-untyped-call]
+    cli(auto_envvar_prefix="GRANIAN", prog_name="python -m serving")
 
 
 def log(message: str) -> None:
@@ -66,6 +70,17 @@ def spawn_workers() -> None:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L494-L500
     """
     multiprocessing.set_start_method("spawn", force=True)
+
+
+def reset_signals(main_process: int) -> None:
+    """Lets a signal end a worker that was forked just now, where it would call the main process's handler.
+
+    Until it has imported the application a worker has none of its own. Open in Granian 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/_signals.py#L14-L19
+    """
+    if os.getppid() == main_process:  # and not in what a worker forks
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

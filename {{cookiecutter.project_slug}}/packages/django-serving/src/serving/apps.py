@@ -3,7 +3,7 @@ from django.core.checks import register
 from django.http import HttpRequest
 
 from serving.checks import check_settings
-from serving.http.request import add_attributes
+from serving.http.request import complete
 
 
 class ServingConfig(AppConfig):
@@ -11,5 +11,5 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         """Gives every request `state` and its id, whatever makes it, and registers the checks of settings."""
-        add_attributes(HttpRequest)
+        complete(HttpRequest)
         register(check_settings)

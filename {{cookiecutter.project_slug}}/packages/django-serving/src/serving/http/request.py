@@ -2,7 +2,7 @@
 
 Our handler makes a `Request`. Everything else that makes one (Django's test clients and request factories,
 `runserver`, a WSGI server, `HttpRequest()` in a shell or a command) makes a class of Django's own, to which
-`add_attributes` gives the same two; serving/apps.py calls it.
+`complete` gives the same two attributes; serving/apps.py calls it.
 """
 
 from functools import cached_property
@@ -41,7 +41,7 @@ class Request[S](ASGIRequest):
             raise no_room(cast(Scope, self.scope), error) from error
 
 
-def add_attributes(request_class: type[HttpRequest]) -> None:
+def complete(request_class: type[HttpRequest]) -> None:
     """Gives a class of requests, and those derived from it, the attributes `state` and `id`.
 
     Both are made when they are first read, and a request can be given others.

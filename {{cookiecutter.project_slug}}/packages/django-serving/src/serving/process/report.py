@@ -1,4 +1,4 @@
-"""What a worker runs with, logged at level debug: Granian's flags and Django's settings."""
+"""What a worker runs with, told at log level debug: Granian's flags and Django's settings."""
 
 import logging
 import re
@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.views.debug import SafeExceptionReporterFilter, get_default_exception_reporter_filter
 
 from serving.log.redaction import HIDDEN, only_tells
 from serving.process.flags import granian_flags
@@ -21,10 +20,17 @@ def report_configuration() -> None:
     """Logs every flag, and every setting of the project's own, with secrets hidden."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
+    from django.views.debug import (
+        SafeExceptionReporterFilter,
+        get_default_exception_reporter_filter,
+    )
+
     hidden = get_default_exception_reporter_filter()
     defined = vars(import_module(settings.SETTINGS_MODULE))
     safe: dict[str, Any] = hidden.get_safe_settings()
-    if type(hidden) is SafeExceptionReporterFilter:  # which hides AUTH_USER_MODEL, for one, too
+    if (
+        type(hidden) is SafeExceptionReporterFilter
+    ):  # it hides AUTH_USER_MODEL and PASSWORD_HASHERS, too
         safe |= {name: getattr(settings, name) for name in safe if only_tells(name)}
     report("settings", {name: value for name, value in safe.items() if name in defined})
     flags = granian_flags()

@@ -8,23 +8,21 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import TEMPLATE
+from tests.support.packages import TOOLS
+from tests.support.server import free_port
 
 
 @pytest.fixture
 def port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
 def services(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Asks for the services on a machine without an engine."""
     return subprocess.run(
-        [sys.executable, "-m", "serving_tools.services"],
-        cwd=ROOT,
+        [sys.executable, "-I", "-B", TEMPLATE / TOOLS, "services"],
         env={"PATH": str(tmp_path), "SYSTEMROOT": os.environ.get("SYSTEMROOT", "")} | variables,
         capture_output=True,
         text=True,
