@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import clean_environment
+from tests.conftest import clean_environment, with_packages
+from tests.support.handlers import with_djangos_handler
 from tests.support.server import Server, wait_for
 from tests.support.sites import SITES, put_tests
 
@@ -201,7 +202,7 @@ def serve(project: Path, programs: Path, library: str, **variables: str) -> Serv
         "LIBRARY": library,
         "DEBUG": "false",
     }
-    return Server(programs, project, clean_environment(), variables).ready()
+    return Server(programs, project, with_packages(project, clean_environment()), variables).ready()
 
 
 def ask_all(server: Server) -> None:
@@ -241,13 +242,7 @@ def sites(project: Path) -> tuple[Path, Path]:
     """The same project twice, with our handler and with Django's."""
     put_tests(project)
     other = shutil.copytree(project, project.parent / "other")
-    entrypoint = other / "config" / "asgi.py"
-    line = "from serving.http.handler import DjangoHandler\n"
-    text = entrypoint.read_text()
-    assert line in text
-    entrypoint.write_text(
-        text.replace(line, line.replace("Django", "Plain")[:-1] + " as DjangoHandler\n")
-    )
+    with_djangos_handler(other)
     return project, other
 
 

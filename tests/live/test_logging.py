@@ -12,7 +12,7 @@ import httpx
 import pexpect
 import pytest
 
-from tests.conftest import Bake, Serve, clean_environment
+from tests.conftest import Bake, Serve, clean_environment, with_packages
 from tests.live.test_serving import MODES
 from tests.support.server import Server, server_environment, wait_for
 from tests.support.sites import put_lifespan, put_site
@@ -121,7 +121,7 @@ def test_what_breaks_before_the_first_request_is_a_record_too(
     server = serve(project, STRIPE_API_KEY="planted-api-key")
 
     assert server.wait() == 1
-    record = one(server, "config.asgi")
+    record = one(server, "serving.application")
     assert record["log.level"] == "CRITICAL"
     assert record["error.type"] == "RuntimeError"
     assert record["error.message"] == "********"
@@ -136,7 +136,7 @@ def test_an_exit_with_a_reason_is_a_record_too(project: Path, serve: Serve) -> N
     server = serve(project, STRIPE_API_KEY="planted-api-key")
 
     assert server.wait() == 1
-    assert one(server, "config.asgi")["message"] == "Django does not start: no ********"
+    assert one(server, "serving.application")["message"] == "Django does not start: no ********"
     assert_every_line_is_a_record(server)
     assert "planted" not in server.log
 
@@ -151,7 +151,7 @@ def test_what_breaks_under_another_server_shows_no_secret_either(
         project, "uvicorn --port {port} config.asgi:application", STRIPE_API_KEY="planted-api-key"
     )
     assert server.wait() == 1
-    assert one(server, "config.asgi")["error.message"] == "no ********"
+    assert one(server, "serving.application")["error.message"] == "no ********"
     assert "planted" not in server.log
 
 
@@ -159,7 +159,7 @@ def test_a_format_that_granian_cannot_fill_ends_the_start(project: Path, serve: 
     server = serve(project, GRANIAN_LOG_ACCESS_FMT="%(nope)s %(path)s")
 
     assert server.wait() == 1
-    said = one(server, "config.asgi")["message"]
+    said = one(server, "serving.application")["message"]
     assert "GRANIAN_LOG_ACCESS_FMT='%(nope)s %(path)s': 'nope' is nothing that Granian" in said
 
 
@@ -179,7 +179,7 @@ def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
     settings = one(server, "serving.process.report", "settings:")["message"]
     assert "\nDRAIN_TIMEOUT = 15.0\n" in settings
     assert re.search(r"\nSECRET_KEY = '\*+'\n", settings)
-    assert "\nMIRROR = 'https://********@mirror.example/x'\n" in settings
+    assert "\nMIRROR = 'https://ada:********@mirror.example/x'\n" in settings
     quiet = serve(project).ready()
     assert quiet.stop() == 0
     assert quiet.messages("serving.process.report") == []
@@ -263,7 +263,7 @@ def test_a_wrong_name_or_level_is_refused(
     server = serve(project, LOG_LEVELS=value)
 
     assert server.wait() == 1
-    assert f"LOG_LEVELS={value!r}: {reason}" in one(server, "config.asgi")["message"]
+    assert f"LOG_LEVELS={value!r}: {reason}" in one(server, "serving.application")["message"]
     assert_every_line_is_a_record(server)
 
 
@@ -327,10 +327,10 @@ def test_console_is_coloured_on_a_terminal(
 ) -> None:
     flags = {**server_environment(project), "LOG_FORMAT": "console", "GRANIAN_PORT": "0"}
     terminal = pexpect.spawn(
-        str(environment / "bin" / "granian"),
-        ["config.asgi:application"],
+        str(environment / "bin" / "python"),
+        ["-m", "serving", "config.asgi:application"],
         cwd=project,
-        env={**clean_environment(), **flags, **variables},
+        env=with_packages(project, {**clean_environment(), **flags, **variables}),
         encoding="utf-8",
         timeout=60,
     )
@@ -597,7 +597,7 @@ def test_what_an_app_raises_elsewhere_is_a_record_without_secrets(
     server.get(f"/{view}/")
     assert server.stop() == 0
 
-    record = one(server, "serving.log.formats", message)
+    record = one(server, "serving.log.hooks", message)
     assert record["error.message"].startswith("cannot reach")
     assert_every_line_is_a_record(server)
     assert "planted" not in server.log

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
+from tests.support.handlers import with_djangos_handler
 from tests.support.server import PATIENCE, Server, wait_for
 from tests.support.sites import put_site
 
@@ -81,13 +82,7 @@ def test_a_wrong_number_of_threads_is_refused(site: Path, serve: Serve) -> None:
 
 
 def test_one_line_goes_back_to_djangos_own_handler(project: Path, serve: Serve) -> None:
-    entrypoint = project / "config" / "asgi.py"
-    line = "from serving.http.handler import DjangoHandler\n"
-    text = entrypoint.read_text()
-    assert line in text
-    entrypoint.write_text(
-        text.replace(line, "from serving.http.handler import PlainHandler as DjangoHandler\n")
-    )
+    with_djangos_handler(project)
     server = serve(project).ready()
 
     assert "request.state.started_at" in server.get("/").text

@@ -36,7 +36,7 @@ def talk(request: HttpRequest) -> HttpResponse:
 
 def identity(request: Request[Any]) -> HttpResponse:
     logging.getLogger("home").info("in a sync view")
-    return JsonResponse({"id": request.id})
+    return JsonResponse({"id": request.request_id})
 
 
 def say(where: str) -> None:
@@ -49,7 +49,7 @@ async def identity_async(request: Request[Any]) -> HttpResponse:
     await asyncio.to_thread(say, "in to_thread")
     await asyncio.create_task(sync_to_async(say)("in a task"))
     await asyncio.get_running_loop().run_in_executor(None, say, "in run_in_executor")
-    return JsonResponse({"id": request.id})
+    return JsonResponse({"id": request.request_id})
 
 
 def echo(request: HttpRequest) -> HttpResponse:

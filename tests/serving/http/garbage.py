@@ -24,11 +24,7 @@ from serving.stopping.drain import Drain
 
 from tests.serving.client import Exchange, Message, body_messages
 
-BODIES = (
-    "serving.http.body.MemoryBody",
-    "serving.http.body.DiskBody",
-    "tempfile.SpooledTemporaryFile",
-)
+BODIES = ("serving.http.body.Body", "tempfile.SpooledTemporaryFile")
 
 TIMES = 3  # each kind; a thing that is left once and for all is left less often
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from django.test import override_settings
-from serving.http import body
 from serving.http.body import Bodies
 
 from tests.serving.client import Exchange, Message, body_messages
@@ -45,8 +44,7 @@ CASES: dict[str, tuple[dict[str, str], list[Message], int]] = {
 
 
 @pytest.fixture(autouse=True)
-def bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(body, "LOOK", 0.01)
+def bounds() -> Iterator[None]:
     with override_settings(MAX_BODY_SIZE=3_000_000, BODY_SPACE=6_000_000, BODY_TIMEOUT=0.2):
         yield
 
@@ -57,8 +55,8 @@ async def ask(bodies: Bodies, headers: dict[str, str], come: list[Message]) -> i
     found = await bodies.read(exchange.scope, exchange.receive, exchange.send)
     if found is None:
         return exchange.status
-    with found[0] as file:
-        return len(file.read())
+    with found:
+        return len(found.read())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -85,7 +83,6 @@ def test_nothing_is_left_of_a_body(name: str) -> None:
             return gc.collect()
         finally:
             gc.enable()
-            room = bodies._room
-            assert (room._memory, room._reserved, room._written) == (0, 0, 0)
+            assert (bodies.memory.taken, bodies.disk.taken) == (0, 0)
 
     assert asyncio.run(main()) == 0

@@ -122,7 +122,7 @@ def test_an_exception_is_left_in_a_cycle():
         gc.enable()
 
 
-@works_around("asgiref", "3.13.0/asgiref/sync.py#L621-L624", "or correct be_a_thread_of")
+@works_around("asgiref", "3.13.0/asgiref/sync.py#L621-L624", "or correct bind_to_loop")
 def test_a_thread_is_told_of_its_loop_by_three_private_attributes():
     found = asyncio.run(sync_to_async(lambda: set(vars(SyncToAsync.threadlocal)))())
     assert found == {"main_event_loop", "main_event_loop_pid", "task_context"}

@@ -16,7 +16,7 @@ from granian.cli import cli
 
 from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
-from serving.log.stdout import Stdout
+from serving.log.output import Stdout
 from serving.process.address import AddressError, check_addresses
 from serving.stopping.signals import SIGNALS
 

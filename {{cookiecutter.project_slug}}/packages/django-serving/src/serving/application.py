@@ -16,16 +16,19 @@ from serving.types import ASGIApp
 logger = logging.getLogger(__name__)
 
 
-def get_application(log_config: Path | None = CONFIGURATION) -> ASGIApp:
+HANDLER = "serving.http.handler.DjangoHandler"
+
+
+def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = HANDLER) -> ASGIApp:
     """The ASGI application, with every layer; `serving.conf` lists the settings that they read.
 
     Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
-    configures unless the server has; None leaves the log alone. If Django does not start, logs why and
-    raises SystemExit(1).
+    configures unless the server has (None: nobody does). `handler` is the dotted name of the class of
+    Django's handler. If Django does not start, logs why and raises SystemExit(1).
     """
     take_over_process(log_config)
     try:
-        return build()
+        return build(handler)
     except SystemExit as error:
         if not isinstance(error.code, str):
             raise
@@ -47,7 +50,7 @@ def take_over_process(log_config: Path | None) -> None:
     stopping.install()
 
 
-def build() -> ASGIApp:
+def build(handler: str) -> ASGIApp:
     """The layers; a request passes them from the last to the first."""
     import django
 
@@ -60,15 +63,15 @@ def build() -> ASGIApp:
     django.setup()
 
     from django.core.checks.urls import check_url_config
+    from django.utils.module_loading import import_string
 
     from serving.checks import refuse_wrong_settings
     from serving.conf import conf
-    from serving.http.handler import DjangoHandler
     from serving.http.proxy import Proxy
     from serving.http.request_id import RequestId
     from serving.http.static import static_files
     from serving.lifespan import Lifespan
-    from serving.log.batching import hold_requests
+    from serving.log.access import hold_requests
     from serving.probes import Probes
     from serving.process.report import report_configuration
     from serving.stopping import Drain
@@ -81,7 +84,7 @@ def build() -> ASGIApp:
         from serving.metrics import serve_metrics
 
         serve_metrics(conf.METRICS_ADDRESS, conf.METRICS_PORT, conf.WORKERS)
-    app: ASGIApp = static_files(DjangoHandler())
+    app: ASGIApp = static_files(import_string(handler)())
     app = Drain(app)
     app = Probes(app)
     app = Proxy(app)

@@ -1,7 +1,7 @@
 """The headers that a page gets from Django's middleware, for answers that Django never sees.
 
-Static files, probes and refusals are answered in front of Django. Which headers they get, Django's own
-classes say, as far as they stand in MIDDLEWARE, by the settings that they read: HSTS over https alone,
+Static files, probes and refusals are answered in front of Django. Django's own classes say which headers
+they get, as far as they are in MIDDLEWARE, by the settings that they read: HSTS over https alone,
 `X-Content-Type-Options`, `Referrer-Policy`, `Cross-Origin-Opener-Policy`, the content security policy,
 `X-Frame-Options`. https://docs.djangoproject.com/en/6.1/ref/middleware/#security-middleware
 """
@@ -25,12 +25,12 @@ type Layer = SecurityMiddleware | ContentSecurityPolicyMiddleware | XFrameOption
 
 
 def security_headers(scope: Scope) -> Headers:
-    """What an answer to this request gets; names are in lower case."""
+    """The headers for an answer to this request; names are in lower case."""
     return headers_of_pages(is_secure(scope))
 
 
 def with_security_headers(scope: Scope, send: Send) -> Send:
-    """A `send` that adds what a response does not have of them."""
+    """A `send` that adds those that a response does not have."""
 
     def send_secured(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
@@ -61,7 +61,7 @@ def is_secure(scope: Scope) -> bool:
 
 
 def as_request(scope: Scope) -> HttpRequest:
-    """A request that knows its scheme: one with a query or a type of content could not be read."""
+    """A request that knows its scheme. Without query and type, which a client can make unreadable."""
     headers = [item for item in scope["headers"] if item[0] != b"content-type"]
     plain = {"method": "GET", "path": "/", "headers": headers, "scheme": scope.get("scheme")}
     return ASGIRequest(plain, BytesIO())
@@ -82,7 +82,7 @@ def headers_of_pages(secure: bool) -> Headers:
 
 @cache
 def layers() -> list[Layer]:
-    """The classes that MIDDLEWARE has; one of the project's own counts as that of Django's below it."""
+    """Those of the three classes that are in MIDDLEWARE, by themselves or as a base of another."""
     used = [import_string(path) for path in settings.MIDDLEWARE]
     return [
         known(lambda request: HttpResponse())

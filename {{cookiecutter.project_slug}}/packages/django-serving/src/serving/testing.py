@@ -16,7 +16,7 @@ from django.core.signals import request_started
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from django.test.client import AsyncClientHandler
 
-from serving.http.threads import be_a_thread_of
+from serving.http.threads import bind_to_loop
 from serving.lifespan.resources import Resources
 
 
@@ -48,7 +48,7 @@ class LoopResources(Resources):
 
     def _lend(self, **_: object) -> None:
         """Makes `async_to_sync` use the loop in this thread; in those of a live server too."""
-        be_a_thread_of(self.loop, [])
+        bind_to_loop(self.loop, [])
 
 
 class LifespanMixin(unittest.TestCase):

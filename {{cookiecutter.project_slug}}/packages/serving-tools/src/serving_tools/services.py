@@ -72,7 +72,9 @@ def main() -> None:
 def usable(service: str, url: str, port: int) -> bool:
     """Whether what answers is what the URL asks for. Says what to do where it is not."""
     try:
-        greet = import_module({"db": "data.postgres", "cache": "data.valkey_address"}[service]).greet
+        greet = import_module(
+            {"db": "data.postgres", "cache": "data.valkey_address"}[service]
+        ).greet
     except ModuleNotFoundError:  # a variable that this project does not read
         return True
     found: str | None = greet(url)

@@ -1,7 +1,7 @@
 """Which requests lead to an async view, guessed from the path alone.
 
-Only a guess, so it runs no code of a project (no path converter), and knows nothing of a `urlconf` that
-middleware will set.
+Only a guess, so it runs no code of a project (no path converter), and ignores a `urlconf` that middleware
+will set.
 """
 
 import re
@@ -21,7 +21,7 @@ def leads_to_async_view(path: str) -> bool:
     """Whether a path (`request.path_info`) leads to a view that is a coroutine function."""
     try:
         routes = async_routes(get_resolver())
-    except Exception:  # the URLconf is broken: the request will say so
+    except Exception:  # the URLconf is broken, as the request will show
         return False
     return routes.match(path) is not None
 
@@ -35,20 +35,19 @@ def async_routes(resolver: URLResolver) -> re.Pattern[str]:
 
 def routes(node: URLResolver | URLPattern) -> Iterator[str]:
     """The regular expressions of the async views below a node of the URLconf."""
-    if isinstance(node, URLResolver):
-        below = [route for child in node.url_patterns for route in routes(child)]
-    else:
-        below = [""] if iscoroutinefunction(node.callback) else []
-    if below:
-        prefix = regex(node.pattern)
-        for route in below:
-            yield prefix + route.removeprefix("^")
+    if isinstance(node, URLPattern):
+        if iscoroutinefunction(node.callback):
+            yield regex(node.pattern)
+        return
+    for child in node.url_patterns:
+        for route in routes(child):
+            yield regex(node.pattern) + route.removeprefix("^")
 
 
 def regex(pattern: Any) -> str:
     """What a pattern matches, without the names of its groups; a translated one in one language.
 
-    `regex` is an attribute that Django does not document; tests/test_request_path.py fails if it changes.
+    `regex` is not documented by Django; tests/serving/http/test_request_path.py fails if it changes.
     """
     if isinstance(pattern, LocalePrefixPattern):  # what `i18n_patterns` puts before a path
         codes = "|".join(re.escape(code) for code, _ in settings.LANGUAGES)
@@ -57,7 +56,7 @@ def regex(pattern: Any) -> str:
 
 
 def compiles(route: str) -> bool:
-    """Whether a joined expression is one: a flag or a reference in the midst of it is a mistake."""
+    """Whether a joined expression is one: a flag or a reference in the middle of it is an error."""
     try:
         re.compile(route)
     except re.error:

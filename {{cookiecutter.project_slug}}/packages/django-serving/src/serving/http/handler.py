@@ -1,40 +1,36 @@
 """Django as an ASGI application, with at most one change of thread for a request.
 
 Django's own handler sends the work of every middleware to a thread and back, a dozen times a request.
-Here a request for a sync view goes to a thread of the pool once, and all of Django runs there, as
-under WSGI. A request for an async view stays on the event loop, but for what may do I/O.
+Here a request for a sync view goes to a thread of the pool once, and all of Django runs there, as under
+WSGI. A request for an async view stays on the event loop, except for what may do I/O.
 
-Either way serves either kind of view, so a wrong guess costs speed and nothing else.
+Both ways serve both kinds of view, so a wrong guess costs speed and nothing else.
 """
 
 import asyncio
 import sys
 from contextlib import suppress
 from copy import copy
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import close_old_connections
-from django.http import FileResponse
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
-from serving.conf import conf
 from serving.http.async_routes import leads_to_async_view
-from serving.http.body import Bodies
-from serving.http.disconnect import Leaving, Listener, Watch
+from serving.http.body import Bodies, tell_no_room
+from serving.http.disconnect import DisconnectWatcher, cancel_on_disconnect
 from serving.http.inline_middleware import closes_nothing, inline, only_tidies
 from serving.http.request import Request
 from serving.http.streams import (
     PatientSend,
-    ThreadSend,
     is_large,
-    keeps_its_thread,
-    read_in_parts,
-    send_from_thread,
+    keeps_thread,
+    read_in_thread,
     send_in_parts,
 )
 from serving.http.thread_pool import pool
@@ -53,16 +49,15 @@ class DjangoHandler(PlainHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        pool.bound = conf.SERVING_THREADS
         self._bodies = Bodies()
-        # This handler once more, with the chain for sync views: so it has whatever was made of it, or of
-        # Django's classes, by a subclass or by a library that patches them.
+        # This handler again, with the chain of middleware for sync views. A copy, so that it has what a
+        # subclass or a library that patches Django has changed.
         self._sync = copy(self)
         self._sync.load_middleware(is_async=False)
         leads_to_async_view("/")  # imports the URLconf now, and not while requests wait
 
     def adapt_method_mode(self, is_async: bool, method: Any, *args: Any, **kwargs: Any) -> Any:
-        """Has a middleware that only computes do so on the event loop."""
+        """Lets a middleware that only computes do so on the event loop."""
         if is_async and (inlined := inline(method)):
             return inlined
         return super().adapt_method_mode(is_async, method, *args, **kwargs)
@@ -72,104 +67,92 @@ class DjangoHandler(PlainHandler):
 
         `__call__` itself stays Django's, since error trackers and tracers wrap it for all handlers.
         """
-        found = await self._bodies.read(scope, receive, send)
-        if found is None:
+        body = await self._bodies.read(scope, receive, send)
+        if body is None:
             return
-        body, send = found
         by_asgiref = asgiref_is_patched() or leads_to_async_view(path_info(scope))
         serve = self._serve_async if by_asgiref else self._serve_sync
-        with body, Listener(receive) as listener:
-            await serve(scope, body, listener, send)
+        with body, DisconnectWatcher(receive) as watcher:
+            await serve(Exchange(scope, body, send, watcher))
 
     # A request for a sync view
 
-    async def _serve_sync(
-        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
-    ) -> None:
-        sending = ThreadSend(send, scope)
-        call = Call(lambda call: self._respond(call, scope, body, sending))
-
-        def leave() -> None:
-            sending.abort()
-            call.abort()
-
+    async def _serve_sync(self, exchange: "Exchange") -> None:
+        call = Call(lambda call: self._respond(call, exchange))
         pool.submit(call.run)
+        exchange.watcher.start(call.abort)
         try:
-            with Watch(listener, leave):
-                outcome: list[Message] | StreamingHttpResponse | None = await call.delivered
-                call.take_context()
-                if isinstance(outcome, list) and not call.aborted:
-                    with suppress(RequestAborted):
-                        await self._send(outcome, send, scope)
-                await call.ended()
+            outcome: list[Message] | StreamingHttpResponse | None = await call.result()
+            if isinstance(outcome, list) and not call.aborted:
+                with suppress(RequestAborted):
+                    await self._send(outcome, exchange)
+            elif isinstance(outcome, StreamingHttpResponse) and call.lease:
+                await self._stream(outcome, exchange, call.lease)
+                call.lease.release()
+            await call.ended()
         except RequestAborted:
             return
-        except asyncio.CancelledError:
-            leave()
+        except BaseException:  # it was cancelled, or the stream broke: the thread ends without us
+            call.abort()
             call.forget()
             raise
-        if isinstance(outcome, StreamingHttpResponse):
-            await self._stream(outcome, scope, listener, send, wanted=not call.aborted)
+        finally:
+            exchange.watcher.stop()
+        if isinstance(outcome, StreamingHttpResponse) and not call.lease:
+            await self._stream_and_close(outcome, exchange)
 
-    def _respond(self, call: Call, scope: Scope, body: IO[bytes], send: ThreadSend) -> None:
-        """In a thread: all of Django. It hands over what is to be sent, and tidies up then."""
-        set_script_prefix(get_script_prefix(scope))
-        signals.request_started.send(sender=type(self), scope=scope)
+    def _respond(self, call: Call, exchange: "Exchange") -> None:
+        """In a thread: all of Django. It hands over what is to be sent, and then tidies up."""
+        set_script_prefix(get_script_prefix(exchange.scope))
+        signals.request_started.send(sender=type(self), scope=exchange.scope)
         response: Any
-        request, response = self.create_request(scope, body)
+        request, response = self.create_request(exchange.scope, exchange.body)
         if request is not None:
             try:
-                response = self._sync.get_response(request)
+                response = checked(request, self._sync.get_response(request))
                 response._handler_class = type(self)
             except BaseException:  # it was cancelled, say, and no response will send the signal
                 signals.request_finished.send(sender=type(self))
                 raise
         if not response.streaming:
-            call.deliver(messages(response))
+            call.deliver(asgi_messages(response))
             response.close()
-        elif keeps_its_thread(response) or call.aborted:
-            try:
-                send_from_thread(response, send, start(response))
-            finally:
-                close(response)
-            call.deliver([])
+        elif keeps_thread(response) or call.aborted:
+            call.keep_thread(response)
+            close(response)
         else:
             close_old_connections()
             call.deliver(response)
 
     # A request for an async view
 
-    async def _serve_async(
-        self, scope: Scope, body: IO[bytes], listener: Listener, send: Send
-    ) -> None:
+    async def _serve_async(self, exchange: "Exchange") -> None:
         response: Any = None
         large: list[Message] = []
         async with one_thread() as lease:
-            set_script_prefix(get_script_prefix(scope))
-            await self._signal_start(scope)
-            request, response = self.create_request(scope, body)
-            try:
-                async with Leaving(listener):
+            set_script_prefix(get_script_prefix(exchange.scope))
+            await self._signal_start(exchange.scope)
+            request, response = self.create_request(exchange.scope, exchange.body)
+            with suppress(RequestAborted):
+                async with cancel_on_disconnect(exchange.watcher):
                     if request is not None:
-                        response = await self.run_get_response(request)
+                        response = checked(request, await self.run_get_response(request))
                     if not response.streaming:
-                        outcome = messages(response)
+                        outcome = asgi_messages(response)
                         if is_large(outcome):
-                            large = outcome  # for a while, so no thread is kept for it
+                            large = outcome  # it may take long, so no thread is kept for it
                         else:
-                            await self._send(outcome, send, scope)
-            except RequestAborted:
-                pass
+                            await self._send(outcome, exchange)
             if response is None:
                 await signals.request_finished.asend(sender=type(self))
             elif not response.streaming:
                 await self._close(response, lease)
         if large:
             with suppress(RequestAborted):
-                async with Leaving(listener):
-                    await self._send(large, send, scope)
+                async with cancel_on_disconnect(exchange.watcher):
+                    await self._send(large, exchange)
         if response is not None and response.streaming:
-            await self._stream(response, scope, listener, send)
+            await self._stream_and_close(response, exchange)
 
     async def _signal_start(self, scope: Scope) -> None:
         if only_tidies(signals.request_started, type(self)):
@@ -178,58 +161,55 @@ class DjangoHandler(PlainHandler):
             await signals.request_started.asend(sender=type(self), scope=scope)
 
     async def _close(self, response: HttpResponseBase, lease: Lease) -> None:
-        """Closes a response, which sends the finish signal: in a thread if there is any work to it."""
-        if (
-            not lease.taken
-            and closes_nothing(response)
-            and only_tidies(signals.request_finished, type(self))
-        ):
-            response.close()
+        """Closes a response, which sends the finish signal: in a thread if that means any work."""
+        tidies = closes_nothing(response) and only_tidies(signals.request_finished, type(self))
+        if tidies and not lease.taken:
+            close(response)
         else:
             await sync_to_async(close)(response)
 
-    # Of both
+    # Both kinds
 
-    async def _send(self, outcome: list[Message], send: Send, scope: Scope) -> None:
+    async def _send(self, outcome: list[Message], exchange: "Exchange") -> None:
         """Sends a complete response. Raises RequestAborted if the client does not read."""
         if is_large(outcome):
-            await send_in_parts(outcome, send, scope)
+            await send_in_parts(outcome, exchange.send, exchange.scope)
         else:
             for message in outcome:
-                await send(message)
+                await exchange.send(message)
 
     async def _stream(
-        self,
-        response: StreamingHttpResponse,
-        scope: Scope,
-        listener: Listener,
-        send: Send,
-        *,
-        wanted: bool = True,
+        self, response: StreamingHttpResponse, exchange: "Exchange", lease: Lease
     ) -> None:
-        """Sends a stream, or only closes it if it is not `wanted` any more.
+        """Sends a stream, unless its client has left or leaves."""
+        kept = keeps_thread(response)
+        with suppress(RequestAborted):
+            async with cancel_on_disconnect(exchange.watcher):
+                if not response.is_async:
+                    read_in_thread(response, lease)
+                send = PatientSend(exchange.send, exchange.scope, keeps_thread=kept)
+                await self.send_response(response, send)
 
-        A thread that the view took is not kept for it, for it may take hours.
-        """
+    async def _stream_and_close(
+        self, response: StreamingHttpResponse, exchange: "Exchange"
+    ) -> None:
+        """A thread that the view took is not kept for the stream, which may take hours."""
         async with one_thread() as lease:
             try:
-                async with Leaving(listener, after=0) as leaving:
-                    if not wanted:
-                        pass
-                    elif keeps_its_thread(response):
-                        sending = ThreadSend(send, scope)
-                        leaving.also(sending.abort)
-                        await sync_to_async(send_from_thread)(response, sending, start(response))
-                    else:
-                        if not response.is_async:
-                            read_in_parts(response)
-                        await self.send_response(response, PatientSend(send, scope))
-            except RequestAborted:
-                pass
+                await self._stream(response, exchange, lease)
             finally:
                 closing = self._close(response, lease)
                 # asgiref leaves the exception that it finds in a task in a cycle with its own frame.
                 await (asyncio.create_task(closing) if sys.exception() else closing)
+
+
+class Exchange(NamedTuple):
+    """A request, and the way back."""
+
+    scope: Scope
+    body: IO[bytes]
+    send: Send
+    watcher: DisconnectWatcher
 
 
 def path_info(scope: Scope) -> str:
@@ -239,10 +219,17 @@ def path_info(scope: Scope) -> str:
     return path.removeprefix(prefix) if f"{path}/".startswith(f"{prefix}/") else path
 
 
+def checked(request: Any, response: Any) -> Any:
+    """The response to a request; Django's 400 is a 507 where the disk was full."""
+    if response.status_code == 400 and (text := getattr(request, "no_room", None)):
+        tell_no_room(response, text)
+    return response
+
+
 def close(response: HttpResponseBase) -> None:
-    """Closes a response, and takes a file's apart: what is left of its iterator refers to it."""
+    """Closes a response, and takes a stream apart: what is left of its iterator may refer to it."""
     response.close()
-    if isinstance(response, FileResponse):
+    if isinstance(response, StreamingHttpResponse):
         response.streaming_content = ()
 
 
@@ -256,6 +243,6 @@ def start(response: HttpResponseBase) -> Message:
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 
-def messages(response: Any) -> list[Message]:
-    """A response that is no stream, as messages. The server cuts a long one as it needs."""
+def asgi_messages(response: Any) -> list[Message]:
+    """A complete response as messages. The server cuts a long one as it needs."""
     return [start(response), {"type": "http.response.body", "body": response.content}]

@@ -1,15 +1,14 @@
 """Which of Django's middleware can run on the event loop, since all it does there is to compute.
 
-Django sends the two halves of every such class through a thread. Those below are known, class by class,
-to do no I/O, or to do it only in a case that can be told beforehand; then, and for every class that is
-not exactly one of these, the work goes to a thread as Django has it.
+Django sends both halves of every middleware through a thread: an async view is half as fast then. The
+classes below are known to do no I/O, or only in a case that can be told beforehand; then, and for every
+class that is not exactly one of these, the work goes to a thread as Django has it.
 """
 
 import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import iscoroutinefunction, unwrap
-from io import BytesIO
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -27,11 +26,9 @@ from serving.http.patches import as_written
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1, as Django has it
 
-type GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
-
 
 def never(request: HttpRequest) -> bool:
-    """Its second half only sets headers, or answers a path without its slash."""
+    """The second half only sets headers, or answers a path without its slash."""
     return False
 
 
@@ -47,7 +44,7 @@ def stores_messages(request: HttpRequest) -> bool:
     return storage is not None and (storage.used or storage.added_new)
 
 
-# The first half of each computes; this says whether the second does more. By name, since to import the
+# The first half of each computes; this says whether the second does I/O. By name, since to import the
 # class of an app that is not installed is an error.
 DOES_IO: dict[str, Callable[[HttpRequest], bool]] = {
     "django.middleware.security.SecurityMiddleware": never,
@@ -69,27 +66,28 @@ def name_of(middleware: object) -> str:
 
 
 def computes(middleware: object) -> bool:
-    """Whether this middleware is one of those, and its store, as the settings have it, Django's.
+    """Whether a middleware is listed in DOES_IO, as Django wrote it, and its store is Django's own.
 
-    A library's wrapper may bear the class's name, or have changed what is in it.
+    A library's wrapper may bear the class's name, or have changed its methods.
     """
     name, kind = name_of(middleware), type(middleware)
-    if name.endswith(".CsrfViewMiddleware") and settings.CSRF_USE_SESSIONS:
-        return False
-    if name.endswith(".SessionMiddleware") and not in_django(settings.SESSION_ENGINE):
-        return False
-    if name.endswith(".MessageMiddleware") and not in_django(settings.MESSAGE_STORAGE):
-        return False
     return (
         name in DOES_IO
         and getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
         and all(as_written(getattr(kind, hook), "django") for hook in HOOKS if hasattr(kind, hook))
+        and has_djangos_store(kind.__qualname__)
     )
 
 
-def in_django(name: str) -> bool:
-    """Whether a dotted name is one of Django's own."""
-    return name.startswith("django.contrib.")
+def has_djangos_store(name: str) -> bool:
+    """Whether the first half of a middleware does no I/O with the settings that it reads."""
+    if name == "CsrfViewMiddleware":
+        return not settings.CSRF_USE_SESSIONS
+    if name == "SessionMiddleware":
+        return bool(settings.SESSION_ENGINE.startswith("django.contrib."))
+    if name == "MessageMiddleware":
+        return bool(settings.MESSAGE_STORAGE.startswith("django.contrib."))
+    return True
 
 
 def inline(method: Any) -> Any:
@@ -117,7 +115,7 @@ def djangos_middleware(method: Any) -> Any:
     return None
 
 
-def halves(middleware: Any) -> GetResponse:
+def halves(middleware: Any) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
     """The middleware as Django's `MiddlewareMixin.__acall__` runs it, less the changes of thread."""
     before = getattr(middleware, "process_request", lambda request: None)
     after = getattr(middleware, "process_response", lambda request, response: response)
@@ -147,16 +145,14 @@ def csrf_view(middleware: CsrfViewMiddleware) -> Callable[..., Awaitable[Any]]:
     return process_view
 
 
-# What relies on attributes that Django does not document; tests/test_request_path.py fails if they change.
+# What follows relies on attributes that Django does not document: tests/serving/http/test_request_path.py
+# fails if they change.
 
 TIDYING = frozenset({reset_queries, close_old_connections, close_caches, reset_urlconf})
 
 
 def only_tidies(signal: Signal, sender: object) -> bool:
-    """Whether nobody listens to a signal but Django, to tidy up its connections.
-
-    A request that used no thread has none.
-    """
+    """Whether nobody listens to a signal but Django, to tidy up the connections of a thread."""
     receivers, async_receivers = signal._live_receivers(sender)
     return not async_receivers and TIDYING.issuperset(receivers)
 
@@ -169,6 +165,6 @@ def closes_nothing(response: Any) -> bool:
         if getattr(closer, "__func__", None) is not ASGIRequest.close:
             return False
         request = closer.__self__
-        if hasattr(request, "_files") or not isinstance(request._stream, BytesIO):
+        if hasattr(request, "_files") or getattr(request._stream, "on_disk", False):
             return False
     return True

@@ -1,8 +1,8 @@
 """What a proxy in front changes: who asks, over http or https, and below which path.
 
 A proxy adds who asked it to `X-Forwarded-For`, and how to `X-Forwarded-Proto`. Anyone can send these
-headers, so a proxy that is named in TRUSTED_PROXIES is believed and no one else: from the right, each
-address was written by the one behind it, and the first that is not trusted is the client.
+headers, so only proxies named in TRUSTED_PROXIES are believed: from the right, each address was written by
+the one behind it, and the first that is not trusted is the client.
 
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For
 https://www.rfc-editor.org/rfc/rfc7239#section-8.1 (who can be believed)
@@ -16,14 +16,7 @@ import logging
 import re
 from collections.abc import Coroutine, Iterable
 from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -36,8 +29,8 @@ logger = logging.getLogger(__name__)
 # In TRUSTED_PROXIES: whoever connects to the server's unix socket, since such a peer has no address.
 UNIX = "unix"
 
-# What is read of a header: its last items, and of each so many characters. The longest address, with a
-# zone, brackets and a port, is shorter; and what a client wrote stands further left.
+# What is read of a header: its last items, and so many characters of each. That is longer than any
+# address; and what a client wrote stands further left.
 HOPS = 32
 LONGEST = 64
 
@@ -49,9 +42,11 @@ SCHEMES = {
     "websocket": {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"},
 }
 
-is_port = re.compile(r"(:\d{0,5})?").fullmatch
+# An address in brackets or an IPv4 address, perhaps with a port; or an IPv6 address.
+hop_parts = re.compile(r"\[([^]]*)\](?::\d{0,5})?|([^:]*)(?::\d{0,5})?|(.*)", re.DOTALL).fullmatch
 is_prefix = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+").fullmatch
 
+type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
 
@@ -64,8 +59,8 @@ class Proxy:
     `trusted`: addresses, networks, and the word "unix"; see `network`. TRUSTED_PROXIES unless given.
     `prefix`: the path that the site lies below, as "/app", whether the proxy strips it or not; or "".
     URL_PATH_PREFIX unless given.
-    `redirects`: whether http is redirected to https, as SECURE_SSL_REDIRECT does unless given: then an
-    untrusted proxy is warned of.
+    `redirects`: whether http is redirected to https, as SECURE_SSL_REDIRECT does unless given: then a
+    proxy that is not trusted is warned of.
     """
 
     def __init__(
@@ -79,15 +74,9 @@ class Proxy:
         self.app = app
         self.prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
         self.redirects = settings.SECURE_SSL_REDIRECT if redirects is None else redirects
-        if trusted is None:
-            trusted = conf.TRUSTED_PROXIES
-        self._networks: list[Network] = []
-        self._trusts_unix = False
-        for item in trusted:
-            if item == UNIX:
-                self._trusts_unix = True
-            else:
-                self._networks.append(network(item))
+        trusted = list(conf.TRUSTED_PROXIES if trusted is None else trusted)
+        self._trusts_unix = UNIX in trusted
+        self._networks = [network(item) for item in trusted if item != UNIX]
         for everyone in (found for found in self._networks if found.prefixlen == 0):
             logger.warning(
                 "TRUSTED_PROXIES=%s believes everyone: whoever reaches the port decides which address"
@@ -103,7 +92,7 @@ class Proxy:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] in SCHEMES:
             if self.prefix:
-                self._place(scope)
+                self._add_prefix(scope)
             peer = scope.get("client") or ("", 0)
             address, trusted = self._hop(peer[0])
             if trusted:
@@ -115,8 +104,8 @@ class Proxy:
                     self._warn(scope, address or peer[0])
         return self.app(scope, receive, send)
 
-    def _place(self, scope: Scope) -> None:
-        """Has `path` begin with the prefix, as ASGI has it, where the proxy has stripped it."""
+    def _add_prefix(self, scope: Scope) -> None:
+        """Makes `path` begin with the prefix, as ASGI has it, where the proxy has stripped it."""
         scope["root_path"] = self.prefix
         if not f"{scope['path']}/".startswith(f"{self.prefix}/"):
             scope["path"] = self.prefix + scope["path"]
@@ -125,13 +114,7 @@ class Proxy:
 
     def _believe(self, scope: Scope, client: str) -> None:
         """Takes over what the trusted proxies say: the last is the peer, whose address is `client`."""
-        addresses, protocols = [], []
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                addresses.append(value)
-            elif name == b"x-forwarded-proto":
-                protocols.append(value)
-        hops, words = last_items(addresses), last_items(protocols)
+        hops, words = last_items(scope, b"x-forwarded-for"), last_items(scope, b"x-forwarded-proto")
         place = 0  # counted from the right, where the first untrusted one stands
         for place, hop in enumerate(reversed(hops)):  # noqa: B007
             address, trusted = self._hop(hop)
@@ -157,50 +140,39 @@ class Proxy:
         return str(address), any(address in network for network in self._networks)
 
     def _warn(self, scope: Scope, peer: str) -> None:
-        """Names a proxy that is not trusted: its requests would be redirected for ever."""
-        if scope.get("scheme") == "https" or peer in self._warned:
+        """Names a proxy that is not trusted: its requests would be redirected again and again."""
+        words = "".join(last_items(scope, b"x-forwarded-proto")).lower()
+        if scope.get("scheme") == "https" or peer in self._warned or "https" not in words:
             return
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-proto" and b"https" in value.lower():
-                self._warned.add(peer)
-                logger.warning(
-                    "%s sent X-Forwarded-Proto: https and is not in TRUSTED_PROXIES, so its requests"
-                    " are redirected to https, for ever if it is your proxy: then add %s to"
-                    " TRUSTED_PROXIES",
-                    peer or "a unix socket's peer",
-                    peer or UNIX,
-                )
-                return
+        self._warned.add(peer)
+        logger.warning(
+            "%s sent X-Forwarded-Proto: https and is not in TRUSTED_PROXIES, so its requests are"
+            " redirected to https, again and again if it is your proxy: then add %s to TRUSTED_PROXIES",
+            peer or "a unix socket's peer",
+            peer or UNIX,
+        )
 
 
-def last_items(lines: list[bytes]) -> list[str]:
+def last_items(scope: Scope, header: bytes) -> list[str]:
     """The last items of a header that may be repeated, without those that are empty."""
-    items = b",".join(lines).decode("latin-1").rsplit(",", HOPS)[-HOPS:]
+    lines = b",".join(value for name, value in scope["headers"] if name == header)
+    items = lines.decode("latin-1").rsplit(",", HOPS)[-HOPS:]
     return [item[:LONGEST] for item in map(str.strip, items) if item]
 
 
-def address_in(text: str) -> IPv4Address | IPv6Address | None:
+def address_in(text: str) -> Address | None:
     """The address in an item of X-Forwarded-For, without port, brackets and zone; None without one.
 
     `203.0.113.7`, `203.0.113.7:51234`, `2001:db8::1`, `[2001:db8::1]:443`, `fe80::1%eth0`.
     """
-    if text.startswith("["):
-        text, bracket, port = text[1:].partition("]")
-        if not (bracket and is_port(port)):
-            return None
-    elif text.count(":") == 1:
-        text, _, port = text.partition(":")
-        if not is_port(f":{port}"):
-            return None
-    if ":" in text:
-        text = text.partition("%")[0]
+    found = hop_parts(text)
     try:
-        return unmapped(ip_address(text))
+        return unmapped(ip_address("".join(found.groups("")).partition("%")[0])) if found else None
     except ValueError:
         return None
 
 
-def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def unmapped(address: Address) -> Address:
     """An IPv4 address that is written as an IPv6 one (RFC 4291, section 2.5.5.2), as what it is."""
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
@@ -208,7 +180,7 @@ def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def network(text: str) -> Network:
     """An address or a network as TRUSTED_PROXIES names it: `10.0.0.2`, `10.0.0.0/8`, `2001:db8::/32`.
 
-    Raises ValueError, which says what is wrong.
+    Raises ValueError, which explains what is wrong.
     """
     try:
         found = ip_network(text, strict=False)
@@ -217,14 +189,11 @@ def network(text: str) -> Network:
             f"{text!r} is no address (10.0.0.2), no network (10.0.0.0/8) and not the word {UNIX};"
             " host names are not looked up."
         ) from None
-    if "/" in text:
-        try:
-            ip_network(text)
-        except ValueError:
-            address = text.partition("/")[0]
-            raise ValueError(
-                f"{text!r} is an address in a network; write {address} for it alone, or {found}."
-            ) from None
+    address = text.partition("/")[0]
+    if "/" in text and ip_address(address) != found.network_address:
+        raise ValueError(
+            f"{text!r} is an address in a network; write {address} for it alone, or {found}."
+        )
     mapped = unmapped(found.network_address)
     if mapped != found.network_address and found.prefixlen >= 96:
         return ip_network(f"{mapped}/{found.prefixlen - 96}")
@@ -232,13 +201,13 @@ def network(text: str) -> Network:
 
 
 def check_proxy(text: str) -> None:
-    """Raises ValueError, which says what is wrong, unless TRUSTED_PROXIES may hold this item."""
+    """Raises ValueError, which explains what is wrong, unless TRUSTED_PROXIES may hold this item."""
     if text != UNIX:
         network(text)
 
 
 def check_prefix(text: str) -> None:
-    """Raises ValueError, which says what is wrong, unless it is a path such as /app, or empty."""
+    """Raises ValueError, which explains what is wrong, unless it is a path such as /app, or empty."""
     if text and not is_prefix(text):
         raise ValueError(
             f"{text!r} is no path such as /app: a slash before each name and none at the end; names"

@@ -1,8 +1,8 @@
-"""What a view gets: Django's request, with the lifespan's state and an id.
+"""What a view gets: Django's request, with the lifespan's state and the request's id.
 
 Our handler makes a `Request`. Everything else that makes one (Django's test clients and request factories,
 `runserver`, a WSGI server, `HttpRequest()` in a shell or a command) makes a class of Django's own, to which
-`complete` gives the same two attributes; serving/apps.py calls it.
+`add_attributes` gives the same two; `serving.apps` calls it.
 """
 
 from functools import cached_property
@@ -11,15 +11,17 @@ from typing import Any, cast
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
-from serving.http.body import FULL, no_room
+from serving.http.body import FULL, disk_refused
 from serving.http.request_id import HEADER, SCOPE_KEY, identify
 from serving.lifespan.state import OUTSIDE, UNSERVED, State, state_of
 from serving.log.context import request_id
-from serving.types import Scope
 
 
 class Request[S](ASGIRequest):
     """The request of every view. `Request[HomeState]` tells an editor what `request.state` holds."""
+
+    # What the client is told where the disk did not take the files of a form.
+    no_room: str | None = None
 
     @cached_property
     def state(self) -> S:
@@ -27,38 +29,40 @@ class Request[S](ASGIRequest):
         return cast(S, state_of(self.scope, empty=UNSERVED))
 
     @cached_property
-    def id(self) -> str:
+    def request_id(self) -> str:
         """The request's id, as in the log."""
         return id_of(self)
 
     def parse_file_upload(self, META: Any, post_data: Any) -> Any:
-        """A form's fields and files. Raises serving.http.body.NoRoom, a 507, where the disk is full."""
+        """A form's fields and files. Raises serving.http.body.Refused where the disk is full."""
         try:
             return super().parse_file_upload(META, post_data)
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            raise no_room(cast(Scope, self.scope), error) from error
+            refused = disk_refused(error)
+            self.no_room = refused.answer
+            raise refused from error
 
 
-def complete(request_class: type[HttpRequest]) -> None:
-    """Gives a class of requests, and those derived from it, the attributes `state` and `id`.
+def add_attributes(request_class: type[HttpRequest]) -> None:
+    """Gives a class of requests, and its subclasses, the attributes `state` and `request_id`.
 
-    Both are made when they are first read, and a request can be given others.
+    Both are made when they are first read, and can be set on a request.
     """
 
     def state(request: Any) -> State:
         return state_of(getattr(request, "scope", None), empty=OUTSIDE)
 
-    for name, made in {"state": cached_property(state), "id": cached_property(id_of)}.items():
-        made.__set_name__(request_class, name)
-        setattr(request_class, name, made)
+    for name, made in {"state": state, "request_id": id_of}.items():
+        attribute = cached_property(made)
+        attribute.__set_name__(request_class, name)
+        setattr(request_class, name, attribute)
 
 
 def id_of(request: HttpRequest) -> str:
     """The id that the server gave, else of the request that this code runs for, else one of its own."""
-    scope = getattr(request, "scope", {})
-    if own := scope.get(SCOPE_KEY) or request_id.get():
+    if own := getattr(request, "scope", {}).get(SCOPE_KEY) or request_id.get():
         return cast(str, own)
     brought = request.headers.get(HEADER.decode(), "")
     return identify([(HEADER, brought.encode(errors="replace"))])

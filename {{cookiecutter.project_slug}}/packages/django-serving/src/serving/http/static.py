@@ -43,7 +43,7 @@ def static_files(app: ASGIHandler) -> ASGIApp:
 
 
 class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
-    """servestatic, which would take ASGI's path for Latin-1: it found no file with another letter than ASCII's.
+    """servestatic; by itself it takes ASGI's path for Latin-1, and finds only files with ASCII names.
 
     https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
     """
@@ -63,19 +63,18 @@ class StaticFiles:
 
     @inspect.markcoroutinefunction
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        if scope["type"] != "http" or not scope["path"].startswith(self.path):
+        is_static = scope["type"] == "http" and scope["path"].startswith(self.path)
+        if not is_static or redirects_to_https(scope):  # Django does that
             return self.app(scope, receive, send)
-        if redirects_to_https(scope):  # and so does Django
-            return self.app(scope, receive, send)
-        if any(name == b"if-range" for name, _ in scope["headers"]):
+        headers = scope["headers"]
+        if any(name == b"if-range" for name, _ in headers):
             # servestatic would send the part whatever has changed since; so the client gets it all.
-            headers = [item for item in scope["headers"] if item[0] != b"range"]
-            scope = {**scope, "headers": headers}
+            scope = {**scope, "headers": [item for item in headers if item[0] != b"range"]}
         return self.files(scope, receive, with_security_headers(scope, send))
 
 
 def add_etag(headers: Headers, path: str, url: str) -> None:
-    """A weak one: servestatic would give a file and its compressed forms the same strong one.
+    """Adds a weak ETag: servestatic gives a file and its compressed forms the same strong one.
 
     https://www.rfc-editor.org/rfc/rfc9110#section-8.8.1
     """

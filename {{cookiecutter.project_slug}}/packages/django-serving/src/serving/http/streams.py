@@ -1,32 +1,24 @@
 """Responses that go out part by part, to clients that may leave or not read.
 
-A server's `send` returns at once where the client has left, and waits where it does not read. So a
-stream that never awaits anything else would keep the event loop for itself once nobody reads it, and a
-client that does not read would keep a thread for as long as it likes.
+Granian's `send` returns at once where the client has left, and waits where it does not read. So after each
+part the event loop takes a turn, and a client that does not read for SEND_TIMEOUT seconds is given up.
 
-Here the loop takes a turn after each part; a client that does not read for SEND_TIMEOUT seconds is given
-up; a file is read part by part, and no thread is kept in between. Other streams of sync code stay on one
-thread (a database cursor belongs to it), and clients that do not read keep half of the pool's threads
-waiting at most.
+The parts of sync code come from a thread. Any thread reads the next part of a file, and none is kept in
+between. Other streams stay on one thread (a database cursor belongs to it), and clients that do not read
+keep at most half of the pool's threads.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
-from contextvars import copy_context
-from threading import Lock
 
 from django.core.exceptions import RequestAborted
 from django.http import FileResponse
 from django.http.response import StreamingHttpResponse
 
 from serving.conf import conf
-from serving.http.request_id import SCOPE_KEY
 from serving.http.thread_pool import pool
-from serving.http.threads import Lease
-from serving.log.context import request_id
+from serving.http.threads import Lease, in_thread
 from serving.types import Message, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -35,105 +27,66 @@ logger = logging.getLogger(__name__)
 FILE_PART = 256 * 1024
 
 # Bytes of a complete response beyond which it goes out in parts, too: Granian takes it at once, and would
-# keep it for ever for a client that does not read.
+# keep it without end for a client that does not read.
 LARGE = 1024 * 1024
 
-# Seconds that a thread may wait for a client before it takes one of the places for those that do.
+# Seconds that a thread may be kept for a client that does not read, however many there are.
 SLOW = 1.0
-
-END = b""
 
 
 class PatientSend:
-    """`send` for streams: lets the loop take a turn, and gives up on a client that does not read.
+    """`send` for parts: lets the loop take a turn, and gives up on a client that does not read.
 
-    Raises RequestAborted when it gives up, SEND_TIMEOUT seconds after the client stopped reading; it
-    has logged that.
+    It gives up with a line in the log and RequestAborted: after SEND_TIMEOUT seconds, or after SLOW if it
+    `keeps_thread` and half of the threads are kept for others like it.
     """
 
-    def __init__(self, send: Send, scope: Scope) -> None:
+    kept = 0  # threads, for longer than SLOW
+
+    def __init__(self, send: Send, scope: Scope, *, keeps_thread: bool = False) -> None:
         self._send = send
         self._scope = scope
         self._seconds: float = conf.SEND_TIMEOUT
+        self._keeps_thread = keeps_thread
+        self._is_slow = False
+        self._why = f"has read nothing for {self._seconds:g} s (SEND_TIMEOUT)"
 
     async def __call__(self, message: Message) -> None:
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._send(message)
+            async with asyncio.timeout(self._seconds) as patience:
+                if self._keeps_thread:
+                    await self._send_from_thread(message, patience)
+                else:
+                    await self._send(message)
         except TimeoutError:
-            logger.warning(
-                "%s %s: ended, since its client has read nothing for %g s (SEND_TIMEOUT)",
-                self._scope["method"],
-                self._scope["path"],
-                self._seconds,
-            )
+            request = f"{self._scope['method']} {self._scope['path']}"
+            logger.warning("%s: ended, since its client %s", request, self._why)
             raise RequestAborted from None
         # To a client that has left Granian sends without a word, and without waiting:
         # https://github.com/emmett-framework/granian/issues/650
         await asyncio.sleep(0)
 
-
-class ThreadSend:
-    """`send` for a thread: waits until a message is sent. Raises RequestAborted after `abort`."""
-
-    def __init__(self, send: Send, scope: Scope) -> None:
-        self._send = send
-        self._scope = scope
-        self._patient: PatientSend | None = None
-        self._loop = asyncio.get_running_loop()
-        self._pending: Future[None] | None = None
-        self._aborted = False
-
-    def abort(self) -> None:
-        """Ends the stream at its next part, and gives up the one that is being sent."""
-        self._aborted = True
-        if (pending := self._pending) is not None:
-            pending.cancel()
-
-    def __call__(self, message: Message) -> None:
-        if self._aborted:
-            raise RequestAborted
-        # Either this sees that the stream is aborted, or `abort` sees what is being sent.
-        self._pending = pending = asyncio.run_coroutine_threadsafe(self._sent(message), self._loop)
-        if self._aborted:
-            pending.cancel()
+    async def _send_from_thread(self, message: Message, patience: asyncio.Timeout) -> None:
+        timer = asyncio.get_running_loop().call_later(SLOW, self._be_slow, patience)
         try:
-            self._wait(pending)
-        except CancelledError:
-            raise RequestAborted from None
+            await self._send(message)
         finally:
-            self._pending = None  # a cancelled one leads back here
+            timer.cancel()
+            PatientSend.kept -= self._is_slow
+            self._is_slow = False
 
-    def _wait(self, pending: Future[None]) -> None:
-        """Waits until a part is sent, beyond SLOW only where there is a place for it."""
-        with suppress(TimeoutError):
-            return pending.result(SLOW)
-        if not places.take():
-            logger.warning(
-                "%s %s: ended, since its client does not read and %d threads, half of SERVING_THREADS,"
-                " wait for others like it",
-                self._scope["method"],
-                self._scope["path"],
-                places.bound,
-            )
-            pending.cancel()
-            raise RequestAborted
-        try:
-            return pending.result()
-        finally:
-            places.give_back()
-
-    async def _sent(self, message: Message) -> None:
-        # The tasks of rloop do not have the context of the thread that begins them.
-        request_id.set(self._scope.get(SCOPE_KEY))
-        if self._patient is None:  # most requests send nothing from their thread
-            self._patient = PatientSend(self._send, self._scope)
-        await self._patient(message)
+    def _be_slow(self, patience: asyncio.Timeout) -> None:
+        if PatientSend.kept < max(1, pool.bound // 2):
+            self._is_slow = True
+            PatientSend.kept += 1
+        else:
+            self._why = "does not read and half of SERVING_THREADS wait for others like it"
+            patience.reschedule(0)
 
 
 def is_large(outcome: list[Message]) -> bool:
     """Whether a complete response, as messages, is one for `send_in_parts`."""
-    return any(len(message.get("body", b"")) > LARGE for message in outcome)
+    return len(outcome[1]["body"]) > LARGE
 
 
 async def send_in_parts(outcome: list[Message], send: Send, scope: Scope) -> None:
@@ -148,62 +101,22 @@ async def send_in_parts(outcome: list[Message], send: Send, scope: Scope) -> Non
     await patient({"type": "http.response.body"})
 
 
-class Places:
-    """How many threads may wait for clients that do not read: half of the pool."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._taken = 0
-
-    @property
-    def bound(self) -> int:
-        """As many as there are."""
-        return max(1, pool.bound // 2)
-
-    def take(self) -> bool:
-        """Takes a place; False if there is none."""
-        with self._lock:
-            if self._taken >= self.bound:
-                return False
-            self._taken += 1
-            return True
-
-    def give_back(self) -> None:
-        """Gives a place back."""
-        with self._lock:
-            self._taken -= 1
-
-
-places = Places()
-
-
-def keeps_its_thread(response: StreamingHttpResponse) -> bool:
+def keeps_thread(response: StreamingHttpResponse) -> bool:
     """Whether a stream is of sync code, which stays on the thread that it begins on."""
     return not response.is_async and getattr(response, "file_to_stream", None) is None
 
 
-def send_from_thread(response: StreamingHttpResponse, send: ThreadSend, first: Message) -> None:
-    """In a thread: sends a stream part by part, where Django would first make a list of it.
-
-    `first` begins the response. Raises RequestAborted if the client leaves or does not read.
-    """
-    send(first)
-    for part in response:
-        send({"type": "http.response.body", "body": part, "more_body": True})
-    send({"type": "http.response.body"})
-
-
-def read_in_parts(response: StreamingHttpResponse) -> None:
-    """Makes a file's response an async stream, each part of which is read by any thread of the pool."""
-    if isinstance(response, FileResponse):
-        response.block_size = FILE_PART
-    response.streaming_content = file_parts(iter(response))
+def read_in_thread(response: StreamingHttpResponse, lease: Lease) -> None:
+    """Makes a response of sync code an async stream, read in the thread of a lease; a file in any."""
+    if not keeps_thread(response):
+        lease = Lease(pool)
+        lease.release()  # so each call has a thread and gives it back
+        if isinstance(response, FileResponse):
+            response.block_size = FILE_PART
+    response.streaming_content = parts_in_thread(iter(response), lease)
 
 
-async def file_parts(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The parts of a file."""
-    threads = Lease(pool)
-    threads.release()  # so each call has a thread and gives it back
-    loop, context = asyncio.get_running_loop(), copy_context()
-    while part := await loop.run_in_executor(threads, lambda: context.run(next, parts, END)):
+async def parts_in_thread(parts: Iterator[bytes], lease: Lease) -> AsyncIterator[bytes]:
+    """The parts of an iterator, each asked for in a thread."""
+    while (part := await in_thread(lease, lambda: next(parts, None))) is not None:
         yield part

@@ -7,11 +7,11 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from asgiref.sync import _restore_context as restore_context
 from django.core.exceptions import RequestAborted
 from django.db import close_old_connections, reset_queries
@@ -28,37 +28,35 @@ class Call:
     `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
     """
 
-    __slots__ = ("_context", "_error", "_forgotten", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "delivered")  # fmt: skip
+    __slots__ = ("_context", "_delivered", "_error", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "lease")  # fmt: skip
 
     def __init__(self, function: Callable[["Call"], None]) -> None:
         self._function = function
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._tasks: list[asyncio.Task[Any]] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
         self._error: BaseException | None = None
-        self._over = False
-        self._forgotten = False
-        # What the function handed over; None if it ended without.
-        self.delivered: asyncio.Future[Any] = self._loop.create_future()
-        self.aborted = False
+        self._over = self.aborted = False
+        self._delivered: asyncio.Future[Any] | None = self._loop.create_future()
+        # Where the function has kept its thread: for what comes after it.
+        self.lease: Lease | None = None
 
     def run(self) -> None:
         """In the thread: makes the call."""
         try:
             if self.aborted:  # before it was begun
                 raise RequestAborted
-            be_a_thread_of(self._loop, self._tasks)
+            bind_to_loop(self._loop, self._tasks)
             self._context.run(self._run)
         except BaseException as error:
             # Its traceback leads back here, so `ended` or `forget` must take it out again.
             self._error = RequestAborted() if self.aborted else error
-            if self._forgotten:
+            if self._delivered is None:
                 self._error = None
-            self._tell(self._resolve, None)
+            self.deliver(None)
         self._over = True
-        if (waiter := self._waiter) is not None:
-            self._tell(self._wake, waiter)
+        self._resolve(self._waiter, None)
 
     def _run(self) -> None:
         restore_context(self._context)
@@ -66,18 +64,29 @@ class Call:
 
     def deliver(self, value: object) -> None:
         """In the thread: gives the event loop a value, and goes on."""
-        self._tell(self._resolve, value)
+        self._resolve(self._delivered, value)
+
+    def keep_thread(self, value: object) -> None:
+        """In the thread: delivers a value, and makes the calls of `lease` until that is released."""
+        self.lease = Lease(pool, taken=True)
+        if self.aborted:  # or else `abort` sees the lease
+            self.lease.release()
+        self.deliver(value)
+        self.lease.make_calls()
 
     def abort(self) -> None:
-        """On the event loop: has the call end as soon as it can, and with it what it awaits there."""
+        """On the event loop: ends the call as soon as it can be, and what it awaits there."""
         self.aborted = True
+        if self.lease:
+            self.lease.release()
         for task in list(self._tasks):
             task.cancel()
 
     async def ended(self) -> None:
         """On the event loop: waits until the function has returned. Raises what it raised."""
+        # The thread says that it is over and then looks for a waiter; here it is the other way round.
+        # Most calls are over by now, and so need not wake the loop once more.
         if not self._over:
-            # The thread says that it is over and then looks for a waiter; here it is the other way round.
             self._waiter = self._loop.create_future()
             try:
                 if not self._over:
@@ -92,26 +101,46 @@ class Call:
                 del error  # it holds this frame
 
     def forget(self) -> None:
-        """On the event loop: says that nobody waits any more."""
-        self._forgotten = True
+        """On the event loop: nobody waits any more."""
+        self._delivered = None  # it holds a cancellation's traceback
         self._error = None
-        del self.delivered  # as the waiter in `ended`, it holds a cancellation's traceback
 
-    def take_context(self) -> None:
-        """On the event loop: takes over the context variables as the function has set them."""
+    async def result(self) -> Any:
+        """On the event loop: waits for what the function delivers; None if it ends without.
+
+        Takes over the context variables as the function has set them by then.
+        """
+        value = await self._delivered if self._delivered else None
         restore_context(self._context)
+        return value
 
-    def _tell(self, callback: Callable[[Any], object], value: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(callback, value)
+    def _resolve(self, future: asyncio.Future[Any] | None, value: object) -> None:
+        if future is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(resolve, future, value)
 
-    def _resolve(self, value: object) -> None:
-        if not self._forgotten and not self.delivered.done():
-            self.delivered.set_result(value)
 
-    def _wake(self, waiter: asyncio.Future[None]) -> None:
-        if not waiter.done():  # cancelled, that is
-            waiter.set_result(None)
+def resolve(future: asyncio.Future[Any], value: object) -> None:
+    """Sets the result of a future, unless it was cancelled."""
+    if not future.done():
+        future.set_result(value)
+
+
+async def in_thread[T](lease: "Lease", function: Callable[[], T]) -> T:
+    """Calls a function in the thread of a lease, with the context variables of the caller."""
+    if asgiref_is_patched():
+        made: Any = sync_to_async(function, thread_sensitive=False, executor=cast(Any, lease))
+        return cast(T, await made())
+    call = Call(lambda call: call.deliver(function()))
+    lease.make(call.run)
+    try:
+        result: T = await call.result()
+        await call.ended()
+    except asyncio.CancelledError:
+        call.abort()
+        call.forget()
+        raise
+    return result
 
 
 class Lease(Executor):
@@ -121,82 +150,92 @@ class Lease(Executor):
     runs on one thread.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, taken: bool = False) -> None:
+        self.taken = taken
         self._pool = pool
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self.taken = False
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._released = False
 
     def submit[**P, T](
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        """Has the thread make a call after those that it was given before."""
+        """As `make`, for a function that returns or raises something."""
+        future: Future[T] = Future()
+        self.make(partial(fulfil, future, partial(function, *args, **kwargs)))
+        return future
+
+    def make(self, call: Callable[[], None]) -> None:
+        """Has the thread make a call, which must raise nothing, after those that it was given before."""
         if self._released:  # a task outlives its request: it gets a thread for each call
             own = Lease(self._pool)
-            try:
-                return own.submit(function, *args, **kwargs)
-            finally:
-                own.release()
-        future: Future[T] = Future()
-        self._calls.put((future, partial(function, *args, **kwargs)))
+            own.make(call)
+            own.release()
+            return
+        self._calls.put(call)
         if not self.taken:
             self.taken = True
             self._pool.submit(self._serve)
-        return future
 
     def release(self) -> None:
         """Gives the thread back when it has made its calls."""
-        self._released = True
-        if self.taken:
+        if self.taken and not self._released:
             self._calls.put(None)
+        self._released = True
+
+    def make_calls(self) -> None:
+        """In the thread: makes calls until the lease is released."""
+        while call := self._calls.get():
+            call()
+            call = None  # or a thread that waits would keep a request in memory
 
     def _serve(self) -> None:
         # What Django does at a request's start and end, for the connections of this thread.
-        try:
-            reset_queries()
-            close_old_connections()
-        except Exception:
-            logger.exception("a database connection could not be closed")
-        while item := self._calls.get():
-            future, call = item
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except BaseException as error:
-                    future.set_exception(error)
-            del item, future, call
-        try:
-            close_old_connections()
-        except Exception:
-            logger.exception("a database connection could not be closed")
+        tidy(reset_queries, close_old_connections)
+        self.make_calls()
+        tidy(close_old_connections)
+
+
+def fulfil[T](future: Future[T], function: Callable[[], T]) -> None:
+    """Calls a function, and gives a future what it returns or raises."""
+    try:
+        if future.set_running_or_notify_cancel():
+            future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
+    finally:
+        del future, function  # the exception's traceback leads here
+
+
+def tidy(*functions: Callable[[], object]) -> None:
+    """Prepares a thread's database connections for the next request."""
+    try:
+        for function in functions:
+            function()
+    except Exception:
+        logger.exception("a database connection could not be closed")
 
 
 def asgiref_is_patched() -> bool:
-    """Whether a library (New Relic's agent, say) has put something in place of what `Call` leaves out.
+    """Whether a library (New Relic's agent, say) has replaced what `Call` leaves out.
 
-    It is to find there all that it finds under Django's handler, so sync code must go that way then.
+    It must find there all that it finds under Django's handler, so sync code must go that way then.
     """
-    now = vars(SyncToAsync)
-    return (now["__call__"], now["thread_handler"]) != ASGIREFS
+    methods = vars(SyncToAsync)
+    return not are_asgirefs(methods["__call__"], methods["thread_handler"])
 
 
-def asgirefs_own() -> tuple[Any, Any] | None:
-    """The two functions as asgiref wrote them; None if they are not, since a library came first."""
-    now = vars(SyncToAsync)
-    functions = (now["__call__"], now["thread_handler"])
-    return functions if all(as_written(function, "asgiref") for function in functions) else None
+@lru_cache(maxsize=2)
+def are_asgirefs(*functions: object) -> bool:
+    """Whether functions are as asgiref wrote them."""
+    return all(as_written(function, "asgiref") for function in functions)
 
 
-ASGIREFS = asgirefs_own()
+def bind_to_loop(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
+    """Has `async_to_sync` in this thread run its coroutines on an event loop.
 
-
-def be_a_thread_of(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
-    """Tells asgiref that this thread works for an event loop, so that `async_to_sync` runs there.
-
-    `tasks` will hold the tasks that this thread waits for. The loop and the tasks are asgiref's own
-    (`SyncToAsync.thread_handler` sets the same three), and so is `restore_context`: its public
-    `sync_to_async` does all this at five times the cost. tests/test_request_path.py fails when
-    they change.
+    `tasks` will hold the tasks that this thread waits for. The three attributes are asgiref's own, which
+    `SyncToAsync.thread_handler` sets, and so is `restore_context`: its public `sync_to_async` does all
+    this at five times the cost. tests/serving/http/test_request_path.py fails when they change.
     """
     local = SyncToAsync.threadlocal
     local.main_event_loop = loop
@@ -222,6 +261,7 @@ async def one_thread() -> AsyncIterator[Lease]:
     finally:
         lease.release()
         # asgiref refuses sync code to a task that outlives the context, where with Django's handler it
-        # runs. Both attributes are asgiref's own; tests/test_request_path.py fails when they change.
+        # runs. Both attributes are asgiref's own; tests/serving/http/test_request_path.py fails when
+        # they change.
         context._exited = False
         SyncToAsync.context_to_thread_executor[context] = lease

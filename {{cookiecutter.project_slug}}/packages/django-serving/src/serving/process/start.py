@@ -30,8 +30,7 @@ def refuse_wrong_start() -> None:
     if flags["interface"] not in ("asgi", "asginl"):
         raise ImproperlyConfigured(
             f"Granian's interface is {flags['interface']}, which would answer every request with an"
-            " error: use `make run`, GRANIAN_INTERFACE=asgi, or `python -m serving --interface asgi"
-            f" {flags['app']}`"
+            f" error: use `make run`, GRANIAN_INTERFACE=asgi, or `{COMMAND}`"
         )
     module, _, name = flags["app"].partition(":")
     ours = module in ("config.asgi", "config/asgi.py")  # or one that wraps it
@@ -42,9 +41,9 @@ def refuse_wrong_start() -> None:
         )
     if flags["workers_kill_timeout"] is None:
         logger.warning(
-            "GRANIAN_WORKERS_KILL_TIMEOUT is not set, so a response that never ends holds up a stop for"
-            " ever, and nobody has looked whether another server has the port: start it by `python -m"
-            " serving` (`make run`)"
+            "GRANIAN_WORKERS_KILL_TIMEOUT is not set: a response that never ends delays a stop without limit,"
+            " and nobody has checked whether another server has the port; use `make run`, or"
+            " `python -m serving` in the place of `granian`"
         )
     if flags["metrics_enabled"] and multiprocessing.get_start_method() == "fork":
         logger.warning(
