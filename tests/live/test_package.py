@@ -84,11 +84,14 @@ def start(programs: Path) -> Iterator[Start]:
     """Starts a project's server, and waits until it listens."""
     servers: list[Server] = []
 
-    def started(project: Path, command: str = FRONT_DOOR, **variables: str) -> Server:
+    def started(
+        project: Path, command: str = FRONT_DOOR, *, fails: bool = False, **variables: str
+    ) -> Server:
         variables = {"LOG_FORMAT": "json", "GRANIAN_LOG_ACCESS_ENABLED": "true", **variables}
         server = Server(programs, project, clean_environment(), variables, command=command)
         servers.append(server)
         wait_for(lambda: server.exited or server.listens(), "a listener")
+        assert fails or not server.exited, server.log
         return server
 
     yield started
@@ -201,7 +204,7 @@ def test_a_wrong_setting_stops_the_start_and_the_check_names_it(
     follow(mysite, ALL)
     assert "no issues" in run(programs, mysite, "python", "manage.py", "check")
     add_settings(mysite, 'DRAIN_TIMEOUT = "soon"')
-    server = start(mysite)
+    server = start(mysite, fails=True)
     assert server.wait() == 1
     assert "DRAIN_TIMEOUT = 'soon'" in record_of(server, "serving.application")["message"]
     check = subprocess.run(
