@@ -118,6 +118,5 @@ def read_in_thread(response: StreamingHttpResponse, lease: Lease) -> None:
 
 async def parts_in_thread(parts: Iterator[bytes], lease: Lease) -> AsyncIterator[bytes]:
     """The parts of an iterator, each asked for in a thread."""
-    end = object()
-    while (part := await in_thread(lease, lambda: next(parts, end))) is not end:
+    while (part := await in_thread(lease, lambda: next(parts, None))) is not None:
         yield part

@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from asgiref.sync import _restore_context as restore_context
@@ -129,7 +129,8 @@ def resolve(future: asyncio.Future[Any], value: object) -> None:
 async def in_thread[T](lease: "Lease", function: Callable[[], T]) -> T:
     """Calls a function in the thread of a lease, with the context variables of the caller."""
     if asgiref_is_patched():
-        return await sync_to_async(function, thread_sensitive=False, executor=lease)()
+        made: Any = sync_to_async(function, thread_sensitive=False, executor=cast(Any, lease))
+        return cast(T, await made())
     call = Call(lambda call: call.deliver(function()))
     lease.make(call.run)
     try:

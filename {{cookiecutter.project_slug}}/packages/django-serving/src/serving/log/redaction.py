@@ -232,7 +232,8 @@ def secrets_in(address: str) -> set[str]:
 
 def core_of(secret: str) -> str:
     """The longest part of a secret that every program writes alike."""
-    return max(re.findall(r"[A-Za-z0-9_.-]*", secret), key=len)
+    parts: list[str] = re.findall(r"[A-Za-z0-9_.-]*", secret)
+    return max(parts, key=len)
 
 
 @cache
