@@ -84,20 +84,21 @@ def is_sensitive(name: str) -> bool:
 
 @lru_cache(maxsize=1024)  # programs use the same few names again and again
 def is_secret_name(name: str) -> bool:
-    """The same, for a name that is short enough to be kept."""
     words = words_of(name)
     return bool(SECRET.search(words)) and not ONLY_TELLS.search(words)
 
 
 def words_of(name: str) -> str:
-    """A name as the patterns above have it."""
+    """A name as the patterns have it."""
     return "".join(f"_{word}" for word in WORD.findall(HUMP.sub("_", name).lower()))
 
 
 def is_secret_field(name: str, value: object) -> bool:
     """Whether a field's value is to be hidden: by its name, unless it is a switch or counts something."""
     if name.lower() == "code":
-        return is_secret_code(value)
+        if isinstance(value, str):
+            return not PLAIN_CODE.fullmatch(value)
+        return isinstance(value, bytes) or (type(value) is int and abs(value) > 99_999)
     if value is None or isinstance(value, bool) or not is_sensitive(name):
         return False
     if isinstance(value, int | float):  # tokens=512, session_ms=12
@@ -105,13 +106,6 @@ def is_secret_field(name: str, value: object) -> bool:
         at_end = any("_" not in words[found.end() :] for found in SECRET.finditer(words))
         return at_end and not words.endswith("s")
     return True
-
-
-def is_secret_code(value: object) -> bool:
-    """Whether a field `code` has what a login is given."""
-    if isinstance(value, str):
-        return not PLAIN_CODE.fullmatch(value)
-    return isinstance(value, bytes) or (type(value) is int and abs(value) > 99_999)
 
 
 # --- Query strings
@@ -126,11 +120,12 @@ BETWEEN = re.compile(r"[\s?&;#]")
 
 def query_shown(query: str) -> str:
     """A query string without the values that are secret."""
-    items = (item.partition("=") for item in query.split("&"))
-    return "&".join(
-        f"{name}={HIDDEN}" if is_secret_item(name, value) else f"{name}{equals}{value}"
-        for name, equals, value in items
-    )
+    return re.sub(r"([^=&]*)=([^&]*)", item_shown, query)
+
+
+def item_shown(found: re.Match[str]) -> str:
+    """An item of a query string, its value hidden if it is secret."""
+    return f"{found[1]}={HIDDEN if is_secret_item(found[1], found[2]) else found[2]}"
 
 
 def is_secret_item(name: str, value: str) -> bool:
@@ -181,8 +176,9 @@ class Secrets:
             elif ADDRESS_VARIABLE.search(name):
                 found |= secrets_in(value)
         # The longest first, since another may be a part of it.
-        longest_first = sorted(found, key=len, reverse=True)
-        self._known = [(core_of(text), text) for text in longest_first if len(text) >= SHORTEST]
+        known = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+        # With the longest part that every program writes alike.
+        self._known = [(max(re.split(r"[^A-Za-z0-9_.-]", text), key=len), text) for text in known]
 
     def hidden_in(self, line: str) -> str:
         """The line without them, and without what its query strings name like a secret."""
@@ -192,11 +188,6 @@ class Secrets:
         if "@" in line and "://" in line:
             line = PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", line)
         return IN_QUERY.sub(item_shown, line) if "=" in line else line
-
-
-def item_shown(found: re.Match[str]) -> str:
-    """An item of a query string in a line, its value hidden if it is secret."""
-    return f"{found[1]}={HIDDEN if is_secret_item(found[1], found[2]) else found[2]}"
 
 
 def in_files() -> Iterator[tuple[str, str]]:
@@ -228,11 +219,6 @@ def secrets_in(address: str) -> set[str]:
             secret = url.password or (url.scheme.startswith("http") and url.username) or ""
             found |= {secret, unquote(secret)}
     return found
-
-
-def core_of(secret: str) -> str:
-    """The longest part of a secret that every program writes alike."""
-    return max(re.findall(r"[A-Za-z0-9_.-]*", secret), key=len)
 
 
 @cache
