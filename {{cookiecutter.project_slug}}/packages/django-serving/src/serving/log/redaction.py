@@ -32,7 +32,7 @@ def not_after(words: str) -> str:
 TOKEN = not_after("continuation_ next_ page_") + "token(?!i[sz])"
 
 # The name of any key at the end: `stripe_key`. These belong to no lock: `cache_key`.
-KEY = "[^_]" + not_after(
+KEY = "(?<=[^_])" + not_after(
     "cache composite config dedup deduplication dict event feature field file flag foreign group hash header"
     " idempotency index item json label limit lock map message natural object partition primary public"
     " publishable queue range record redis routing row s3 search setting sort task throttle translation unique"
@@ -42,13 +42,14 @@ SECRET = re.compile(
     # Anywhere in a name, and with other words run together: csrftoken.
     "authorization|bearer|connection_?string|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)"
     "|samlresponse|secret(?!ar)|sessid|(?<!pos)(?<!ob)session|signature|(access|account|api|private)key"
-    f"|_{any_of('admin db mail root smtp user')}pass(_|$)|{TOKEN}"
+    f"|_{any_of('admin db mail root smtp user')}pass(?=_|$)|{TOKEN}"
     # At the end alone: `db_pass` and no `pass_rate`, `mfa_code` and no `exit_code`.
     "|_(2fa|assertion|auth|csrf|cvc|cvv|hmac|iban|otps?|pass|pin|pwd?|sid|sig|ssn|totp|verifier|xsrf)[0-9]*$"
-    f"|_{any_of('auth device login mfa otp recovery security sms user verification')}_?codes?$"
+    f"|_{any_of('auth device login mfa otp recovery security sms user verification')}(codes?(?=_|$)|_codes?$)"
     "|_(2fa|access|activation|backup|confirmation|email|factor|invit(ation|e)|magic|oauth|pin|reset|time|totp"
     "|twofactor|verify)_codes?$"
-    "|_security_(answer|number)s?$|_(card|cc)_?(no|number)s?$|_(recovery|seed)_phrases?$"
+    "|_(card|cc)(number(?=_|$)|_(no|number)s?$)|_security_(answer|number)s?$|(?<=secret)_answers?$"
+    "|_(recovery|seed)_phrases?$"
     f"|_key_ids?$|{KEY}_keys?$"
 )
 
