@@ -62,7 +62,7 @@ class EcsFormatter(logging.Formatter):
             return self._line(self._fields(unformattable(record, error)))
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        by_name: Mapping[Any, Any] = record.msg if isinstance(record.msg, Mapping) else {}
+        by_name: Mapping[Any, Any] = record.msg if isinstance(record.msg, dict) else {}
         shown = {
             "@timestamp": timestamp(record.created),
             "log.level": record.levelname,
@@ -82,10 +82,10 @@ class EcsFormatter(logging.Formatter):
             shown["error.stack_trace"] = record.exc_text
         if record.stack_info:
             shown["stack_info"] = record.stack_info
-        added = {name: value for name, value in vars(record).items() if name not in OWN}
-        if not isinstance(added.get("request"), str | Mapping):
-            added.pop("request", None)  # Django's own object, which shows no value
-        for key, value in {**added, **by_name}.items():
+        added = [item for item in vars(record).items() if item[0] not in OWN]
+        for key, value in (*added, *by_name.items()):
+            if key == "request" and not isinstance(value, str | Mapping):
+                continue  # Django's own object, which shows no value
             name = "http.response.status_code" if key == "status_code" else str(key)
             shown.setdefault(name, shown_field(name, value))
         return shown
