@@ -91,9 +91,8 @@ class Stdout(logging.StreamHandler[TextIO]):
         self.write_held()
         deadline = time.monotonic() + AT_END
         with self.lock, suppress(OSError, ValueError):  # type: ignore[union-attr]
-            while not self._write_kept():
-                if not ready(self._file, max(0, deadline - time.monotonic())):
-                    break
+            while not self._write_kept() and (left := deadline - time.monotonic()) > 0:
+                ready(self._file, left)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Reports that something was lost, and why. Python would print it all, secrets too."""
@@ -202,7 +201,7 @@ def write_if_ready(file: int, data: bytearray) -> int:
 
 
 def ready(file: int, seconds: float | None) -> bool:
-    """Waits until a file takes some bytes or is broken; returns whether it was within some seconds, if any."""
+    """Waits until a file takes some bytes or is broken, or some seconds are over; returns whether it is."""
     asker = select.poll()
     asker.register(file, select.POLLOUT)
     return bool(asker.poll(None if seconds is None else seconds * 1000))
