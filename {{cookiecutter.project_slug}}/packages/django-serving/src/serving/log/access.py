@@ -27,7 +27,7 @@ PROBES = ("/livez", "/readyz")
 HEADER = re.compile(r"%\(header\{([^}]+)\}\)s")
 
 # What is held of a request, as Granian names it there.
-HELD_ALONE = re.compile(r"%\((method|path|query_string|status|dt_ms|addr)\)")
+HELD_FIELD = re.compile(r"%\((method|path|query_string|status|dt_ms|addr)\)")
 
 # When a request began, in seconds since 1970 and of time.perf_counter(); its scope; the status.
 LogRequest = Callable[[float, float, Scope, int], None]
@@ -98,7 +98,7 @@ def build_logger(granians: Callable[[str], LogRequest], format_: str | None) -> 
     """What Granian is to call at the end of each request."""
     format_ = HEADER.sub(header_shown, format_ or "")
     by_record = granians(format_)
-    asks_for_more = "%(" in HELD_ALONE.sub("", format_)
+    asks_for_more = "%(" in HELD_FIELD.sub("", format_)
     if asks_for_more or len(signature(by_record).parameters) != 4:
         return by_record
     # To make a LogRecord anew takes longer than to copy one.
@@ -124,7 +124,7 @@ def header_shown(found: re.Match[str]) -> str:
 
 
 def described(seconds: float, scope: Scope, status: int) -> dict[str, Any]:
-    """What Granian tells of a request, as far as HELD_ALONE."""
+    """What Granian tells of a request: the fields of HELD_FIELD."""
     return {
         "method": scope.get("method", "-"),
         "path": scope["path"],

@@ -27,8 +27,8 @@ from serving.log.context import request_id
 from serving.log.output import log_stream
 from serving.log.redaction import HIDDEN, Secrets, is_secret_field
 
-# What ends a line or commands a terminal (C0, C1, Unicode's line ends), turns the direction of what
-# follows, and what UTF-8 can't hold.
+# What ends a line or controls a terminal (C0, C1, Unicode's line ends), what reverses the direction of
+# the text after it, and what UTF-8 can't hold.
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -39,7 +39,7 @@ OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "_ecs",
 SCALARS = (str, int, bool, NoneType)
 LISTS = (list, tuple, set, frozenset, deque, ItemsView, KeysView, ValuesView)
 
-# For values whose own __repr__ may fail. Long, since of a secret that is cut in two a part would be shown.
+# For values whose own __repr__ may fail. Long, since of a secret that is cut a part would be shown.
 safe_repr = reprlib.Repr(maxstring=10_000, maxother=10_000).repr
 
 
@@ -49,7 +49,7 @@ def formatter() -> logging.Formatter:
 
 
 class EcsFormatter(logging.Formatter):
-    """One JSON object a line, with whatever other programs take for the end of one escaped."""
+    """One JSON object a line, with everything escaped that other programs take for the end of one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class ConsoleFormatter(ColoredFormatter):
         shown = copy(record)
         if isinstance(record.msg, Mapping):  # fields, in JSON
             shown.msg = str(encodable("", record.msg))
-        shown.args = on_one_line(record.args)  # a value stays on its line
+        shown.args = on_one_line(record.args)
         shown.msg, shown.args = printable(shown.getMessage()), None
         shown.exc_text = printable(record.exc_text) if record.exc_text else None
         own = id_of(record)

@@ -28,10 +28,10 @@ def not_after(words: str) -> str:
     return "".join(f"(?<!_{word})" for word in words.split())
 
 
-# A page of a long list is asked for by a token, which opens nothing.
+# A token that asks for the next page of a list opens nothing.
 TOKEN = not_after("continuation_ next_ page_") + "token(?!i[sz])"
 
-# The name of any key at the end: `stripe_key`. These belong to no lock: `cache_key`.
+# Any key at the end of a name is secret, such as `stripe_key`, unless it follows one of these: `cache_key`.
 KEY = "(?<=[^_])" + not_after(
     "cache composite config dedup deduplication dict event feature field file flag foreign group hash header"
     " idempotency index item json label limit lock map message natural object partition primary public"
@@ -39,11 +39,11 @@ KEY = "(?<=[^_])" + not_after(
 )
 
 SECRET = re.compile(
-    # Anywhere in a name, and with other words run together: csrftoken.
+    # Anywhere in a name, and in words run together: csrftoken.
     "authorization|bearer|connection_?string|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)"
     "|samlresponse|secret(?!ar)|sessid|(?<!pos)(?<!ob)session|signature|(access|account|api|private)key"
     f"|_{any_of('admin db mail root smtp user')}pass(?=_|$)|{TOKEN}"
-    # At the end alone: `db_pass` and no `pass_rate`, `mfa_code` and no `exit_code`.
+    # Only at the end: `db_pass` but not `pass_rate`, `mfa_code` but not `exit_code`.
     "|_(2fa|assertion|auth|csrf|cvc|cvv|hmac|iban|otps?|pass|pin|pwd?|sid|sig|ssn|totp|verifier|xsrf)[0-9]*$"
     f"|_{any_of('auth device login mfa otp recovery security sms user verification')}(codes?(?=_|$)|_codes?$)"
     "|_(2fa|access|activation|backup|confirmation|email|factor|invit(ation|e)|magic|oauth|pin|reset|time|totp"
@@ -53,8 +53,8 @@ SECRET = re.compile(
     f"|_key_ids?$|{KEY}_keys?$"
 )
 
-# A first or last word that tells of a secret, and is none: `max_tokens`, `token_count`, `PASSWORD_HASHERS`.
-ONLY_TELLS = re.compile(
+# A first or last word of names that are about a secret: `max_tokens`, `token_count`, `PASSWORD_HASHERS`.
+ABOUT = re.compile(
     f"^_{any_of('has is max min num total')}(_|$)|_"
     + any_of(
         "accepted age alg algorithm alias at backends? banner bucket changed? class consent count counts created"
@@ -79,14 +79,14 @@ ADDRESS_VARIABLE = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
 
 
 def is_sensitive(name: str) -> bool:
-    """Whether a value of this name is secret, whatever it is."""
+    """Whether values of this name are secret. Of a very long one, the end is read."""
     return is_secret_name(name[-128:])
 
 
 @lru_cache(maxsize=1024)  # programs use the same few names again and again
 def is_secret_name(name: str) -> bool:
     words = words_of(name)
-    return bool(SECRET.search(words)) and not ONLY_TELLS.search(words)
+    return bool(SECRET.search(words)) and not ABOUT.search(words)
 
 
 def words_of(name: str) -> str:
@@ -115,13 +115,16 @@ def is_secret_field(name: str, value: object) -> bool:
 # JSON.
 IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
 
-# What parts the items in the value of such an item: a URL to go on to, say.
+# An item in a query string by itself; only at its start, or a long one would take the square of the time.
+ITEM = re.compile(r"(?<![^&])([^=&]*)=([^&]*)")
+
+# What separates the items in the value of such an item: a URL to go on to, say.
 BETWEEN = re.compile(r"[\s?&;#]")
 
 
 def query_shown(query: str) -> str:
     """A query string without the values that are secret."""
-    return re.sub(r"([^=&]*)=([^&]*)", item_shown, query)
+    return ITEM.sub(item_shown, query)
 
 
 def item_shown(found: re.Match[str]) -> str:
@@ -162,11 +165,11 @@ LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 
 
 class Secrets:
-    """The environment's secrets: no line shows them, whatever it came from.
+    """The environment's secrets, which no line shows, wherever it comes from.
 
     They are the values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, the secrets in
-    addresses, and what the files hold that `SECRET_KEY_FILE` and the like name. Of several lines or items
-    each is hidden by itself, since some formats part them.
+    addresses, and the contents of files that `SECRET_KEY_FILE` and the like name. In a value of several lines
+    or items each is hidden by itself, since some formats separate them.
     """
 
     def __init__(self) -> None:
