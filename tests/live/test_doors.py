@@ -1,4 +1,4 @@
-"""Every door to a view has `request.state` and `request.id`: tests, commands, other servers."""
+"""Every door to a view has `request.state` and `request.request_id`: tests, commands, other servers."""
 
 import re
 import shutil
@@ -109,7 +109,7 @@ def test_without_debug_one_line_says_what_to_use(
 def test_a_shell(project: Path, run: Run) -> None:
     code = (
         "from django.http import HttpRequest; request = HttpRequest();"
-        "print(getattr(request.state, 'x', None), len(request.id), repr(request.state))"
+        "print(getattr(request.state, 'x', None), len(request.request_id), repr(request.state))"
     )
     done = run(project, "python", "manage.py", "shell", "-v", "0", "-c", code, **DEVELOPMENT)
     assert done.stdout == "None 32 <State: empty>\n"

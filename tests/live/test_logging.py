@@ -46,7 +46,7 @@ def talk(request):
 
 def identity(request):
     logging.getLogger("home").info("in a sync view")
-    return JsonResponse({"id": request.id})
+    return JsonResponse({"id": request.request_id})
 
 
 def say(where):
@@ -59,7 +59,7 @@ async def identity_async(request):
     await asyncio.to_thread(say, "in to_thread")
     await asyncio.create_task(sync_to_async(say)("in a task"))
     await asyncio.get_running_loop().run_in_executor(None, say, "in run_in_executor")
-    return JsonResponse({"id": request.id})
+    return JsonResponse({"id": request.request_id})
 
 
 def echo(request):

@@ -75,7 +75,7 @@ def test_the_state_names_what_there_is_and_cannot_be_changed(made_up: list[str])
 
 
 def pour(request: Any) -> HttpResponse:
-    return HttpResponse(f"{request.state.teapot} {len(request.id)}")
+    return HttpResponse(f"{request.state.teapot} {len(request.request_id)}")
 
 
 urlpatterns = [path("pour/", pour)]

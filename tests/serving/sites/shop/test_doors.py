@@ -1,4 +1,4 @@
-"""Every door to a view, under pytest: `request.state` and `request.id` are there."""
+"""Every door to a view, under pytest: `request.state` and `request.request_id` are there."""
 
 import asyncio
 import copy
@@ -76,11 +76,11 @@ def test_a_request_by_itself_has_an_empty_state_that_explains_itself(request_: A
     with pytest.raises(AttributeError, match="cannot be set"):
         request.state.stock = 1
     assert copy.deepcopy(copy.copy(request.state)) is request.state
-    assert len(request.id) == 32
-    assert request.id == request.id
-    assert request_().id != request.id
-    request.id, request.state = "mine", "mine"  # as a library or a test may
-    assert (request.id, request.state) == ("mine", "mine")
+    assert len(request.request_id) == 32
+    assert request.request_id == request.request_id
+    assert request_().request_id != request.request_id
+    request.request_id, request.state = "mine", "mine"  # as a library or a test may
+    assert (request.request_id, request.state) == ("mine", "mine")
     assert request_().state != "mine"
 
 
@@ -193,7 +193,7 @@ def test_rest_frameworks_requests_wrap_ours(resources: Any) -> None:
     @api_view(["POST"])
     def view(request: Any) -> Response:
         return Response(
-            {"sold": request.state.stock.sold, "id": len(request.id), "data": request.data}
+            {"sold": request.state.stock.sold, "id": len(request.request_id), "data": request.data}
         )
 
     answer = view(APIRequestFactory().post("/", {"a": 1}, format="json"))

@@ -6,7 +6,7 @@ from django.http import HttpRequest, JsonResponse
 def state(request: HttpRequest) -> JsonResponse:
     """What any door gives, sold or not."""
     stock = getattr(request.state, "stock", None)
-    return JsonResponse({"sold": stock and stock.sold, "id": request.id})
+    return JsonResponse({"sold": stock and stock.sold, "id": request.request_id})
 
 
 async def sell(request: HttpRequest) -> JsonResponse:

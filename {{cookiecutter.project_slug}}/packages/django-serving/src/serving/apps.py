@@ -8,5 +8,5 @@ class ServingConfig(AppConfig):
     name = "serving"
 
     def ready(self) -> None:
-        """Gives every request `state` and `id`, whatever makes it."""
+        """Gives every request `state` and `request_id`, whatever makes it."""
         complete(HttpRequest)

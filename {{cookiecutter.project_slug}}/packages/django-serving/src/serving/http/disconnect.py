@@ -56,7 +56,7 @@ class DisconnectWatcher:
                 self._callback()
 
 
-class cancel_on_disconnect:  # noqa: N801  # it is used as a function
+class cancel_on_disconnect:
     """Cancels the body of an `async with` when the client leaves, and raises RequestAborted then."""
 
     def __init__(self, watcher: DisconnectWatcher) -> None:

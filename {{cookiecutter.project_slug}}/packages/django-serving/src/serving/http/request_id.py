@@ -1,4 +1,4 @@
-"""One id for each request: in every record of it, in the response's header, and as `request.id`."""
+"""One id for each request: in every record of it, in the response's header, and as `request.request_id`."""
 
 import asyncio
 import inspect
