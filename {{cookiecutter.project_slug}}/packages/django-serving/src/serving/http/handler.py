@@ -128,7 +128,6 @@ class DjangoHandler(PlainHandler):
 
     async def _serve_async(self, exchange: "Exchange") -> None:
         response: Any = None
-        large: list[Message] = []
         async with one_thread() as lease:
             set_script_prefix(get_script_prefix(exchange.scope))
             await self._signal_start(exchange.scope)
@@ -140,17 +139,12 @@ class DjangoHandler(PlainHandler):
                     if not response.streaming:
                         outcome = asgi_messages(response)
                         if is_large(outcome):
-                            large = outcome  # it may take long, so no thread is kept for it
-                        else:
-                            await self._send(outcome, exchange)
+                            lease.release()  # to send it may take long
+                        await self._send(outcome, exchange)
             if response is None:
                 await signals.request_finished.asend(sender=type(self))
             elif not response.streaming:
                 await self._close(response, lease)
-        if large:
-            with suppress(RequestAborted):
-                async with cancel_on_disconnect(exchange.watcher):
-                    await self._send(large, exchange)
         if response is not None and response.streaming:
             await self._stream_and_close(response, exchange)
 
