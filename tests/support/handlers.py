@@ -8,4 +8,6 @@ def with_djangos_handler(project: Path) -> None:
     path = project / "packages" / "django-serving" / "src" / "serving" / "application.py"
     text, line = path.read_text(), "from serving.http.handler import DjangoHandler\n"
     assert line in text
-    path.write_text(text.replace(line, line.replace("Django", "Plain")[:-1] + " as DjangoHandler\n"))
+    path.write_text(
+        text.replace(line, line.replace("Django", "Plain")[:-1] + " as DjangoHandler\n")
+    )
