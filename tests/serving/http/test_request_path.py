@@ -61,7 +61,7 @@ def test_a_sync_view_runs_in_a_thread_and_an_async_one_on_the_loop() -> None:
 
 
 def test_the_handler_serves_a_project_without_our_apps_and_layers() -> None:
-    program = [sys.executable, "-m", "tests.serving.sites.bare"]
+    program = [sys.executable, "-m", "tests.sites.handler_alone"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["serving", "MainThread <State: empty> order-7"]
     assert (done.stderr, done.returncode) == ("", 0)

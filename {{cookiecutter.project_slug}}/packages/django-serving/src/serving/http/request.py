@@ -63,4 +63,4 @@ def id_for(request: HttpRequest) -> str:
     return identify([(HEADER, brought.encode(errors="replace"))])
 
 
-complete(Request)
+add_attributes(Request)
