@@ -24,11 +24,7 @@ PURE_DEFAULTS: Mapping[str, list[Any]] = {
 # in no other project.
 FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
     ("database", "sqlite"): frozenset(
-        {
-            "data/sqlite.py",
-            "data/sqlite_backups.py",
-            "tests/test_sqlite.py",
-        }
+        {"data/sqlite.py", "data/sqlite_backups.py", "tests/test_sqlite.py"}
     ),
     ("database", "postgres"): frozenset(
         {

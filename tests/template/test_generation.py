@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment, questions
 from tests.support.command import generate, working_tree
 
+pytestmark = pytest.mark.quick
+
 DEFAULT_TREE = """
 .dockerignore
 .editorconfig
