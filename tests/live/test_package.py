@@ -18,9 +18,10 @@ import pytest
 from tests.conftest import ROOT, clean_environment
 from tests.support import readme
 from tests.support.server import PATIENCE, Server, free_port, wait_for
+from tests.support.sites import SITES
 
 UV = ROOT / ".venv" / "bin" / "uv"
-SITE = ROOT / "tests" / "serving" / "sites" / "bare"
+SITE = SITES / "bare"
 ALL = "My project exists already"
 FRONT_DOOR = readme.blocks("sh")[1][1].strip().replace("8000", "{port}")
 LAYERS = [heading for heading, path, _ in readme.files() if path == "mysite/asgi.py"]

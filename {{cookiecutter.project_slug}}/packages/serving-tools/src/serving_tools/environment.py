@@ -34,8 +34,8 @@ class Environment(Env):
         """One of these words."""
         return self.str(name, default, validate=validate.OneOf([default, *others])) or default
 
-    def whole(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
-        """A whole number within these bounds."""
+    def integer(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+        """An integer within these bounds."""
         found = self.int(name, default, validate=validate.Range(least, most))
         return default if found is None else found
 
