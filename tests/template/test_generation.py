@@ -43,7 +43,11 @@ data/__init__.py
 data/history.py
 data/management/__init__.py
 data/management/commands/__init__.py
+data/management/commands/backup.py
+data/management/commands/dbshell.py
+data/management/commands/restore.py
 data/sqlite.py
+data/sqlite_backups.py
 deploy/Caddyfile
 home/__init__.py
 home/apps.py
@@ -60,6 +64,7 @@ tests/own_warnings.py
 tests/settings.py
 tests/test_accounts.py
 tests/test_home.py
+tests/test_serving.py
 tests/test_settings.py
 tests/test_sqlite.py
 """.split()
