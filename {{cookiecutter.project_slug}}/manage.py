@@ -26,7 +26,7 @@ if __name__ == "__main__":
         sys.exit(f"manage.py: {error}")
     except DatabaseError as error:
         fix = advice(error)
-        # A migration that fails on a table is fixed with the traceback, and not by running it.
+        # If `migrate` itself fails, advice to run it is of no use, and the traceback is.
         if not fix or (fix == MIGRATE and "migrate" in sys.argv[1:2]):
             raise
         sys.exit(f"manage.py: the database can't be used: {fix}")

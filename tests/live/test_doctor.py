@@ -429,7 +429,7 @@ def test_what_is_believed_of_a_proxy_is_tried(
     assert status == 0
     said = one(lines, "proxy")
     assert words in said
-    assert ("redirected to https for ever" in said) == (not proxies)
+    assert ("redirected to https endlessly" in said) == (not proxies)
 
 
 def test_a_network_of_everyone_is_told(ready: Path, doctor: Doctor) -> None:

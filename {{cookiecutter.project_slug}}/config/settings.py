@@ -41,7 +41,7 @@ TRUSTED_PROXIES = env.items("TRUSTED_PROXIES", [], check=check_proxy)
 YEAR = 365 * 24 * 60 * 60
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
 SECURE_SSL_HOST = env.str("SECURE_SSL_HOST", None)
-SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 0 if DEBUG else YEAR, least=0)
+SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0 if DEBUG else YEAR, least=0)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", not DEBUG)
 SECURE_CSP = {
     "default-src": [CSP.SELF],
@@ -62,8 +62,6 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX 
 # Applications
 
 INSTALLED_APPS = [
-    "serving",
-    "data",
     "home",
     "accounts",
     "django.contrib.admin",
@@ -71,6 +69,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "data",
+    "serving",  # before staticfiles: this `runserver` is used
     "django.contrib.staticfiles",
 ]
 
@@ -174,27 +174,27 @@ DRAIN_TIMEOUT = env.number("DRAIN_TIMEOUT", 15)
 LIFESPAN_SHUTDOWN_TIMEOUT = env.number("LIFESPAN_SHUTDOWN_TIMEOUT", 5)
 SEND_TIMEOUT = env.number("SEND_TIMEOUT", 60)
 
-MAX_BODY_SIZE = env.whole("MAX_BODY_SIZE", 100_000_000)
+MAX_BODY_SIZE = env.integer("MAX_BODY_SIZE", 100_000_000)
 # At least twice as much, since a form with files is on disk twice: as it came, and as a view's files.
-BODY_SPACE = env.whole("BODY_SPACE", 10 * MAX_BODY_SIZE, least=2 * MAX_BODY_SIZE)
+BODY_SPACE = env.integer("BODY_SPACE", 10 * MAX_BODY_SIZE, least=2 * MAX_BODY_SIZE)
 BODY_TIMEOUT = env.number("BODY_TIMEOUT", 30)
 BODY_MIN_RATE = env.number("BODY_MIN_RATE", 1000, least=0)
 
 # Threads of a worker that sync code may run in, and so its database connections
-WORKERS = env.whole("GRANIAN_WORKERS", 1)
+WORKERS = env.integer("GRANIAN_WORKERS", 1)
 {% if cookiecutter.database == "postgres" %}
-WEB_REPLICAS = env.whole("WEB_REPLICAS", 1)
-DATABASE_MAX_CONNECTIONS = env.whole("DATABASE_MAX_CONNECTIONS", 100)
+WEB_REPLICAS = env.integer("WEB_REPLICAS", 1)
+DATABASE_MAX_CONNECTIONS = env.integer("DATABASE_MAX_CONNECTIONS", 100)
 threads = connections.threads(DATABASE_MAX_CONNECTIONS, servers=WEB_REPLICAS, workers=WORKERS)
-SERVING_THREADS = env.whole("SERVING_THREADS", threads)
+SERVING_THREADS = env.integer("SERVING_THREADS", threads)
 {% else %}
-SERVING_THREADS = env.whole("SERVING_THREADS", 64)
+SERVING_THREADS = env.integer("SERVING_THREADS", 64)
 {% endif %}
 
 # Granian's own metrics at this port, each worker's at one of those behind it
 METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
-METRICS_PORT = env.whole("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
+METRICS_PORT = env.integer("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
 
 LOGGING = env.logging(BASE_DIR / "config" / "logging.json", path_prefix=URL_PATH_PREFIX)
 

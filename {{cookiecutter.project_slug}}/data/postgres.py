@@ -130,7 +130,7 @@ def check_with_libpq(config: dict[str, Any]) -> None:
 
 
 def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration says, as libpq names it."""
+    """A configuration by libpq's names."""
     named = {
         "host": config["HOST"],
         "port": config["PORT"],
@@ -143,9 +143,9 @@ def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def greet(url: str) -> str | None:
-    """What answers at a URL where that is not the server that it asks for; None where it may be.
+    """What answers at a URL, if that is not the server that it asks for; None if it may be.
 
-    A server that starts, or does not answer in time, may be.
+    A server that is starting, or does not answer in time, may be.
     """
     from django.db.backends.postgresql.features import DatabaseFeatures
 

@@ -35,7 +35,7 @@ def errors_in_one_line() -> Iterator[None]:
 
 @errors_in_one_line()
 def backup(config: Config, target: Path) -> None:
-    """Copies the database as it is at one moment, whatever is written to it meanwhile.
+    """Copies the database as it is at one moment, even while others write to it.
 
     The target appears when it is complete. Raises CommandError.
     """

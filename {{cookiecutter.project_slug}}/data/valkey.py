@@ -1,12 +1,12 @@
 """Django's own Redis cache, on Valkey (or Redis: one protocol), for a server that may be gone or refuse.
 
-While it does not answer, reads are misses, writes are dropped and counters raise ValueError, as for
-a key that is missing; the log says so once. It is asked again every second, by one request. When it
-is back, the keys whose writes were dropped are deleted first: what it kept of them is out of date.
+While it does not answer, reads are misses, writes are dropped, and counters raise ValueError as for a
+missing key; this is logged once. One request a second tries it again. When it is back, the keys whose
+writes were dropped are deleted first, since their values are out of date.
 
-A server that answers but refuses a write (it is full, say, or a replica) loses that write alone. The
-key is deleted; where that is refused too, it is remembered, read as a miss, and deleted as soon as
-that is possible. Other keys are read as ever, but for sessions: `Client.get` says why.
+If a server answers but refuses a write (it is full, say, or a replica), that write alone is lost. The key
+is deleted; if that is refused too, the key is remembered, read as a miss, and deleted as soon as possible.
+Other keys are read as usual, except sessions: see `Client.get`.
 
 https://docs.djangoproject.com/en/6.1/topics/cache/#redis
 """
@@ -40,7 +40,7 @@ GONE = (NoConnection, NoAnswer, InvalidResponse)
 
 RETRY_AFTER = 1.0  # seconds
 REMIND_AFTER = 600.0  # seconds, of a fault that only a person ends
-QUIET = 60.0  # seconds for which a server that refuses by turns is told of once
+QUIET = 60.0  # seconds during which a server that refuses now and then is logged once
 
 DEFAULTS: dict[str, Any] = {
     "pool_class": BlockingConnectionPool,
@@ -49,7 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "socket_connect_timeout": 1.0,
     "socket_timeout": 1.0,
     "health_check_interval": 30,
-    # A pooled connection whose server was restarted is replaced without a word.
+    # A pooled connection whose server was restarted is replaced, and nothing is logged.
     "retry": Retry(NoBackoff(), 1),
 }
 
@@ -62,9 +62,9 @@ Kind = Literal["read", "session", "delete", "store"]
 
 
 class Client(cache_values.Client):
-    """Talks to the server; one for all threads of a process, with one bounded pool.
+    """The connections to the server: one client for all threads of a process, with one bounded pool.
 
-    `prefix` is what all keys of this project begin with.
+    All keys of this project begin with `prefix`.
     """
 
     _serializer: Any
@@ -73,13 +73,13 @@ class Client(cache_values.Client):
         super().__init__(servers, **DEFAULTS | options)
         self._prefix = prefix
         self._lock = Lock()
-        self._asking = Lock()  # held by the one call that asks whether all is well again
+        self._asking = Lock()  # held by the one call that tries the server again
         self._ask_again = 0.0
         self._gone_since: float | None = None
         self._refused_since: float | None = None
         self._told: dict[str, float] = {}  # the faults that were logged, and when
-        self._gone_told = self._refused_told = False  # whether their end is logged, too
-        # Keys of which the server may keep what is out of date, each with the number of its drop.
+        self._gone_told = self._refused_told = False  # whether their end will be logged too
+        # Keys whose values on the server may be out of date, each with the number of its last drop.
         self._dropped: dict[str, int] = {}
         self._dropped_all = 0
         self._drops = count(1)
@@ -88,15 +88,15 @@ class Client(cache_values.Client):
         self._has_getex = True
 
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
-        # It never replaces a value, so where it is refused none is out of date.
+        # It never replaces a value, so none is out of date if it is refused.
         return self._ask(super().add, (key, value, timeout), False, (), "store")
 
     def get(self, key: Any, default: Any) -> Any:
         """The value of a key.
 
-        A session is in the database as well, and must not be read where its deletion was refused,
-        perhaps to another process: who has logged out there would be logged in here. So it is read
-        by GETEX, which the server takes for a write, and refuses wherever it refuses a deletion.
+        A session is in the database as well, and must not be read from a server that may have refused its
+        deletion, perhaps to another process: someone who logged out there would be logged in here. So it is
+        read by GETEX, which is a write for the server: it refuses it whenever it refuses a deletion.
         """
         if self._has_getex and SESSIONS in key:
             return self._ask(self._get_session, (key, default), default, [key], "session")
@@ -146,7 +146,7 @@ class Client(cache_values.Client):
         return self._ask(self._empty, (), False, ALL, "delete")
 
     def _empty(self) -> bool:
-        """Deletes everything; where FLUSHDB is kept from this user, all keys of this project."""
+        """Deletes everything; if this user may not run FLUSHDB, all keys of this project."""
         server = self.get_client(None, write=True)
         try:
             return bool(server.flushdb())
@@ -166,9 +166,9 @@ class Client(cache_values.Client):
         keys: Collection[str],
         kind: Kind = "read",
     ) -> A:
-        """What the server answers, or `otherwise` where it does not serve or is out of date.
+        """What the server answers, or `otherwise` if it does not serve or its value is out of date.
 
-        `keys` are those that the call reads, or whose values are out of date where it fails.
+        `keys` are those that the call reads, or whose values are out of date if it fails.
         """
         asks = False
         if self._gone_since is not None or self._to_delete:
@@ -206,18 +206,18 @@ class Client(cache_values.Client):
         return bool(self._dropped) or bool(self._dropped_all) or self._empties_later
 
     def _may_ask(self) -> bool:
-        """Whether it is time to ask again; true for one call at a time, which releases `_asking`."""
+        """Whether to try the server again; true for one call at a time, which releases `_asking`."""
         return time.monotonic() >= self._ask_again and self._asking.acquire(blocking=False)
 
     def _waits(self, keys: Collection[str], kind: Kind) -> bool:
-        """Whether a call has to wait until what was dropped is deleted."""
+        """Whether a call can't be made until what was dropped is deleted."""
         return kind != "read" or self._is_dropped(keys)
 
     def _is_dropped(self, keys: Collection[str]) -> bool:
         return bool(self._dropped_all) or any(key in self._dropped for key in keys)
 
     def _drop(self, keys: Collection[str], kind: Kind) -> None:
-        """Remembers what a call that does not happen would have written."""
+        """Remembers what a call that is not made would have written."""
         if kind in {"read", "session"}:
             return
         with self._lock:
@@ -229,7 +229,7 @@ class Client(cache_values.Client):
                 self._dropped.update(dict.fromkeys(keys, number))
 
     def _delete_dropped(self) -> bool:
-        """Deletes what was dropped until now; false where the server refuses that."""
+        """Deletes what was dropped until now; false if the server refuses that."""
         with self._lock:
             keys, everything = dict(self._dropped), self._dropped_all
         try:
@@ -245,12 +245,12 @@ class Client(cache_values.Client):
             if self._dropped_all == everything:
                 self._dropped_all = 0
             for key, number in keys.items():
-                if self._dropped.get(key) == number:  # and not dropped once more meanwhile
+                if self._dropped.get(key) == number:  # else it was dropped again in the meantime
                     del self._dropped[key]
         return True
 
     def _refused(self, error: Exception, reason: str, keys: Collection[str], kind: Kind) -> None:
-        """Does without a call that a server refuses which is there."""
+        """Handles a call that the server refused."""
         if kind == "read":
             self._gone(error, reason, keys, kind)
             return
@@ -263,13 +263,13 @@ class Client(cache_values.Client):
             return
         self._drop(keys, kind)
         self._ask_again = time.monotonic() + RETRY_AFTER
-        # What was dropped before this process began, it cannot know.
+        # This process cannot know what was dropped before it began.
         self._empties_later |= not self._stored and reason not in LASTING
         if reason == "READONLY":  # the address may belong to another server by now
             self.get_client(None, write=True).connection_pool.disconnect(inuse_connections=False)
 
     def _deleted(self, keys: Collection[str]) -> bool:
-        """Whether the server lets go of keys that it did not store: a full one does."""
+        """Whether the server deletes the keys that it refused to store; a full one does."""
         try:
             if keys:
                 self.get_client(None, write=True).delete(*keys)
@@ -303,7 +303,7 @@ class Client(cache_values.Client):
             )
 
     def _back(self, *, even_if_dropped: bool) -> None:
-        """Uses the server again, unless there is something to delete first."""
+        """Uses the server again, unless something must be deleted first."""
         with self._lock:
             if (self._dropped or self._dropped_all) and not even_if_dropped:
                 return
@@ -313,7 +313,7 @@ class Client(cache_values.Client):
             logger.warning("the cache answers again, after %.1f s", time.monotonic() - since)
 
     def _tell(self, fault: str, said: str) -> bool:
-        """Logs a fault, unless it has just done so; a lasting one again and again, until it is ended."""
+        """Logs a fault unless it was logged recently; a lasting one repeatedly, at longer intervals."""
         with self._lock:
             now = time.monotonic()
             pause = REMIND_AFTER if fault in LASTING else QUIET
@@ -325,9 +325,12 @@ class Client(cache_values.Client):
 
 
 class ValkeyCache(RedisCache):
-    """Django makes one for each request under ASGI; all of them share the process's client.
+    """Shares the process's client with all others.
 
-    LOCATION is one URL, whatever commas are in it.
+    Django makes one for each request under ASGI, with a pool of its own; open in 6.1.3:
+    https://github.com/django/django/blob/6.1.3/django/core/cache/backends/redis.py#L45
+
+    LOCATION is one URL, even if it contains commas.
     """
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
@@ -347,9 +350,9 @@ def client(server: str, prefix: str, options: tuple[tuple[str, Any], ...]) -> Cl
 
 
 def report_start() -> None:
-    """Writes once, so that the log tells at the start of a server that refuses, or refuses us.
+    """Writes once, so that a server that refuses writes is logged at the start.
 
-    The connection is closed: most of a server's workers, and its commands, may never need one.
+    The connection is closed: most workers and commands may never need one.
     """
     cache = caches["default"]
     cache.set("data.start", 1, 1)

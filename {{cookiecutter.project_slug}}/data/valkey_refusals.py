@@ -68,7 +68,7 @@ def refusal(error: Exception) -> str | None:
 
 
 def advice(reason: str | None, error: Exception) -> str:
-    """What to do about a refusal. Of what the server said, only a command's name is shown."""
+    """What to do about a refusal. Only a command's name is shown of what the server said."""
     said = str(error).rpartition("of pipeline caused error: ")[2]
     command = re.search(r"to run the '([a-z|]+)' command", said)
     return REFUSALS.get(reason or "", said) + (f" ({command[1].upper()})" if command else "")

@@ -37,25 +37,8 @@ with open(folder + "/lock", "w") as lock:
     if state["gone_after"] is not None and len(state["calls"]) > state["gone_after"]:
         done(1, error="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
     if name == "config":
-        done(
-            text=json.dumps(
-                {
-                    {
-                        "name": "shop",
-                        "services": {
-                            {
-                                "web": {
-                                    {
-                                        "image": "shop:latest",
-                                        "deploy": {"replicas": state["replicas"]},
-                                    }
-                                }
-                            }
-                        },
-                    }
-                }
-            )
-        )
+        web = {"image": "shop:latest", "deploy": {"replicas": state["replicas"]}}
+        done(text=json.dumps({"name": "shop", "services": {"web": web}}))
     if name == "ls":
         filters = dict(w.split("=", 2)[2].split("=") for w in words if w.startswith("--filter"))
         service = filters.get("com.docker.compose.service")
@@ -71,38 +54,29 @@ with open(folder + "/lock", "w") as lock:
         for identity in words[2:]:
             if identity not in containers:
                 done(1, error="Error: No such container: " + identity)
-        done(
-            text=json.dumps(
-                [
-                    {
-                        {
-                            "Id": i,
-                            "Created": c["created"],
-                            "RestartCount": c["restarts"],
-                            "State": {
-                                {"Running": c["running"], "Status": c["status"], "ExitCode": 0}
-                            },
-                        }
-                    }
-                    for i, c in containers.items()
-                    if i in words[2:]
-                ]
-            )
-        )
+        found = [
+            {
+                "Id": i,
+                "Created": c["created"],
+                "RestartCount": c["restarts"],
+                "State": {"Running": c["running"], "Status": c["status"], "ExitCode": 0},
+            }
+            for i, c in containers.items()
+            if i in words[2:]
+        ]
+        done(text=json.dumps(found))
     if name == "run":
         done()
     if name == "up":
         identity = "new" + str(count)
         fault = state["faults"].get(identity)
         containers[identity] = {
-            {
-                "service": "web",
-                "created": time.time(),
-                "restarts": 0,
-                "running": True,
-                "ready": True,
-                "status": "running",
-            }
+            "service": "web",
+            "created": time.time(),
+            "restarts": 0,
+            "running": True,
+            "ready": True,
+            "status": "running",
         }
         if fault == "full":
             containers[identity].update(running=False, ready=False, status="created")

@@ -34,8 +34,8 @@ class Environment(Env):
         """One of these words."""
         return self.str(name, default, validate=validate.OneOf([default, *others])) or default
 
-    def whole(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
-        """A whole number within these bounds."""
+    def integer(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+        """An integer within these bounds."""
         found = self.int(name, default, validate=validate.Range(least, most))
         return default if found is None else found
 
@@ -63,7 +63,7 @@ class Environment(Env):
             for item in items:
                 valid(check)(item)
 
-        checks = [validate.Length(least), check_each]
+        checks: list[Callable[[Any], object]] = [validate.Length(least), check_each]
         found = self.list(name, default, subcast=str.strip, validate=checks)
         return default if found is None else found
 
@@ -75,7 +75,7 @@ class Environment(Env):
         self, name: str, parse: Callable[[str], A], default: str | EllipsisType = ...
     ) -> A | None:
         """What `parse` makes of a value; None for a missing or a wrong one, which raises ValidationError."""
-        value = self.str(name, default, validate=parse)
+        value = self.str(name, default, validate=parse)  # type: ignore[arg-type]  # `...`: it is required
         return parse(value) if value else None
 
     def logging(self, file: Path, *, path_prefix: str = "") -> dict[str, Any]:

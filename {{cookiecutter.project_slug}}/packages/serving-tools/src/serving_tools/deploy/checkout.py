@@ -46,10 +46,9 @@ VARIABLES = {
 
 
 def problems(target: str) -> list[str]:
-    """What stands against running a Make target here, a line each.
+    """The reasons not to run a Make target here, a line each. This folder must be the project's.
 
-    Of this folder, which must be the project's. Raises EngineError where the engine or its Compose can't
-    be asked: what the target calls then says so itself.
+    Raises EngineError if the engine or its Compose can't be asked; the target's own commands report that.
     """
     found = [f"a deployment runs ({who}); wait for it" for who in [lock.holder()] if who]
     if target not in ALONE:
