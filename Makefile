@@ -8,7 +8,7 @@ DIST := build/dist
 # Not in the packages' own folders, which are copied into every project.
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 
-.PHONY: help demo package test test-matrix test-django test-container fuzz bench lint format clean
+.PHONY: help demo package test test-quick test-matrix test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,6 +27,9 @@ package: .venv/.synced  ## build wheel and sdist of the project's own packages [
 
 test: .venv/.synced  ## run the tests of the template
 	.venv/bin/pytest
+
+test-quick: .venv/.synced  ## run those that answer in under a minute: rules, generation, most of the package
+	.venv/bin/pytest -m "quick and not matrix"
 
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"

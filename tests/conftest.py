@@ -94,7 +94,9 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
     with FileLock(BUILD / f"{name}.lock"):
         stamp = venv / "pyproject.toml"
         own = ROOT / "pyproject.toml"
-        wanted = (widest_project / "pyproject.toml").read_bytes() + own.read_bytes()
+        theirs = [widest_project, *sorted(widest_project.glob("packages/*"))]
+        files = [*(folder / "pyproject.toml" for folder in theirs), own]
+        wanted = b"".join(file.read_bytes() for file in files)
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / f"{name}-project"

@@ -27,7 +27,9 @@ def load_module() -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)  # or projects would come out with it
+        spec.loader.exec_module(module)
     return module
 
 

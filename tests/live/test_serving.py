@@ -22,6 +22,7 @@ MODES = {
 }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_serves_and_stops(project: Path, serve: Serve, workers: int) -> None:
     server = serve(project, GRANIAN_WORKERS=str(workers)).ready(workers)

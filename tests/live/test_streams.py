@@ -82,7 +82,7 @@ def test_clients_that_do_not_read_keep_half_of_the_threads_waiting(
         for _ in range(20):
             clients.enter_context(asking(server, f"/{name}"))
         server.wait_for_log("half of SERVING_THREADS", 18)
-        assert busy_threads(server) == 2
+        wait_for(lambda: busy_threads(server) == 2, "the threads of those that were ended")
         assert server.get("/tick").text == "tick"
     server.wait_for_log("stream closed", 20)
     wait_for(lambda: busy_threads(server) == 0, "all threads again")

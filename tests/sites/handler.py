@@ -107,7 +107,7 @@ def lines(request: HttpRequest) -> JsonResponse:
 
 
 def parts() -> Iterator[str]:
-    yield from ("one ", "two ", "three")
+    yield from ("one ", "", "two ", "three")
 
 
 async def aparts() -> AsyncIterator[str]:

@@ -75,6 +75,6 @@ def follow(project: Path, *headings: str) -> None:
             file.write_text(f"{file.read_text()}\n{text}")
         else:
             if file.parent != project:
-                file.parent.mkdir(exist_ok=True)
+                file.parent.mkdir(parents=True, exist_ok=True)
                 (file.parent / "__init__.py").touch()
             file.write_text(text)

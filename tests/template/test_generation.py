@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment, questions
+from tests.support.command import generate, working_tree
+
+pytestmark = pytest.mark.quick
 
 DEFAULT_TREE = """
 .dockerignore
@@ -96,6 +99,22 @@ def test_the_packages_are_the_templates_own(default_project: Path) -> None:
     assert sorted(found) == sorted(listed)
     for path, content in found.items():
         assert content == (TEMPLATE / path).read_bytes(), path
+
+
+def test_what_python_leaves_in_a_checkout_is_not_generated(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    working_tree(template)
+    left = (
+        template / TEMPLATE.name / "packages" / "django-serving" / "src" / "serving" / "__pycache__"
+    )
+    left.mkdir()
+    (left / "conf.cpython-313.pyc").write_bytes(b"")
+
+    assert generate(tmp_path, template=template).returncode == 0
+
+    assert (tmp_path / "my-project" / "packages").is_dir()
+    assert not list(tmp_path.glob("my-project/**/__pycache__"))
 
 
 def test_nothing_is_left_unrendered(default_project: Path) -> None:

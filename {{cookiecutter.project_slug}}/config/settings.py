@@ -62,8 +62,6 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX 
 # Applications
 
 INSTALLED_APPS = [
-    "serving",
-    "data",
     "home",
     "accounts",
     "django.contrib.admin",
@@ -71,6 +69,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "data",
+    "serving",  # before staticfiles: this `runserver` is used
     "django.contrib.staticfiles",
 ]
 

@@ -5,6 +5,8 @@ Then `PlainHandler` serves in the meantime; README.md says how.
 """
 
 import asyncio
+import subprocess
+import sys
 import threading
 from functools import wraps
 from typing import Any
@@ -56,6 +58,20 @@ def test_a_sync_view_runs_in_a_thread_and_an_async_one_on_the_loop() -> None:
         assert ask(handler, "/sync/") == b"serving tea"
         assert ask(handler, "/below/1/async/") == b"MainThread tea"
     pool.close()
+
+
+def test_the_handler_serves_a_project_without_our_apps_and_layers() -> None:
+    program = [sys.executable, "-m", "tests.sites.handler_alone"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["serving", "MainThread <State: empty> order-7"]
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_no_constructor_and_no_import_changes_the_process() -> None:
+    bound, size = vars(pool)["_bound"], pool.busy + pool.idle
+    with override_settings(SERVING_THREADS=2, ROOT_URLCONF=__name__):
+        DjangoHandler()
+    assert (vars(pool)["_bound"], pool.busy + pool.idle) == (bound, size)
 
 
 def test_async_views_are_known_by_their_path() -> None:

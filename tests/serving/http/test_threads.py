@@ -452,6 +452,24 @@ def endless_of_async(request: HttpRequest) -> StreamingHttpResponse:
     return async_to_sync(aendless)(request)
 
 
+def idents(request: HttpRequest) -> StreamingHttpResponse:
+    """Where the view, each part of its stream and what is awaited by it run."""
+
+    async def on_the_loop() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(3):
+            yield f"{threading.get_ident()} {async_to_sync(on_the_loop)()}\n".encode()
+
+    happened.append(str(threading.get_ident()))
+    return StreamingHttpResponse(parts())
+
+
+async def aidents(request: HttpRequest) -> StreamingHttpResponse:
+    return idents(request)
+
+
 def late_stream(request: HttpRequest) -> StreamingHttpResponse:
     outlasts(request)
     return endless_of_async(request)
@@ -480,7 +498,7 @@ async def aidentity(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (sets, asets, outlasts, aoutlasts, awaits, endless, aendless, aendless_of_sync,
-                 endless_of_async, late_stream, starts_a_task, identity, aidentity)
+                 endless_of_async, idents, aidents, late_stream, starts_a_task, identity, aidentity)
 ]  # fmt: skip
 
 
@@ -586,6 +604,23 @@ def test_a_stream_goes_out_part_by_part_and_is_closed(
                 await exchange.task
         await until(lambda: happened == ["closed"])
         await until(lambda: len(finished) == 1)
+        await until(lambda: pool.busy == 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("view", ["idents", "aidents"])
+def test_a_stream_of_sync_code_stays_on_one_thread(finished: list[int], view: str) -> None:
+    async def main() -> None:
+        exchange = Exchange(DjangoHandler(), f"/{view}/")
+        await exchange.task
+        of_parts = set(exchange.body.decode().splitlines())
+        assert len(of_parts) == 1
+        (thread, on_the_loop) = of_parts.pop().split()
+        assert on_the_loop == "True"
+        assert finished == [int(thread)], "it is closed there, too"
+        if view == "idents":
+            assert happened == [thread], "that of the view, whose cursor it may read"
         await until(lambda: pool.busy == 0)
 
     run(main)

@@ -75,6 +75,11 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     assert fields["7"] == "x"
     assert fields["password"] == "********"
     assert "{'7': 'x', 'password': '********'}" in ConsoleFormatter().format(shown)
+    # Two names that a record has itself.
+    shown.msg = {"message": "paid", "name": "ada", "status_code": 402}
+    fields = as_json(shown)
+    assert (fields["message"], fields["name"]) == ("paid", "ada")
+    assert fields["http.response.status_code"] == 402
 
 
 @dataclass

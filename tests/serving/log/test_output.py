@@ -2,45 +2,38 @@
 
 import asyncio
 import json
+import logging
 import os
 import select
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from serving.log.formats import EcsFormatter
 from serving.log.output import Stdout, log_stream
 
-from tests.serving.log.records import record, written
+from tests.serving.log.records import access_record, record, written
 
 
-def hold(handler: Stdout, *lines: Callable[[], str]) -> None:
-    """Has the handler hold lines, in an event loop that is over before they are due."""
+def hold(handler: Stdout, *records: logging.LogRecord) -> None:
+    """Has the handler hold records, in an event loop that is over before they are due."""
 
     async def hold_all() -> None:
-        for line in lines:
-            handler.hold(line)
+        for each in records:
+            handler.hold(each)
 
     asyncio.run(hold_all())
 
 
-def said(message: str) -> Callable[[], str]:
-    return lambda: json.dumps({"message": message})
-
-
-def broken() -> str:
-    raise TypeError("no tea")
-
-
-def test_what_is_held_comes_before_the_next_record_and_bad_lines_lose_no_others(
+def test_what_is_held_comes_before_the_next_record_and_a_bad_one_loses_no_others(
     stdout: Stdout, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hold(stdout, said("first"), broken, said("last"))
+    bad = record("", {"path": "/"}, name="granian.access")  # less than Granian gives
+    hold(stdout, record("first"), bad, access_record(path="/livez"), record("last"))
     stdout.handle(record("afterwards"))
 
     assert [line["message"] for line in written(stdout)] == ["first", "last", "afterwards"]
-    assert "was lost: TypeError: no tea" in capsys.readouterr().err
+    assert "what granian.access logged was lost: KeyError" in capsys.readouterr().err
 
 
 def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
@@ -49,7 +42,9 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
     pieces: list[str] = []
     monkeypatch.setattr(stdout.stream, "write", pieces.append)
     longest = "茶" * select.PIPE_BUF
-    hold(stdout, *[said("/茶" * 100) for _ in range(25)], said(longest), said("a"), said("b"))
+    hold(
+        stdout, *[record("/茶" * 100) for _ in range(25)], record(longest), record("a"), record("b")
+    )
     stdout.write_held()
 
     assert 3 < len(pieces) < 25
@@ -61,12 +56,12 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
 def test_a_process_that_is_forked_writes_nothing_of_its_parent(
     stdout: Stdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold(stdout, said("the parent's"))
+    hold(stdout, record("the parent's"))
     monkeypatch.setattr(os, "getpid", lambda: -1)
     stdout.write_held()
     assert written(stdout) == []
 
-    hold(stdout, said("its own"))
+    hold(stdout, record("its own"))
     stdout.write_held()
     assert [line["message"] for line in written(stdout)] == ["its own"]
 
@@ -104,7 +99,7 @@ def test_a_stream_that_breaks_breaks_no_request(
     stdout: Stdout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stdout.stream.close()
-    hold(stdout, said("x"))
+    hold(stdout, record("x"))
     stdout.write_held()
     assert "I/O operation on closed file" in capsys.readouterr().err
 

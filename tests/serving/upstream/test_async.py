@@ -38,14 +38,18 @@ def heard(loop):
     return len(told)
 
 
-@works_around("uvloop", "v0.22.1/uvloop/loop.pyx#L333-L353", "_settle, once rloop is fixed too")
+@works_around(
+    "uvloop", "v0.22.1/uvloop/loop.pyx#L333-L353", "set_loop_signals, once rloop is fixed too"
+)
 def test_uvloop_loses_a_signal():
     assert heard(asyncio.new_event_loop()) == 2
     assert heard(uvloop.new_event_loop()) == 1
 
 
 @unclosed
-@works_around("rloop", "v0.5.0/rloop/loop.py#L1060-L1070", "_settle, once uvloop is fixed too")
+@works_around(
+    "rloop", "v0.5.0/rloop/loop.py#L1060-L1070", "set_loop_signals, once uvloop is fixed too"
+)
 def test_rloop_loses_a_signal():
     assert heard(rloop.new_event_loop()) == 1
 

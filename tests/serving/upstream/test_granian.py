@@ -25,7 +25,7 @@ from granian.utils.proxies import wrap_asgi_with_proxy_headers
 from tests.serving.upstream import works_around
 
 
-@works_around("granian", "v2.8.1/src/workers.rs#L39-L57", "Stopping._silence")
+@works_around("granian", "v2.8.1/src/workers.rs#L39-L57", "stopping.signals.set_loop_signals")
 def test_a_worker_stands_still_when_it_is_told_twice():
     code = """
 import faulthandler
@@ -284,7 +284,7 @@ def test_the_message_of_an_error_holds_its_traceback(serving):
         assert server.said("ValueError")
 
 
-@works_around("granian", "#547", "Drain, and the `overdue` of Lifespan")
+@works_around("granian", "#547", "Drain, and the `drain_timeout` of Lifespan")
 def test_shutdown_waits_for_an_open_response(serving):
     with serving() as server, server.ask("/open"):
         server.said("asked")
@@ -296,7 +296,7 @@ def test_shutdown_waits_for_an_open_response(serving):
         ]
 
 
-@works_around("granian", "v2.8.9/granian/_signals.py#L14-L19", "Stopping.listen_early")
+@works_around("granian", "v2.8.9/granian/_signals.py#L14-L19", "Stopping.install, reset_signals")
 def test_a_worker_loses_a_signal_that_comes_before_its_loop(serving, monkeypatch):
     monkeypatch.setenv("SIGNAL", "yes")
     with serving() as server:

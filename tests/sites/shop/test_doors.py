@@ -247,7 +247,7 @@ def test_a_lifespan_that_ends_by_itself_fails_the_test(monkeypatch: pytest.Monke
             yield {}
 
     monkeypatch.setattr(lifespan, "lifespan", dying)
-    with pytest.raises(RuntimeError, match="a lifespan ended during the test"), LoopResources():
+    with pytest.raises(RuntimeError, match="a lifespan ended by itself"), LoopResources():
         assert ended.wait(10)
     assert getattr(HttpRequest().state, "stock", None) is None  # type: ignore[attr-defined]
 

@@ -10,6 +10,6 @@ class ServingConfig(AppConfig):
     name = "serving"
 
     def ready(self) -> None:
-        """Gives every request `state` and `id`, whatever makes it, and registers the checks of settings."""
+        """Gives every request `state` and `request_id`, whatever makes it, and registers the checks of settings."""
         add_attributes(HttpRequest)
         register(check_settings)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.signals import request_started
-from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
+from django.test import AsyncClient
 from django.test.client import AsyncClientHandler
 
 from serving.http.threads import bind_to_loop
@@ -75,32 +75,15 @@ def state(resources: LoopResources) -> Any:
     return resources.state
 
 
-# pytest-django's own, with the resources open
+def with_resources(name: str) -> Any:
+    """The fixture of this name, as it is without this plugin, while the resources are open."""
+    return pytest.fixture(name=name)(lambda resources, request: request.getfixturevalue(name))
 
 
-@pytest.fixture
-def client(resources: LoopResources, client: Client) -> Client:
-    return client
-
-
-@pytest.fixture
-def admin_client(resources: LoopResources, admin_client: Client) -> Client:
-    return admin_client
-
-
-@pytest.fixture
-def rf(resources: LoopResources, rf: RequestFactory) -> RequestFactory:
-    return rf
-
-
-@pytest.fixture
-def async_rf(resources: LoopResources, async_rf: AsyncRequestFactory) -> AsyncRequestFactory:
-    return async_rf
-
-
-@pytest.fixture
-def live_server(resources: LoopResources, live_server: Any) -> Any:
-    return live_server
+# pytest-django's own
+client, admin_client = with_resources("client"), with_resources("admin_client")
+rf, async_rf = with_resources("rf"), with_resources("async_rf")
+live_server = with_resources("live_server")
 
 
 @pytest.fixture

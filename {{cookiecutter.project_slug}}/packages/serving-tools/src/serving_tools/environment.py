@@ -63,7 +63,7 @@ class Environment(Env):
             for item in items:
                 valid(check)(item)
 
-        checks = [validate.Length(least), check_each]
+        checks: list[Callable[[Any], object]] = [validate.Length(least), check_each]
         found = self.list(name, default, subcast=str.strip, validate=checks)
         return default if found is None else found
 
@@ -75,7 +75,7 @@ class Environment(Env):
         self, name: str, parse: Callable[[str], A], default: str | EllipsisType = ...
     ) -> A | None:
         """What `parse` makes of a value; None for a missing or a wrong one, which raises ValidationError."""
-        value = self.str(name, default, validate=parse)
+        value = self.str(name, default, validate=parse)  # type: ignore[arg-type]  # `...`: it is required
         return parse(value) if value else None
 
     def logging(self, file: Path, *, path_prefix: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ will set.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any
@@ -29,7 +30,11 @@ def leads_to_async_view(path: str) -> bool:
 @lru_cache(maxsize=8)
 def async_routes(resolver: URLResolver) -> re.Pattern[str]:
     """What matches the path of every async view, from the root of the URLconf."""
-    found = [f"(?:{route})" for route in routes(resolver) if compiles(route)]
+    found = []
+    for route in routes(resolver):
+        with suppress(re.error):  # a flag or a reference, wrong in the middle of an expression
+            re.compile(route)
+            found.append(f"(?:{route})")
     return re.compile("|".join(found) or NOTHING)
 
 
@@ -53,12 +58,3 @@ def regex(pattern: Any) -> str:
         codes = "|".join(re.escape(code) for code, _ in settings.LANGUAGES)
         return f"(?:{codes})/" if pattern.prefix_default_language else f"(?:(?:{codes})/)?"
     return re.sub(r"\(\?P<\w+>", "(?:", pattern.regex.pattern)
-
-
-def compiles(route: str) -> bool:
-    """Whether a joined expression is one: a flag or a reference in the middle of it is an error."""
-    try:
-        re.compile(route)
-    except re.error:
-        return False
-    return True

@@ -12,9 +12,13 @@ from django.core.exceptions import RequestAborted
 
 from serving.types import Receive
 
+# Seconds until the server is asked: most requests are over by then. To ask at once takes 10 us of CPU time
+# a request, 4 % of a small one.
+PATIENCE = 0.02
+
 
 class DisconnectWatcher:
-    """Asks the server whether the client of a request has left, from `start` to the end of a `with`.
+    """Asks the server whether the client of a request has left; the end of a `with` ends the question.
 
     It asks once in a request, however often it is started.
     """
@@ -26,6 +30,7 @@ class DisconnectWatcher:
         self.gone = False
         self._receive = receive
         self._callback: Callable[[], object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
@@ -38,13 +43,19 @@ class DisconnectWatcher:
 
     def start(self, callback: Callable[[], object]) -> None:
         """Registers the function to call when the client leaves, in place of the one before."""
+        self.stop()
         self._callback = callback
         if self._task is None:
-            self._task = asyncio.create_task(self._wait())
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._ask)
 
     def stop(self) -> None:
         """Removes the function."""
-        self._callback = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._callback = None
+
+    def _ask(self) -> None:
+        self._task = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:
         message = await self._receive()
@@ -56,7 +67,7 @@ class DisconnectWatcher:
                 self._callback()
 
 
-class cancel_on_disconnect:  # it is used as a function
+class cancel_on_disconnect:
     """Cancels the body of an `async with` when the client leaves, and raises RequestAborted then."""
 
     def __init__(self, watcher: DisconnectWatcher) -> None:

@@ -24,6 +24,9 @@ from django.conf import settings
 from serving.conf import conf
 from serving.types import ASGIApp, Receive, Scope, Send
 
+# Granian's own wrapper does not read what many proxies send; open in 2.8.9:
+# https://github.com/emmett-framework/granian/issues/389
+
 logger = logging.getLogger(__name__)
 
 # In TRUSTED_PROXIES: whoever connects to the server's unix socket, since such a peer has no address.

@@ -23,15 +23,8 @@ class Request[S](ASGIRequest):
     # What the client is told where the disk did not take the files of a form.
     no_room: str | None = None
 
-    @cached_property
-    def state(self) -> S:
-        """What the apps' lifespans yielded, as attributes; see `serving.lifespan.state.State`."""
-        return cast(S, state_of(self.scope, empty=UNSERVED))
-
-    @cached_property
-    def request_id(self) -> str:
-        """The request's id, as in the log."""
-        return id_of(self)
+    state: S  # what the apps' lifespans yielded, as attributes: serving.lifespan.state.State
+    request_id: str  # as in the log
 
     def parse_file_upload(self, META: Any, post_data: Any) -> Any:
         """A form's fields and files. Raises serving.http.body.Refused where the disk is full."""
@@ -50,19 +43,24 @@ def add_attributes(request_class: type[HttpRequest]) -> None:
 
     Both are made when they are first read, and can be set on a request.
     """
-
-    def state(request: Any) -> State:
-        return state_of(getattr(request, "scope", None), empty=OUTSIDE)
-
-    for name, made in {"state": state, "request_id": id_of}.items():
+    for name, made in {"state": state_for, "request_id": id_for}.items():
         attribute = cached_property(made)
         attribute.__set_name__(request_class, name)
         setattr(request_class, name, attribute)
 
 
-def id_of(request: HttpRequest) -> str:
+def state_for(request: HttpRequest) -> State:
+    """What the server's lifespan yielded, else what `Resources` has opened in this process."""
+    empty = UNSERVED if isinstance(request, Request) else OUTSIDE
+    return state_of(getattr(request, "scope", None), empty=empty)
+
+
+def id_for(request: HttpRequest) -> str:
     """The id that the server gave, else of the request that this code runs for, else one of its own."""
     if own := getattr(request, "scope", {}).get(SCOPE_KEY) or request_id.get():
         return cast(str, own)
     brought = request.headers.get(HEADER.decode(), "")
     return identify([(HEADER, brought.encode(errors="replace"))])
+
+
+add_attributes(Request)

@@ -43,10 +43,10 @@ def static_files(app: ASGIHandler) -> ASGIApp:
 
 
 class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
-    """servestatic; by itself it takes ASGI's path for Latin-1, and finds only files with ASCII names.
+    """servestatic, for files with names in any letters."""
 
-    https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
-    """
+    # servestatic takes ASGI's path for Latin-1; open in 4.4.0:
+    # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/asgi.py#L32
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self.files.get(scope["path"])
@@ -68,15 +68,15 @@ class StaticFiles:
             return self.app(scope, receive, send)
         headers = scope["headers"]
         if any(name == b"if-range" for name, _ in headers):
-            # servestatic would send the part whatever has changed since; so the client gets it all.
+            # servestatic does not read If-Range; open in 4.4.0. So the client gets all of the file.
+            # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/responders.py#L189
             scope = {**scope, "headers": [item for item in headers if item[0] != b"range"]}
         return self.files(scope, receive, with_security_headers(scope, send))
 
 
 def add_etag(headers: Headers, path: str, url: str) -> None:
-    """Adds a weak ETag: servestatic gives a file and its compressed forms the same strong one.
-
-    https://www.rfc-editor.org/rfc/rfc9110#section-8.8.1
-    """
+    """Adds a weak ETag (RFC 9110, section 8.8.1)."""
+    # servestatic gives all encodings of a file one strong ETag; open in 4.4.0:
+    # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/responders.py#L411-L415
     status = os.stat(path)
     headers["ETag"] = f'W/"{int(status.st_mtime):x}-{status.st_size:x}"'

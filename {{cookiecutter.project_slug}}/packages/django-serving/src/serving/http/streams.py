@@ -1,7 +1,7 @@
 """Responses that go out part by part, to clients that may leave or not read.
 
-Granian's `send` returns at once where the client has left, and waits where it does not read. So after each
-part the event loop takes a turn, and a client that does not read for SEND_TIMEOUT seconds is given up.
+After each part the event loop takes a turn, and a client that does not read for SEND_TIMEOUT seconds is
+given up.
 
 The parts of sync code come from a thread. Any thread reads the next part of a file, and none is kept in
 between. Other streams stay on one thread (a database cursor belongs to it), and clients that do not read
@@ -11,6 +11,7 @@ keep at most half of the pool's threads.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from django.core.exceptions import RequestAborted
 from django.http import FileResponse
@@ -26,8 +27,9 @@ logger = logging.getLogger(__name__)
 # Bytes of a file that one call of a thread reads.
 FILE_PART = 256 * 1024
 
-# Bytes of a complete response beyond which it goes out in parts, too: Granian takes it at once, and would
-# keep it without end for a client that does not read.
+# Bytes of a complete response beyond which it goes out in parts, too.
+# Granian takes a whole body at once and keeps it for a client that does not read; open in 2.8.9:
+# https://github.com/emmett-framework/granian/blob/v2.8.1/src/asgi/io.rs#L243-L254
 LARGE = 1024 * 1024
 
 # Seconds that a thread may be kept for a client that does not read, however many there are.
@@ -62,7 +64,7 @@ class PatientSend:
             request = f"{self._scope['method']} {self._scope['path']}"
             logger.warning("%s: ended, since its client %s", request, self._why)
             raise RequestAborted from None
-        # To a client that has left Granian sends without a word, and without waiting:
+        # Granian's send to a client that has left neither waits nor raises; open in 2.8.9:
         # https://github.com/emmett-framework/granian/issues/650
         await asyncio.sleep(0)
 
@@ -108,6 +110,8 @@ def keeps_thread(response: StreamingHttpResponse) -> bool:
 
 def read_in_thread(response: StreamingHttpResponse, lease: Lease) -> None:
     """Makes a response of sync code an async stream, read in the thread of a lease; a file in any."""
+    # Under ASGI Django reads a sync stream to its end before it sends any; open in 6.1.3:
+    # https://github.com/django/django/blob/6.1.3/django/http/response.py#L535-L549
     if not keeps_thread(response):
         lease = Lease(pool)
         lease.release()  # so each call has a thread and gives it back
@@ -118,6 +122,6 @@ def read_in_thread(response: StreamingHttpResponse, lease: Lease) -> None:
 
 async def parts_in_thread(parts: Iterator[bytes], lease: Lease) -> AsyncIterator[bytes]:
     """The parts of an iterator, each asked for in a thread."""
-    end = object()
+    end: Any = object()
     while (part := await in_thread(lease, lambda: next(parts, end))) is not end:
         yield part

@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from asgiref.sync import _restore_context as restore_context
@@ -129,7 +129,8 @@ def resolve(future: asyncio.Future[Any], value: object) -> None:
 async def in_thread[T](lease: "Lease", function: Callable[[], T]) -> T:
     """Calls a function in the thread of a lease, with the context variables of the caller."""
     if asgiref_is_patched():
-        return await sync_to_async(function, thread_sensitive=False, executor=lease)()
+        by_asgiref: Any = sync_to_async  # its types know no executor but the standard library's
+        return cast(T, await by_asgiref(function, thread_sensitive=False, executor=lease)())
     call = Call(lambda call: call.deliver(function()))
     lease.make(call.run)
     try:
@@ -232,10 +233,11 @@ def are_asgirefs(*functions: object) -> bool:
 def bind_to_loop(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
     """Has `async_to_sync` in this thread run its coroutines on an event loop.
 
-    `tasks` will hold the tasks that this thread waits for. The three attributes are asgiref's own, which
-    `SyncToAsync.thread_handler` sets, and so is `restore_context`: its public `sync_to_async` does all
-    this at five times the cost. tests/serving/http/test_request_path.py fails when they change.
+    `tasks` will hold the tasks that this thread waits for.
     """
+    # Private, as `restore_context`: asgiref 3.13.0 has no public way to tell a thread of its loop, but
+    # `sync_to_async`, at five times the cost: tests/serving/http/test_request_path.py
+    # https://github.com/django/asgiref/blob/3.13.0/asgiref/sync.py#L621-L624
     local = SyncToAsync.threadlocal
     local.main_event_loop = loop
     local.main_event_loop_pid = os.getpid()
@@ -259,8 +261,7 @@ async def one_thread() -> AsyncIterator[Lease]:
             yield lease
     finally:
         lease.release()
-        # asgiref refuses sync code to a task that outlives the context, where with Django's handler it
-        # runs. Both attributes are asgiref's own; tests/serving/http/test_request_path.py fails when
-        # they change.
+        # asgiref refuses sync code to a task that outlives the context; open in 3.13.0:
+        # https://github.com/django/asgiref/blob/3.13.0/asgiref/sync.py#L517-L524
         context._exited = False
         SyncToAsync.context_to_thread_executor[context] = lease

@@ -46,12 +46,9 @@ def report(*given: Any) -> None:
     # https://github.com/gi0baro/rloop/blob/v0.5.0/rloop/exc.py#L52
     happened: dict[str, Any] = given[-1]
     task = happened.get("task") or happened.get("future")
+    rest = [name for name in happened if name not in ("message", "exception")]
     lines = [happened.get("message") or "Unhandled exception in event loop"]
-    lines += [
-        f"{name}: {value!r}"
-        for name, value in happened.items()
-        if name not in ("message", "exception")
-    ]
+    lines += [f"{name}: {happened[name]!r}" for name in rest]
     if isinstance(task, asyncio.Task):
         context = task.get_context().copy()  # a copy, since a loop may have entered it
     else:  # a future is reported in whatever request it dies, and does not know its own

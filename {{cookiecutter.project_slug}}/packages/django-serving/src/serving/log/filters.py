@@ -1,4 +1,4 @@
-"""Filters of the log: each makes the records of one library readable, or hides what they must not show."""
+"""Filters of the log: each makes records of one library readable, or hides what they must not show."""
 
 import logging
 import os
@@ -19,7 +19,6 @@ class ClientErrorFilter:
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
         status = getattr(record, "status_code", None)
         is_clients = isinstance(status, int) and 400 <= status < 500
         if not (is_clients and record.name.startswith("django.")):
@@ -44,7 +43,6 @@ class GranianErrorFilter:
     LAST_ERROR = re.compile(r"^([\w.<>]+)(?:: (.*))?\Z", re.MULTILINE | re.DOTALL)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown: always."""
         message, found, trace = record.getMessage().rstrip().partition(f"\n{self.HEADING}")
         if found:
             record.msg, record.args = message, None
@@ -60,7 +58,6 @@ class OpenFilesFilter:
     """Adds what to do when a worker may open no more files, and so can't accept a connection."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown: always."""
         message = record.getMessage()
         if "Too many open files" in message:
             record.msg, record.args = f"{message}: {MORE_FILES}", None
@@ -71,7 +68,6 @@ class SqlFilter:
     """Hides the texts in SQL that Django logs: session keys and password hashes, for example."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown: always."""
         if hasattr(record, "sql"):
             # Before the SQL of a query stands how long it took; nothing before what changes a schema.
             args = cast("tuple[Any, ...]", record.args)
@@ -100,5 +96,4 @@ class GranianLevelFilter:
         self.level = levels.get(found[1].upper(), logging.NOTSET) if found else logging.NOTSET
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
         return record.levelno >= self.level

@@ -27,21 +27,19 @@ from serving.log.context import request_id
 from serving.log.output import log_stream
 from serving.log.redaction import HIDDEN, Secrets, is_secret_field
 
-# What ends a line or commands a terminal (C0, C1, Unicode's line ends), turns the direction of what
-# follows, and what UTF-8 can't hold.
+# What ends a line or controls a terminal (C0, C1, Unicode's line ends), what reverses the direction of
+# the text after it, and what UTF-8 can't hold.
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
-# What every record has; whatever else is in one, an app or a library has added.
-OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
-
-RENAMED = {"status_code": "http.response.status_code"}
+# What every record has, or what AccessFilter gives it; whatever else is in one, an app or a library has added.
+OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "_ecs", "http.request.id"})
 
 SCALARS = (str, int, bool, NoneType)
 LISTS = (list, tuple, set, frozenset, deque, ItemsView, KeysView, ValuesView)
 
-# For values whose own __repr__ may fail. Long, since of a secret that is cut in two a part would be shown.
+# For values whose own __repr__ may fail. Long, since of a secret that is cut a part would be shown.
 safe_repr = reprlib.Repr(maxstring=10_000, maxother=10_000).repr
 
 
@@ -51,29 +49,29 @@ def formatter() -> logging.Formatter:
 
 
 class EcsFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line, with everything escaped that other programs take for the end of one."""
 
     def __init__(self) -> None:
         super().__init__()
         self._hidden_in = Secrets().hidden_in
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without secrets, and with whatever other programs take for the end of one escaped."""
         try:
-            return self.line(self._fields(record))
+            return self._line(self._fields(record))
         except Exception as error:
-            return self.line(self._fields(unformattable(record, error)))
+            return self._line(self._fields(unformattable(record, error)))
 
     def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        by_name: Mapping[Any, Any] = record.msg if isinstance(record.msg, Mapping) else {}
+        by_name: Mapping[Any, Any] = record.msg if isinstance(record.msg, dict) else {}
         shown = {
             "@timestamp": timestamp(record.created),
             "log.level": record.levelname,
             "log.logger": record.name,
-            "message": by_name.get("message", "") if by_name else record.getMessage(),
+            "message": str(by_name.get("message", "")) if by_name else record.getMessage(),
             "process.pid": record.process,
+            **vars(record).get("_ecs", {}),
         }
-        if own := request_id.get():
+        if own := id_of(record):
             shown["http.request.id"] = own
         if record.exc_info and record.exc_info[0]:
             shown["error.type"] = record.exc_info[0].__qualname__
@@ -84,19 +82,29 @@ class EcsFormatter(logging.Formatter):
             shown["error.stack_trace"] = record.exc_text
         if record.stack_info:
             shown["stack_info"] = record.stack_info
-        for name, value in (*by_name.items(), *vars(record).items()):
-            if name not in OWN and not (name == "request" and not isinstance(value, str | Mapping)):
-                name = str(name)
-                shown.setdefault(RENAMED.get(name, name), shown_field(name, value))
+        added = [item for item in vars(record).items() if item[0] not in OWN]
+        for key, value in (*added, *by_name.items()):
+            if key == "request" and not isinstance(value, str | Mapping):
+                continue  # Django's own object, which shows no value
+            name = "http.response.status_code" if key == "status_code" else str(key)
+            shown.setdefault(name, shown_field(name, value))
         return shown
 
-    def line(self, shown: dict[str, Any]) -> str:
-        """Fields as a line, without secrets."""
+    def _line(self, shown: dict[str, Any]) -> str:
         line = as_json(shown)
         hidden = self._hidden_in(line)
-        if hidden != line and not is_json(hidden):  # a secret is a part of a number, say
-            hidden = as_json(masked(json.loads(line), self._hidden_in))
+        if hidden != line:
+            try:
+                json.loads(hidden)
+            except ValueError:  # a secret is a part of a number, say
+                return as_json(masked(json.loads(line), self._hidden_in))
         return hidden
+
+
+def id_of(record: logging.LogRecord) -> str | None:
+    """The id of the request that a record belongs to: that which it brings, else the one of this code."""
+    own: str | None = vars(record).get("http.request.id") or request_id.get()
+    return own
 
 
 def as_json(shown: object) -> str:
@@ -108,15 +116,6 @@ def as_json(shown: object) -> str:
     if line.isascii() and "\x7f" not in line:
         return line
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-
-
-def is_json(text: str) -> bool:
-    """Whether a text is a value of JSON."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def masked(value: Any, hidden_in: Callable[[str], str]) -> Any:
@@ -180,14 +179,13 @@ def as_text(key: object) -> str:
 
 def timestamp(when: float) -> str:
     """Seconds since 1970 in UTC with milliseconds, as RFC 3339 has them."""
-    whole = int(when)
-    return f"{second(whole)}.{int((when - whole) * 1000):03d}Z"
+    return f"{second(int(when))}.{int(when % 1 * 1000):03d}Z"
 
 
 @lru_cache(maxsize=1)
 def second(when: int) -> str:
     """The part that most records share with the last one."""
-    return datetime.fromtimestamp(when, UTC).isoformat().removesuffix("+00:00")
+    return datetime.fromtimestamp(when, UTC).isoformat()[:-6]
 
 
 class ConsoleFormatter(ColoredFormatter):
@@ -207,7 +205,6 @@ class ConsoleFormatter(ColoredFormatter):
         self._hidden_in = Secrets().hidden_in
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and more of them for a traceback."""
         try:
             return self._lines(record)
         except Exception as error:
@@ -220,27 +217,24 @@ class ConsoleFormatter(ColoredFormatter):
         shown.args = on_one_line(record.args)
         shown.msg, shown.args = printable(shown.getMessage()), None
         shown.exc_text = printable(record.exc_text) if record.exc_text else None
-        own = request_id.get()
+        own = id_of(record)
         shown.tail = f" [{own}]" if own else ""
         return self._hidden_in(super().format(shown).replace("\n", "\n    "))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        """The time of the record."""
         return timestamp(record.created)
 
     def formatException(self, ei: Any) -> str:
-        """Without colours, which could not be told from control characters in an exception's text."""
+        # Without colours, which could not be told from control characters in an exception's text.
         return printable(logging.Formatter.formatException(self, ei))
 
 
 def unformattable(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
     """What stands in for a record that can't be formatted: Python would print it, secrets and all."""
-    place = f"{record.pathname}:{record.lineno}"
+    path, line = record.pathname, record.lineno
     reason = f"is not a record that can be shown: {type(error).__name__}"
-    message = f"{safe_repr(record.msg)} at {place} {reason}"
-    return logging.LogRecord(
-        record.name, record.levelno, record.pathname, record.lineno, message, None, None
-    )
+    message = f"{safe_repr(record.msg)} at {path}:{line} {reason}"
+    return logging.LogRecord(record.name, record.levelno, path, line, message, None, None)
 
 
 def printable(text: str) -> str:

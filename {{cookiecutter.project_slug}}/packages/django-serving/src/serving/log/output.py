@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import select
-import socket
 import stat
 import sys
 import threading
@@ -28,7 +27,7 @@ from typing import TextIO
 KEPT = 4 * 1024 * 1024  # bytes at most, in each process
 AT_END = 2.0  # seconds that the end of a process waits for a reader, at most
 
-HELD = 64  # lines at most
+HELD = 64  # records at most
 HELD_SECONDS = 0.05
 
 # Writes what a file takes of some bytes and returns how many; raises BlockingIOError if it takes none.
@@ -43,65 +42,57 @@ def log_stream() -> TextIO:
 
 
 class Stdout(logging.StreamHandler[TextIO]):
-    """Writes records to `log_stream()` at once, and lines that are held together, 50 ms late at most."""
+    """Writes records to `log_stream()`: at once, or those that are held together, 50 ms late at most."""
 
     def __init__(self) -> None:
         super().__init__(log_stream())
         if isinstance(self.stream, TextIOWrapper):
             # Whatever the locale: a letter that it lacks would lose the record, and its neighbours.
             self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-        self._file, self._write_some = opened(self.stream)
-        self._timer: asyncio.TimerHandle | None = None
+        self._file, self._write_some = writer_of(self.stream)
         self._start_anew()
 
     def _start_anew(self) -> None:
         self._process = os.getpid()
-        self.held: deque[Callable[[], str]] = deque()
+        self.held: deque[logging.LogRecord] = deque()
         self._kept = bytearray()  # while there is some, a thread waits to write it
-        self._dropped = 0  # lines
-        self._deadline: float | None = None  # of flush()
+        self._dropped = 0  # lines, after what is kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes a record, after what is held."""
         try:
             line = self.format(record) + self.terminator
             self._write(self._held_lines() + line)
         except Exception:
             self.handleError(record)
 
-    def hold(self, line: Callable[[], str]) -> None:
-        """Writes what makes a line, soon. For the thread of the event loop.
+    def hold(self, record: logging.LogRecord) -> None:
+        """Writes a record soon, if the filters let it pass. For the thread of the event loop.
 
         Lines are made together, since the first takes twice as long as those after it, and written together:
         a write gives up the interpreter lock, and the event loop waits to get it back from other threads.
         """
-        self.held.append(line)
-        if len(self.held) >= HELD:
+        self.held.append(record)
+        if len(self.held) == 1:
+            asyncio.get_running_loop().call_later(HELD_SECONDS, self.write_held)
+        elif len(self.held) == HELD:
             self.write_held()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self._write_in_time)
-
-    def _write_in_time(self) -> None:
-        self._timer = None
-        self.write_held()
 
     def write_held(self) -> None:
-        """Writes the lines that are held."""
+        """Writes the records that are held."""
         with self.lock:  # type: ignore[union-attr]  # every handler has one
             try:
                 if lines := self._held_lines():
                     self._write(lines)
             except Exception:
-                self.handleError(logging.makeLogRecord({"name": __name__}))
+                self.handleError(logging.makeLogRecord({"name": "granian.access"}))
 
     def flush(self) -> None:
-        """Writes what is held and kept, as a process must before it ends; waits AT_END at most, and once."""
+        """Writes what is held and kept, as a process must before it ends; waits for AT_END at most."""
         self.write_held()
-        with self.lock:  # type: ignore[union-attr]
-            self._deadline = self._deadline or time.monotonic() + AT_END
-            while self._kept and ready(self._file, max(0, self._deadline - time.monotonic())):
-                with suppress(OSError, ValueError):  # its reader is gone
-                    self._write_kept()
+        deadline = time.monotonic() + AT_END
+        with self.lock, suppress(OSError, ValueError):  # type: ignore[union-attr]
+            while not self._write_kept() and (left := deadline - time.monotonic()) > 0:
+                ready(self._file, left)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Reports that something was lost, and why. Python would print it all, secrets too."""
@@ -115,19 +106,21 @@ class Stdout(logging.StreamHandler[TextIO]):
             self._start_anew()
         lines = []
         while self.held:
+            record = self.held.popleft()
             try:
-                if line := self.held.popleft()():
-                    lines.append(line + self.terminator)
+                if found := self.filter(record):
+                    shown = record if found is True else found
+                    lines.append(self.format(shown) + self.terminator)
             except Exception:
-                self.handleError(logging.makeLogRecord({"name": __name__}))
+                self.handleError(record)
         return "".join(lines)
 
     def _write(self, lines: str) -> None:
         """Writes, keeps or drops lines. Raises OSError or ValueError if the file is broken."""
-        at_once = not self._kept
         if self._dropped or len(self._kept) > KEPT:  # one gap and not many: until nothing is kept
             self._dropped += lines.count("\n")
             return
+        at_once = not self._kept
         if at_once and self.stream:
             self.stream.flush()  # what was printed before comes first
         self._kept += lines.encode("utf-8", "backslashreplace")
@@ -151,14 +144,11 @@ class Stdout(logging.StreamHandler[TextIO]):
                 self._dropped = 0
                 raise
             if self._dropped and not self._kept:
-                self._note_gap()
+                gap = f"{self._dropped} lines were dropped here: nobody read the log"
+                record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, gap, None, None)
+                self._kept += (self.format(record) + self.terminator).encode()
+                self._dropped = 0
         return True
-
-    def _note_gap(self) -> None:
-        message = f"{self._dropped} lines were dropped here: nobody read the log"
-        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
-        self._kept += (self.format(record) + self.terminator).encode()
-        self._dropped = 0
 
     def _write_later(self) -> None:
         """Writes what is kept whenever the file takes more; a thread of its own, until nothing is left."""
@@ -166,25 +156,24 @@ class Stdout(logging.StreamHandler[TextIO]):
             ready(self._file, None)
             with self.lock, suppress(OSError, ValueError):  # type: ignore[union-attr]
                 self._write_kept()
-        self._deadline = None
 
 
-def opened(stream: TextIO | None) -> tuple[int, WriteSome]:
+def writer_of(stream: TextIO) -> tuple[int, WriteSome]:
     """A stream's file, and how to write to it without waiting.
 
-    A text in memory has none, nor has stderr, which commands log to: they may wait for who reads it.
+    Through the stream where nothing has to be waited for: a file on disk, a text in memory, stderr, whose
+    reader a command may wait for.
     """
-    try:
-        if stream and stream is not sys.stderr:
-            found = os.fstat(stream.fileno())
-            return open_file(stream.fileno(), found.st_mode, found.st_dev, found.st_ino)
-    except (AttributeError, OSError, ValueError):
-        pass
+    with suppress(AttributeError, OSError, ValueError):
+        file = stream.fileno()
+        found = os.fstat(file)
+        if stream is not sys.stderr and not stat.S_ISREG(found.st_mode):
+            return file, write_at_once(file, found.st_dev, found.st_ino)
     return -1, partial(write_to, stream)
 
 
 def write_to(stream: TextIO | None, data: bytearray) -> int:
-    """Writes to a stream, or to nowhere in a process that was started with stdout and stderr closed."""
+    """Writes to a stream, if there is one: a process may be started without stdout and stderr."""
     if stream:
         stream.write(data.decode())
         stream.flush()
@@ -192,37 +181,27 @@ def write_to(stream: TextIO | None, data: bytearray) -> int:
 
 
 @cache  # logging is configured several times, and each would open it again
-def open_file(file: int, mode: int, *_identity: int) -> tuple[int, WriteSome]:
-    """An open file, and how to write to it without waiting.
+def write_at_once(file: int, *_identity: int) -> WriteSome:
+    """How to write to a file without waiting.
 
     Not by making it non-blocking: it would be so for whoever else has it open, such as the shell.
     """
-    if stat.S_ISREG(mode):
-        return file, partial(os.write, file)
-    if stat.S_ISSOCK(mode):
-        connection = socket.socket(fileno=os.dup(file))
-        return file, lambda data: connection.send(data, socket.MSG_DONTWAIT)
     try:  # Linux: a description of its own
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        own = os.open(f"/proc/self/fd/{file}", flags)
-    except OSError:
-        return file, partial(write_if_ready, file)
-    return own, partial(os.write, own)
+        return partial(os.write, os.open(f"/proc/self/fd/{file}", flags))
+    except OSError:  # a socket, another user's pipe, or no /proc
+        return partial(write_if_ready, file)
 
 
 def write_if_ready(file: int, data: bytearray) -> int:
-    """Writes a piece to a file that has room for one.
-
-    It waits all the same where another process takes that room in between, and for a terminal, which
-    reports room as soon as there is some.
-    """
+    """Writes a piece to a file that has room for one, unless another process takes it in between."""
     if not ready(file, 0):
         raise BlockingIOError
     return os.write(file, data[: select.PIPE_BUF])
 
 
 def ready(file: int, seconds: float | None) -> bool:
-    """Waits until a file takes some bytes or is broken; returns whether it was within some seconds, if any."""
+    """Waits until a file takes some bytes or is broken, or some seconds are over; returns whether it is."""
     asker = select.poll()
     asker.register(file, select.POLLOUT)
     return bool(asker.poll(None if seconds is None else seconds * 1000))

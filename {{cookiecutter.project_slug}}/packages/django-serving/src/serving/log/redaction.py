@@ -28,32 +28,33 @@ def not_after(words: str) -> str:
     return "".join(f"(?<!_{word})" for word in words.split())
 
 
-# A page of a long list is asked for by a token, which opens nothing.
+# A token that asks for the next page of a list opens nothing.
 TOKEN = not_after("continuation_ next_ page_") + "token(?!i[sz])"
 
-# The name of any key at the end: `stripe_key`. These belong to no lock: `cache_key`.
-KEY = "[^_]" + not_after(
+# Any key at the end of a name is secret, such as `stripe_key`, unless it follows one of these: `cache_key`.
+KEY = "(?<=[^_])" + not_after(
     "cache composite config dedup deduplication dict event feature field file flag foreign group hash header"
     " idempotency index item json label limit lock map message natural object partition primary public"
     " publishable queue range record redis routing row s3 search setting sort task throttle translation unique"
 )
 
 SECRET = re.compile(
-    # Anywhere in a name, and with other words run together: csrftoken.
+    # Anywhere in a name, and in words run together: csrftoken.
     "authorization|bearer|connection_?string|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)"
     "|samlresponse|secret(?!ar)|sessid|(?<!pos)(?<!ob)session|signature|(access|account|api|private)key"
-    f"|_{any_of('admin db mail root smtp user')}pass(_|$)|{TOKEN}"
-    # At the end alone: `db_pass` and no `pass_rate`, `mfa_code` and no `exit_code`.
+    f"|_{any_of('admin db mail root smtp user')}pass(?=_|$)|{TOKEN}"
+    # Only at the end: `db_pass` but not `pass_rate`, `mfa_code` but not `exit_code`.
     "|_(2fa|assertion|auth|csrf|cvc|cvv|hmac|iban|otps?|pass|pin|pwd?|sid|sig|ssn|totp|verifier|xsrf)[0-9]*$"
-    f"|_{any_of('auth device login mfa otp recovery security sms user verification')}_?codes?$"
+    f"|_{any_of('auth device login mfa otp recovery security sms user verification')}(codes?(?=_|$)|_codes?$)"
     "|_(2fa|access|activation|backup|confirmation|email|factor|invit(ation|e)|magic|oauth|pin|reset|time|totp"
     "|twofactor|verify)_codes?$"
-    "|_security_(answer|number)s?$|_(card|cc)_?(no|number)s?$|_(recovery|seed)_phrases?$"
+    "|_(card|cc)(number(?=_|$)|_(no|number)s?$)|_security_(answer|number)s?$|(?<=secret)_answers?$"
+    "|_(recovery|seed)_phrases?$"
     f"|_key_ids?$|{KEY}_keys?$"
 )
 
-# A first or last word that tells of a secret, and is none: `max_tokens`, `token_count`, `PASSWORD_HASHERS`.
-ONLY_TELLS = re.compile(
+# A first or last word of names that are about a secret: `max_tokens`, `token_count`, `PASSWORD_HASHERS`.
+ABOUT = re.compile(
     f"^_{any_of('has is max min num total')}(_|$)|_"
     + any_of(
         "accepted age alg algorithm alias at backends? banner bucket changed? class consent count counts created"
@@ -78,26 +79,27 @@ ADDRESS_VARIABLE = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
 
 
 def is_sensitive(name: str) -> bool:
-    """Whether a value of this name is secret, whatever it is."""
+    """Whether values of this name are secret. Of a very long one, the end is read."""
     return is_secret_name(name[-128:])
 
 
 @lru_cache(maxsize=1024)  # programs use the same few names again and again
 def is_secret_name(name: str) -> bool:
-    """The same, for a name that is short enough to be kept."""
     words = words_of(name)
-    return bool(SECRET.search(words)) and not ONLY_TELLS.search(words)
+    return bool(SECRET.search(words)) and not ABOUT.search(words)
 
 
 def words_of(name: str) -> str:
-    """A name as the patterns above have it."""
+    """A name as the patterns have it."""
     return "".join(f"_{word}" for word in WORD.findall(HUMP.sub("_", name).lower()))
 
 
 def is_secret_field(name: str, value: object) -> bool:
     """Whether a field's value is to be hidden: by its name, unless it is a switch or counts something."""
     if name.lower() == "code":
-        return is_secret_code(value)
+        if isinstance(value, str):
+            return not PLAIN_CODE.fullmatch(value)
+        return isinstance(value, bytes) or (type(value) is int and abs(value) > 99_999)
     if value is None or isinstance(value, bool) or not is_sensitive(name):
         return False
     if isinstance(value, int | float):  # tokens=512, session_ms=12
@@ -107,30 +109,27 @@ def is_secret_field(name: str, value: object) -> bool:
     return True
 
 
-def is_secret_code(value: object) -> bool:
-    """Whether a field `code` has what a login is given."""
-    if isinstance(value, str):
-        return not PLAIN_CODE.fullmatch(value)
-    return isinstance(value, bytes) or (type(value) is int and abs(value) > 99_999)
-
-
 # --- Query strings
 
 # An item in a URL that an app, its HTTP client or Django's CSRF check logs, or at the start of a text in
 # JSON.
 IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
 
-# What parts the items in the value of such an item: a URL to go on to, say.
+# An item in a query string by itself; only at its start, or a long one would take the square of the time.
+ITEM = re.compile(r"(?<![^&])([^=&]*)=([^&]*)")
+
+# What separates the items in the value of such an item: a URL to go on to, say.
 BETWEEN = re.compile(r"[\s?&;#]")
 
 
 def query_shown(query: str) -> str:
     """A query string without the values that are secret."""
-    items = (item.partition("=") for item in query.split("&"))
-    return "&".join(
-        f"{name}={HIDDEN}" if is_secret_item(name, value) else f"{name}{equals}{value}"
-        for name, equals, value in items
-    )
+    return ITEM.sub(item_shown, query)
+
+
+def item_shown(found: re.Match[str]) -> str:
+    """An item of a query string, its value hidden if it is secret."""
+    return f"{found[1]}={HIDDEN if is_secret_item(found[1], found[2]) else found[2]}"
 
 
 def is_secret_item(name: str, value: str) -> bool:
@@ -166,11 +165,11 @@ LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 
 
 class Secrets:
-    """The environment's secrets: no line shows them, whatever it came from.
+    """The environment's secrets, which no line shows, wherever it comes from.
 
     They are the values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, the secrets in
-    addresses, and what the files hold that `SECRET_KEY_FILE` and the like name. Of several lines or items
-    each is hidden by itself, since some formats part them.
+    addresses, and the contents of files that `SECRET_KEY_FILE` and the like name. In a value of several lines
+    or items each is hidden by itself, since some formats separate them.
     """
 
     def __init__(self) -> None:
@@ -181,8 +180,9 @@ class Secrets:
             elif ADDRESS_VARIABLE.search(name):
                 found |= secrets_in(value)
         # The longest first, since another may be a part of it.
-        longest_first = sorted(found, key=len, reverse=True)
-        self._known = [(core_of(text), text) for text in longest_first if len(text) >= SHORTEST]
+        known = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+        # With the longest part that every program writes alike.
+        self._known = [(max(re.split(r"[^A-Za-z0-9_.-]", text), key=len), text) for text in known]
 
     def hidden_in(self, line: str) -> str:
         """The line without them, and without what its query strings name like a secret."""
@@ -192,11 +192,6 @@ class Secrets:
         if "@" in line and "://" in line:
             line = PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", line)
         return IN_QUERY.sub(item_shown, line) if "=" in line else line
-
-
-def item_shown(found: re.Match[str]) -> str:
-    """An item of a query string in a line, its value hidden if it is secret."""
-    return f"{found[1]}={HIDDEN if is_secret_item(found[1], found[2]) else found[2]}"
 
 
 def in_files() -> Iterator[tuple[str, str]]:
@@ -228,11 +223,6 @@ def secrets_in(address: str) -> set[str]:
             secret = url.password or (url.scheme.startswith("http") and url.username) or ""
             found |= {secret, unquote(secret)}
     return found
-
-
-def core_of(secret: str) -> str:
-    """The longest part of a secret that every program writes alike."""
-    return max(re.findall(r"[A-Za-z0-9_.-]*", secret), key=len)
 
 
 @cache

@@ -49,7 +49,7 @@ class Stopping:
 
     def remove_callback(self, callback: Callable[[], object]) -> None:
         """Removes a callback, if it is registered."""
-        with suppress(ValueError):
+        if callback in self._callbacks:
             self._callbacks.remove(callback)
 
     def install(self) -> None:

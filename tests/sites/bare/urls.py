@@ -1,6 +1,5 @@
-from django.urls import path
-
 from bare import views
+from django.urls import path
 
 urlpatterns = [
     path("seen/", views.seen),
