@@ -33,9 +33,6 @@ MEMORY = 32 * 2**20
 # which the client still sends resets it, and the answer may be lost (RFC 9112, section 9.6).
 LINGER = 2.0
 
-# Seconds after which a client may try again where there was no room for its body.
-RETRY_AFTER = 5
-
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -252,7 +249,7 @@ async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -
         *security_headers(scope),
     ]
     if refused.status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER).encode()))
+        headers.append((b"retry-after", b"5"))  # seconds
     if scope.get("http_version", "1.1").startswith("1"):  # HTTP/2 has no such header
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})

@@ -12,7 +12,6 @@ from django.core.exceptions import RequestAborted
 
 from serving.types import Receive
 
-
 # Seconds until the server is asked: most requests are over by then. To ask at once takes 10 us of CPU time
 # a request, 4 % of a small one.
 PATIENCE = 0.02

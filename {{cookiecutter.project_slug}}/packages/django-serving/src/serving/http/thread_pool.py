@@ -66,7 +66,7 @@ class Pool:
 
     @property
     def bound(self) -> int:
-        """The most threads: SERVING_THREADS, unless it was given."""
+        """The most threads: SERVING_THREADS when it is first read, unless it was given."""
         if self._bound is None:
             self._bound = conf.SERVING_THREADS
             atexit.register(self.close)
