@@ -135,7 +135,7 @@ class Bodies:
             if missing <= 0:
                 left, missing = self.timeout, self.least
             await body.add(part)
-            # When all of it is here, the message that says so is not awaited.
+            # When all of it is here, no further message is awaited.
             more = message.get("more_body", False) and received != size
 
     def _too_large(self, what: str) -> Refused:

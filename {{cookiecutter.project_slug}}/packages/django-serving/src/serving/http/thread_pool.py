@@ -88,7 +88,7 @@ class Pool:
         return len(self._idle)
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Has a thread make a call, which must raise nothing. To be called on an event loop.
+        """Queues a call for a thread; it must raise nothing. To be used on an event loop.
 
         Raises RuntimeError if the system gives the pool no thread at all.
         """
