@@ -2,8 +2,13 @@
 
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 DEMO := build/demo/my-project
+PACKAGES := {{cookiecutter.project_slug}}/packages
+DIST := build/dist
 
-.PHONY: help demo test test-matrix test-django test-container fuzz bench lint format clean
+# Not in the packages' own folders, which are copied into every project.
+export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
+
+.PHONY: help demo package test test-quick test-matrix test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -15,8 +20,16 @@ demo: .venv/.synced  ## generate a project with the defaults and serve it [PORT=
 	@echo "The project will answer on http://127.0.0.1:$(or $(PORT),8000)/ (Ctrl-C stops it)"
 	$(MAKE) -C $(DEMO) setup run UV="$(abspath .venv/bin/uv)"
 
+package: .venv/.synced  ## build wheel and sdist of the project's own packages [DIST=]
+	for name in django-serving serving-tools; do \
+		.venv/bin/uv build --quiet --out-dir "$(DIST)" "$(PACKAGES)/$$name" || exit 1; \
+	done
+
 test: .venv/.synced  ## run the tests of the template
 	.venv/bin/pytest
+
+test-quick: .venv/.synced  ## run those that answer in under a minute: rules, generation, most of the package
+	.venv/bin/pytest -m "quick and not matrix"
 
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
@@ -34,14 +47,16 @@ fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones 
 bench: .venv/.synced  ## measure the request path against other ways to serve Django [ROUNDS=]
 	.venv/bin/python -m benchmarks.request_path $(ROUNDS)
 
-lint: .venv/.synced  ## check style and types of the template's own code
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
+# Ruff would read the project's own pyproject.toml, which is a template, if it were given their folder.
+lint: .venv/.synced  ## check style and types of the template's own code, and the packages'
+	.venv/bin/ruff check . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
+	.venv/bin/ruff format --check . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
+	cd "$(PACKAGES)/django-serving" && PYTHONPATH=src "$(abspath .venv/bin/lint-imports)" --no-cache --no-logo
 	.venv/bin/mypy
 
 format: .venv/.synced  ## mend the style of the template's own code
-	.venv/bin/ruff check --fix
-	.venv/bin/ruff format
+	.venv/bin/ruff check --fix . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
+	.venv/bin/ruff format . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
 
 clean:  ## remove environments, caches and generated projects
 	rm -rf .venv .tools build .mypy_cache .pytest_cache .ruff_cache .hypothesis

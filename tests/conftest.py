@@ -16,6 +16,7 @@ from filelock import FileLock
 from tests.support import in_process
 from tests.support.server import Server, server_environment
 from tests.support.services import Postgres, Valkey, running
+from tests.support.sites import put_site
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
@@ -93,7 +94,9 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
     with FileLock(BUILD / f"{name}.lock"):
         stamp = venv / "pyproject.toml"
         own = ROOT / "pyproject.toml"
-        wanted = (widest_project / "pyproject.toml").read_bytes() + own.read_bytes()
+        theirs = [widest_project, *sorted(widest_project.glob("packages/*"))]
+        files = [*(folder / "pyproject.toml" for folder in theirs), own]
+        wanted = b"".join(file.read_bytes() for file in files)
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / f"{name}-project"
@@ -110,11 +113,26 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
             env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
             install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
             subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
-            # For what takes no PYTHONPATH: the sources, of which every project has a copy.
+            # For what takes no PYTHONPATH: a copy, since Python writes bytecode beside what it imports.
             (site,) = venv.glob("lib/*/site-packages")
-            (site / "template.pth").write_text("\n".join(map(str, package_sources(TEMPLATE))))
+            (site / "packages.pth").write_text("\n".join(map(str, package_sources(project))))
             stamp.write_bytes(wanted)
+        renew_packages(BUILD / f"{name}-project")
     return venv
+
+
+def renew_packages(project: Path) -> None:
+    """Brings a project's own packages up to date with the template's, where they differ."""
+    for new, old in zip(package_sources(TEMPLATE), package_sources(project), strict=True):
+        for path in [
+            path for path in old.rglob("*.py") if not (new / path.relative_to(old)).exists()
+        ]:
+            path.unlink()
+        for path in new.rglob("*"):
+            kept = old / path.relative_to(new)
+            if path.is_file() and not (kept.is_file() and kept.read_bytes() == path.read_bytes()):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, kept)
 
 
 def package_sources(project: Path) -> list[Path]:
@@ -158,13 +176,10 @@ def run(environment: Path) -> Run:
     return run_program
 
 
-def bake_site(folder: Path, run: Run, views: str, **answers: Any) -> Path:
-    """A project that is ready to be served with these views, by DJANGO_SETTINGS_MODULE=config.local."""
+def bake_site(folder: Path, run: Run, site: str, **answers: Any) -> Path:
+    """A project that is ready to be served with the views of tests/sites/<site>.py."""
     project = bake_into(folder, **answers)
-    (project / "views.py").write_text(views)
-    (project / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "views"\n'
-    )
+    put_site(project, site)
     variables = server_environment(project)
     run(project, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
     return project
@@ -225,6 +240,21 @@ def serve(environment: Path) -> Iterator[Serve]:
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def serve_by_script(serve: Serve, environment: Path) -> Serve:
+    """Starts a server through a shell script, whose "$@" are the server's arguments."""
+
+    def start(project: Path, script: str, **variables: str) -> Server:
+        program = project.parent / "serve.sh"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        path = f"{environment / 'bin'}:{os.environ['PATH']}"
+        command = f"{program} --port {{port}} config.asgi:application"
+        return serve(project, command, PATH=path, **variables)
+
+    return start
 
 
 @pytest.fixture(scope="session")

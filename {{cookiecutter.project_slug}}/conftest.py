@@ -1,14 +1,13 @@
-"""Fixtures for every test, in `tests/` and in the apps: serving/testing.py has those that open the lifespans."""
-
-from typing import Any
+"""Fixtures for every test, in `tests/` and in the apps. `client` and its like carry the lifespans' state."""
 
 import pytest
-from django.contrib.auth import get_user_model
+
+from accounts.models import User
 
 pytest_plugins = ["serving.testing", "tests.own_warnings"]
 
 
 @pytest.fixture
-def user(db: None) -> Any:
+def user(db: None) -> User:
     """A person with a password, "open sesame"."""
-    return get_user_model().objects.create_superuser("ada", "ada@example.com", "open sesame")
+    return User.objects.create_superuser("ada", "ada@example.com", "open sesame")

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError
-from serving.probes.diagnosis import MIGRATE, mend
+from serving.probes.diagnosis import MIGRATE, advice
 from serving_tools.env_file import EnvFileError, load
 
 ENV_FILE = Path(__file__).with_name(".env")
@@ -25,8 +25,8 @@ if __name__ == "__main__":
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
     except DatabaseError as error:
-        advice = mend(error)
-        # A migration that stumbles over a table is mended with the traceback, and not by being run.
-        if not advice or (advice == MIGRATE and "migrate" in sys.argv[1:2]):
+        fix = advice(error)
+        # If `migrate` itself fails, advice to run it is of no use, and the traceback is.
+        if not fix or (fix == MIGRATE and "migrate" in sys.argv[1:2]):
             raise
-        sys.exit(f"manage.py: the database can't be used: {advice}")
+        sys.exit(f"manage.py: the database can't be used: {fix}")

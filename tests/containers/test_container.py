@@ -13,7 +13,7 @@ import httpx
 import pytest
 from dotenv import dotenv_values
 
-from tests.live.test_serving import BROKEN_HOME, MODES, NOISE
+from tests.live.test_serving import MODES, NOISE
 from tests.support.containers import (
     HARDENED,
     Container,
@@ -23,6 +23,7 @@ from tests.support.containers import (
     require_engine,
 )
 from tests.support.server import SECRET_KEY, wait_for
+from tests.support.sites import SITES, program, site_volume
 
 pytestmark = pytest.mark.container
 
@@ -32,53 +33,8 @@ LEVELS = ["debug", "info", "warning", "error", "critical"]
 PLANTED = [
     ".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "home/secret.sqlite3", "config/.env",
     "config/server.key", "config/server.pem", "venv/planted.py", ".venv/planted.py", "backups/one",
-    ".git/config", "tests/planted.py", "notes.txt", "serving/__pycache__/planted.pyc",
+    ".git/config", "tests/planted.py", "notes.txt", "config/__pycache__/planted.pyc",
 ]  # fmt: skip
-
-HOME_URLS = """
-import asyncio, os, signal, time
-
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-from home import views
-from serving.stopping.signals import stopping
-
-app_name = "home"
-
-def slow(request):
-    time.sleep(2)
-    return HttpResponse("done")
-
-async def stream(request):
-    async def ticks():
-        yield "tick\\n"
-        while not await stopping.wait(1.0):
-            yield "tick\\n"
-        yield "bye\\n"
-    return StreamingHttpResponse(ticks())
-
-async def endless(request):
-    async def ticks():
-        while True:
-            yield "tick\\n"
-            await asyncio.sleep(0.1)
-    return StreamingHttpResponse(ticks())
-
-def eat(request):
-    held = []
-    while True:
-        held.append(bytearray(os.urandom(1024) * 1024 * 8))
-
-def kill(request):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-urlpatterns = [
-    path("", views.index, name="index"), path("uptime/", views.uptime, name="uptime"),
-    path("slow", slow), path("stream", stream), path("endless", endless),
-    path("eat", eat), path("kill", kill),
-]
-"""
 
 
 @pytest.fixture(scope="session")
@@ -136,11 +92,7 @@ def start(image: str, data: str) -> Iterator[Start]:
 @pytest.fixture
 def extended(tmp_path: Path) -> str:
     """The option that gives a container views for tests."""
-    path = tmp_path / "urls.py"
-    path.write_text(HOME_URLS)
-    path.chmod(0o644)
-    tmp_path.chmod(0o755)
-    return f"--volume={path}:/app/home/urls.py:ro"
+    return site_volume(tmp_path, "container")
 
 
 def test_the_default_command_serves_all_that_a_project_has(start: Start) -> None:
@@ -222,21 +174,7 @@ def test_what_builds_it_stays_behind_and_everything_is_compiled(image: str) -> N
     tools += "; find ~root/.cache /var/cache/uv -mindepth 1 2>/dev/null"
     found = docker("run", "--rm", "--user=0", "--entrypoint=sh", image, "-c", tools, check=False)
     assert found == ""
-    compiled = """
-import importlib.util, pathlib, struct
-for root in ("/app", "/opt/venv/lib"):
-    for source in pathlib.Path(root).rglob("*.py"):
-        cache = pathlib.Path(importlib.util.cache_from_source(str(source)))
-        if not cache.exists():
-            try:
-                compile(source.read_bytes(), source, "exec")
-                print("not compiled:", source)
-            except SyntaxError:
-                pass  # a template that a package carries
-        elif struct.unpack("<4sLLL", cache.read_bytes()[:16])[2] != int(source.stat().st_mtime):
-            print("out of date:", source)
-print(len(list(pathlib.Path("/opt/venv").rglob("*.po"))))
-"""
+    compiled = program("find_uncompiled")
     assert docker("run", "--rm", image, "python", "-c", compiled) == "0"
 
 
@@ -288,7 +226,7 @@ def test_every_mode_at_every_level_ends_with_0(start: Start, mode: str) -> None:
 
 def test_a_failed_startup_ends_the_container_with_1(start: Start, tmp_path: Path) -> None:
     broken = tmp_path / "lifespan.py"
-    broken.write_text(BROKEN_HOME)
+    shutil.copy(SITES / "lifespans" / "fails.py", broken)
     broken.chmod(0o644)
     container = start(f"--volume={broken}:/app/home/lifespan.py:ro")
 
@@ -310,7 +248,7 @@ def test_a_container_without_migrations_lives_and_is_not_ready(image: str) -> No
     try:
         container.ready("/livez").ready("/readyz", 503)
         answer = container.run(
-            "python", "-I", "-S", "serving/healthcheck.py", "/readyz", check=False
+            "python", "-I", "-m", "serving_tools.healthcheck", "/readyz", check=False
         )
         assert "migrations are missing" in answer
         wait_for(lambda: container.state["Health"]["Status"] == "healthy", "the health check")

@@ -16,74 +16,21 @@ from tests.containers.test_container_compose import PROXIED, engine, https  # no
 from tests.live.test_bodies import MULTIPART, form, head, status
 from tests.support.containers import Compose, Container, composed, locked_project
 from tests.support.server import PATIENCE
+from tests.support.sites import put_site, site_volume
 
 pytestmark = pytest.mark.container
 
 MEMORY = ["--memory=384m", "--memory-swap=384m"]  # compose.yaml's, for one worker
 
-URLS = """
-import os, tempfile
-from http import HTTPStatus
-
-from django.http import HttpResponse, JsonResponse
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
-
-from home import views
-
-def answer(request):
-    return JsonResponse({"post": len(request.POST), "sizes": [f.size for f in request.FILES.values()]})
-
-@csrf_exempt
-def upload(request):
-    return answer(request)
-
-@csrf_exempt
-async def aupload(request):
-    return answer(request)
-
-@csrf_exempt
-def echo(request):
-    return HttpResponse(sum(len(part) for part in iter(lambda: request.read(65536), b"")))
-
-def fill():
-    with tempfile.TemporaryFile(buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(65536))
-        except OSError:
-            yield
-
-@csrf_exempt
-def full(request):
-    for _ in fill():
-        return answer(request)
-
-@csrf_exempt
-async def afull(request):
-    for _ in fill():
-        return answer(request)
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index, name="index"), path("uptime/", views.uptime, name="uptime"),
-    path("upload/", upload), path("aupload/", aupload), path("echo/", echo),
-    path("full/", full), path("afull/", afull),
-]
-"""
-
 
 @pytest.fixture
 def taking(start: Start, tmp_path: Path) -> Callable[..., Container]:  # noqa: F811
     """A container whose views take uploads: `taking("--memory=384m")`."""
-    urls = tmp_path / "urls.py"
-    urls.write_text(URLS)
-    urls.chmod(0o644)
-    tmp_path.chmod(0o755)
+    volume = site_volume(tmp_path, "uploads")
 
     def run(*options: str, **variables: str) -> Container:
         variables = {"SECURE_SSL_REDIRECT": "false", "ALLOWED_HOSTS": "*"} | variables
-        return start(f"--volume={urls}:/app/home/urls.py:ro", *options, **variables).ready()
+        return start(volume, *options, **variables).ready()
 
     return run
 
@@ -199,7 +146,7 @@ def test_a_full_disk_is_an_answer(taking: Callable[..., Container]) -> None:
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """A Compose project behind its proxy, with bounds that a test can reach."""
     project = locked_project(tmp_path_factory.mktemp("proxied"))
-    (project / "home" / "urls.py").write_text(URLS)
+    put_site(project, "uploads")
     with (project / ".env").open("a") as variables:
         variables.write("\nBODY_TIMEOUT=5\nMAX_BODY_SIZE=5000000\n")
     with composed(project, **PROXIED | {"WEB_REPLICAS": "1"}) as compose:
@@ -248,7 +195,7 @@ def test_silent_clients_are_told_to_go_through_the_proxy_too(proxied: Compose) -
             client.sendall(head("/nowhere/", "Content-Length: 10"))
             silent.append(client)
         # More than the proxy passes on at once, so the container's own check finds a connection ...
-        check = ("python", "-I", "-S", "serving/healthcheck.py", "/livez")
+        check = ("python", "-I", "-m", "serving_tools.healthcheck", "/livez")
         proxied("exec", "-T", "web", *check)
         # ... and others are served as soon as these are told to go.
         answer = httpx.get(f"{address}/uptime/", verify=False, timeout=PATIENCE)  # noqa: S501

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -18,9 +19,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, clean_environment
-from tests.live.test_serving import BROKEN_HOME
 from tests.support.containers import UV, Compose, composed, docker, locked_project, require_engine
 from tests.support.server import PATIENCE, wait_for
+from tests.support.sites import SITES, put_lifespan, put_site
 
 pytestmark = pytest.mark.container
 
@@ -33,40 +34,6 @@ CHOICES = [
     {"database": "postgres", "cache": "local"},
     {"database": "postgres", "cache": "valkey"},
 ]
-
-# Says where a request came from, as Django sees it, and takes a POST.
-ECHO = """
-from django.http import JsonResponse
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
-
-from home import views
-
-app_name = "home"
-
-@csrf_exempt
-def echo(request):
-    return JsonResponse({
-        "secure": request.is_secure(), "client": request.META["REMOTE_ADDR"],
-        "body": request.body.decode(), "version": 1,
-    })
-
-urlpatterns = [
-    path("", views.index, name="index"), path("uptime/", views.uptime, name="uptime"),
-    path("echo", echo),
-]
-"""
-
-FAILING_MIGRATION = """
-from django.db import migrations
-
-def fail(apps, schema_editor):
-    raise RuntimeError("no tea today")
-
-class Migration(migrations.Migration):
-    dependencies = [("accounts", "0001_initial")]
-    operations = [migrations.RunPython(fail)]
-"""
 
 
 @pytest.fixture
@@ -160,7 +127,7 @@ def assert_hardened(compose: Compose) -> None:
 def echoing(tmp_path: Path, engine: None) -> Iterator[Compose]:
     """The default project with a view that echoes, built and not yet started."""
     project = locked_project(tmp_path)
-    (project / "home" / "urls.py").write_text(ECHO)
+    put_site(project, "echo")
     with composed(project) as compose:
         compose.make("build")
         yield compose
@@ -169,7 +136,8 @@ def echoing(tmp_path: Path, engine: None) -> Iterator[Compose]:
 def test_migrations_that_fail_keep_the_old_version_up(echoing: Compose) -> None:
     echoing.make("up")
     before = echoing.inspect("web")
-    (echoing.project / "accounts" / "migrations" / "0002_fail.py").write_text(FAILING_MIGRATION)
+    migrations = echoing.project / "accounts" / "migrations"
+    shutil.copy(SITES / "failing_migration.py", migrations / "0002_fail.py")
 
     said = echoing.make("build", "up", check=False)
 
@@ -284,9 +252,7 @@ def test_behind_the_proxy_three_scale_and_are_replaced_without_losing_a_request(
     # A version that does not start is taken away again, and the old one serves on.
     lifespan = echoing.project / "home" / "lifespan.py"
     kept = lifespan.read_text()
-    lifespan.write_text(
-        BROKEN_HOME.replace("class HomeState: ...", "class HomeState:\n    started_at = None")
-    )
+    put_lifespan(echoing.project, "fails")
     refused = echoing.make("build", "deploy", check=False)
     assert "does not become ready" in refused, refused
     assert "no tea today" in refused

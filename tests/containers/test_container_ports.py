@@ -8,9 +8,10 @@ import httpx
 import pytest
 import yaml
 
-from tests.containers.test_container_compose import ECHO, PROXIED
+from tests.containers.test_container_compose import PROXIED
 from tests.support.containers import Compose, composed, docker, locked_project, require_engine
 from tests.support.server import PATIENCE, free_port, wait_for
+from tests.support.sites import put_site
 
 pytestmark = pytest.mark.container
 
@@ -20,7 +21,7 @@ def proxied(tmp_path: Path) -> Iterator[Compose]:
     """A project behind the proxy, which publishes https at a port that is not 443."""
     require_engine()
     project = locked_project(tmp_path)
-    (project / "home" / "urls.py").write_text(ECHO)
+    put_site(project, "echo")
     ports = {"HTTPS_PORT": str(free_port()), "WEB_REPLICAS": "1"}
     with composed(project, **PROXIED | ports) as compose:
         compose.make("build", "up")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import bake_into, clean_environment
+from tests.conftest import bake_into, clean_environment, with_packages
 from tests.support.containers import (
     UV,
     Compose,
@@ -25,6 +25,7 @@ from tests.support.containers import (
     require_engine,
 )
 from tests.support.server import PATIENCE, free_port, wait_for
+from tests.support.sites import put_lifespan
 
 pytestmark = pytest.mark.container
 
@@ -41,27 +42,6 @@ services:
       FAIL_MIGRATION: ${FAIL_MIGRATION:-}
 """
 
-LIFESPAN = """
-import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any, Protocol
-
-
-class HomeState(Protocol):
-    started_at: datetime
-
-
-@asynccontextmanager
-async def lifespan() -> AsyncIterator[Mapping[str, Any]]:
-    if os.environ.get("EXIT_AT_START"):
-        print("no tea today", flush=True)
-        os._exit(3)
-    await asyncio.sleep(float(os.environ.get("SLOW_START", "0")))
-    yield {"started_at": datetime.now(UTC)}
-"""
 
 MIGRATE = """
 import os, sys, time
@@ -79,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """A proxy and two servers. Each test leaves two servers that answer."""
     require_engine()
     project = locked_project(tmp_path_factory.mktemp("deploy"))
-    (project / "home" / "lifespan.py").write_text(LIFESPAN)
+    put_lifespan(project, "slow")
     (project / "manage.py").write_text(MIGRATE + (project / "manage.py").read_text())
     (project / "compose.wrong.yaml").write_text(WRONG)
     files = "compose.yaml:compose.proxy.yaml:compose.wrong.yaml"
@@ -103,7 +83,7 @@ def states(site: Compose) -> list[str]:
 
 
 def is_ready(container: str) -> bool:
-    ask = ("python", "-I", "-S", "serving/healthcheck.py", "/readyz")
+    ask = ("python", "-I", "-m", "serving_tools.healthcheck", "/readyz")
     done = subprocess.run(["docker", "exec", container, *ask], capture_output=True, check=False)
     return done.returncode == 0
 
@@ -191,8 +171,9 @@ def test_an_interrupted_deployment_is_undone(site: Compose, step: str, number: i
 def make_holds_the_lock(project: Path) -> bool:
     ask = "from serving_tools.deploy.lock import holder; print(holder())"
     done = subprocess.run(
-        [sys.executable, "-c", ask], cwd=project, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", ask], cwd=project, env=with_packages(project, clean_environment()),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     return done.stdout.strip() != "None"
 
 
@@ -287,7 +268,7 @@ def started(name: str, folder: Path, *options: str, command: str = "create") -> 
 
 def ask_checkout(project: Path, *arguments: str, **variables: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "serving_tools.deploy.checkout", *arguments], cwd=project,
+        [sys.executable, "-I", "packages/serving-tools/src", "deploy.checkout", *arguments], cwd=project,
         env=clean_environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False,
     )  # fmt: skip

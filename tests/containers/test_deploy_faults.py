@@ -13,88 +13,7 @@ import pytest
 
 from tests.conftest import bake_into, clean_environment
 from tests.support.server import PATIENCE, wait_for
-
-# Keeps containers in state.json. `faults` names commands that fail: what they do first, and say.
-ENGINE = """#!{python} -IS
-import fcntl, json, os, sys, time
-folder = os.path.dirname(os.path.abspath(__file__))
-with open(folder + "/lock", "w") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    path = folder + "/state.json"
-    state = json.load(open(path))
-    containers = state["containers"]
-
-    def done(status=0, text="", error=""):
-        ready = [c for c in containers.values() if c["running"] and c["ready"]]
-        state["least"] = min(state["least"], len(ready))
-        with open(path + ".new", "w") as new:
-            json.dump(state, new)
-        os.replace(path + ".new", path)
-        if text:
-            print(text)
-        if error:
-            print(error, file=sys.stderr)
-        raise SystemExit(status)
-
-    words = sys.argv[1:]
-    name = words[1] if words[0] in ("compose", "container", "image") else words[0]
-    state["calls"] = state["calls"] + [" ".join(words)]
-    count = state["counts"][name] = state["counts"].get(name, 0) + 1
-    if state["gone_after"] is not None and len(state["calls"]) > state["gone_after"]:
-        done(1, error="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
-    if name == "config":
-        done(text=json.dumps({{"name": "shop", "services": {{"web": {{
-            "image": "shop:latest", "deploy": {{"replicas": state["replicas"]}}}}}}}}))
-    if name == "ls":
-        filters = dict(w.split("=", 2)[2].split("=") for w in words if w.startswith("--filter"))
-        service = filters.get("com.docker.compose.service")
-        oneoff = filters.get("com.docker.compose.oneoff") == "True"
-        done(text="\\n".join(i for i, c in containers.items()
-            if c["service"] == service and not oneoff))
-    if name == "inspect":
-        if words[0] == "image":
-            done(text="[{{}}]")
-        for identity in words[2:]:
-            if identity not in containers:
-                done(1, error="Error: No such container: " + identity)
-        done(text=json.dumps([{{"Id": i, "Created": c["created"], "RestartCount": c["restarts"],
-            "State": {{"Running": c["running"], "Status": c["status"], "ExitCode": 0}}}}
-            for i, c in containers.items() if i in words[2:]]))
-    if name == "run":
-        done()
-    if name == "up":
-        identity = "new" + str(count)
-        fault = state["faults"].get(identity)
-        containers[identity] = {{"service": "web", "created": time.time(), "restarts": 0, "running": True,
-            "ready": True, "status": "running"}}
-        if fault == "full":
-            containers[identity].update(running=False, ready=False, status="created")
-            done(1, error="Error response from daemon: mkdir /var/lib/docker: no space left on device")
-        if fault == "restarts":
-            containers[identity].update(restarts=3, ready=False)
-        if fault == "hangs":
-            containers[identity].update(ready=False)
-        done()
-    if name == "exec":
-        c = containers.get(words[1])
-        if c and state["faults"].get(words[1]) == "falls ill" and count > 3:
-            c["ready"] = False
-        done(0 if c and c["running"] and c["ready"] else 1, error="not ready")
-    if name in ("stop", "rm"):
-        identity = words[-1]
-        if identity not in containers:
-            done(1, error="Error: No such container: " + identity)
-        if name == "stop":
-            containers[identity].update(running=False, status="exited")
-        else:
-            del containers[identity]
-            if state["faults"].get(identity) == "in progress":
-                done(1, error="removal of container " + identity + " is already in progress")
-        done()
-    if name == "logs":
-        done(text="no tea today")
-    done(2, error="no such command: " + " ".join(words))
-"""
+from tests.support.sites import program
 
 
 class Engine:
@@ -103,7 +22,8 @@ class Engine:
     def __init__(self, folder: Path, project: Path, replicas: int, running: int) -> None:
         self.project = project
         self.program = folder / "engine"
-        self.program.write_text(ENGINE.format(python=sys.executable))
+        source = program("fake_engine")
+        self.program.write_text(f"#!{sys.executable} -IS\n{source}")
         self.program.chmod(0o755)
         self.file = folder / "state.json"
         old = {f"old{number}": container("web", number) for number in range(running)}
@@ -123,7 +43,7 @@ class Engine:
         self.state |= changes | {"calls": [], "counts": {}}
         self.file.write_text(json.dumps(self.state))
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.replace"], cwd=self.project, text=True,
+            [sys.executable, "-I", "packages/serving-tools/src", "deploy.replace"], cwd=self.project, text=True,
             env=clean_environment() | {"ENGINE": str(self.program)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
@@ -284,7 +204,7 @@ def test_a_lock_of_a_killed_one_holds_nobody_up(engine: Engine) -> None:
     process = engine.start(faults={"new1": "hangs"})
     wait_for(lambda: "new1" in engine.web, "the new container")
     second = subprocess.run(
-        [sys.executable, "-m", "deploy.replace"], cwd=engine.project, text=True, check=False,
+        [sys.executable, "-I", "packages/serving-tools/src", "deploy.replace"], cwd=engine.project, text=True, check=False,
         env=clean_environment() | {"ENGINE": str(engine.program)}, capture_output=True,
     )  # fmt: skip
     assert second.returncode == 1

@@ -59,7 +59,7 @@ terraform.tfstate config/terraform.tfstate.backup config/prod.tfvars config/key.
 config/dump.rdb config/x.gpg config/x.asc config/vpn.ovpn local_settings.py config/local_settings.py
 notes.txt debug.log shop/debug.log config/settings.py~ config/settings.py.bak shop/.DS_Store .idea/workspace.xml
 .vscode/settings.json .mypy_cache/x.json .coverage htmlcov/index.html tests/planted.py docs/planted.md
-deploy/planted.py serving/__pycache__/planted.pyc staticfiles/planted.css .deploy.lock
+deploy/planted.py config/__pycache__/planted.pyc staticfiles/planted.css .deploy.lock
 """.split()
 
 

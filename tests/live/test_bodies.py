@@ -13,42 +13,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.support.server import PATIENCE, Server
-
-VIEWS = """
-import hashlib
-
-from django.http import JsonResponse
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
-
-from home import views
-
-@csrf_exempt
-def echo(request):
-    read = hashlib.sha256()
-    while part := request.read(65536):
-        read.update(part)
-    return JsonResponse({"sha256": read.hexdigest(), "length": request.headers.get("Content-Length")})
-
-@csrf_exempt
-async def aecho(request):
-    return echo.__wrapped__(request) if hasattr(echo, "__wrapped__") else echo(request)
-
-@csrf_exempt
-def upload(request):
-    files = {name: [file.size, type(file).__name__] for name, file in request.FILES.items()}
-    return JsonResponse({"post": request.POST.dict(), "files": files})
-
-@csrf_exempt
-async def aupload(request):
-    return upload(request)
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index), path("uptime/", views.uptime, name="uptime"), path("echo/", echo),
-    path("aecho/", aecho), path("upload/", upload), path("aupload/", aupload),
-]
-"""
+from tests.support.sites import put_site
 
 # Every kind of place that a body can be sent to.
 PLACES = ["/echo/", "/aecho/", "/nowhere/", "/admin/login/"]
@@ -58,7 +23,7 @@ MULTIPART = "multipart/form-data; boundary=tea"
 
 @pytest.fixture
 def site(project: Path) -> Path:
-    (project / "home" / "urls.py").write_text(VIEWS)
+    put_site(project, "bodies")
     return project
 
 

@@ -14,29 +14,7 @@ import pytest
 from tests.conftest import Run, Serve, bake_site
 from tests.support.server import PATIENCE, Server, server_environment
 from tests.support.services import Postgres, running
-
-SLOW = """
-from django.db import connection
-from django.http import HttpResponse
-from django.urls import include, path
-from asgiref.sync import sync_to_async
-
-def wait():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.5)")
-
-def slow(request):
-    wait()
-    return HttpResponse()
-
-async def slow_async(request):
-    await sync_to_async(wait)()
-    return HttpResponse()
-
-urlpatterns = [
-    path("slow", slow), path("slow-async", slow_async), path("", include("config.urls")),
-]
-"""
+from tests.support.sites import program
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +26,7 @@ def busy() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def slow_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
-    return bake_site(tmp_path_factory.mktemp("slow"), run, SLOW, database="postgres")
+    return bake_site(tmp_path_factory.mktemp("slow"), run, "slow_queries", database="postgres")
 
 
 @pytest.fixture
@@ -78,7 +56,6 @@ def test_three_servers_and_one_more_fit_into_what_postgres_has(
         serve(
             project,
             DATABASE_URL=url(busy),
-            DJANGO_SETTINGS_MODULE="config.local",
             WEB_REPLICAS="3",
             GRANIAN_WORKERS=str(workers),
         ).ready(workers)
@@ -144,7 +121,7 @@ def test_a_full_database_does_not_take_a_server_away_that_has_its_connections(
 ) -> None:
     """The others would have its requests too, and be taken away after it."""
     project = shutil.copytree(slow_project, tmp_path / "project")
-    variables = {"DATABASE_URL": url(busy), "DJANGO_SETTINGS_MODULE": "config.local"}
+    variables = {"DATABASE_URL": url(busy)}
     server = serve(project, **variables).ready()
     assert server.get("/readyz").status_code == 200
     assert server.get("/slow").status_code == 200
@@ -159,24 +136,11 @@ def test_a_full_database_does_not_take_a_server_away_that_has_its_connections(
         assert "lower SERVING_THREADS" in answer.json()["problems"]["database"]
 
 
-HOLD = """
-import sys
-import psycopg
-held = []
-try:
-    while True:
-        held.append(psycopg.connect(sys.argv[1]))
-except psycopg.OperationalError:
-    print(len(held), flush=True)
-sys.stdin.read()
-"""
-
-
 def fill(stack: ExitStack, postgres: Postgres, environment: Path) -> None:
     """Takes every connection that a role without privileges can have."""
     holder = stack.enter_context(
         subprocess.Popen(
-            [environment / "bin" / "python", "-c", HOLD, url(postgres)],
+            [environment / "bin" / "python", "-c", program("hold_connections"), url(postgres)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
     )  # fmt: skip

@@ -7,19 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Bake, Run, Serve
+from tests.conftest import Bake, Run, Serve
 from tests.support.server import SECRET_KEY, wait_for
+from tests.support.sites import SITES
 
-SHOP = ROOT / "tests" / "serving" / "sites" / "shop"
+SHOP = SITES / "shop"
 DEVELOPMENT = {"SECRET_KEY": SECRET_KEY, "DEBUG": "true", "ALLOWED_HOSTS": "127.0.0.1"}
-
-# What Django's own runner finds: the same classes without pytest.
-DJANGOS = """
-from django.test import LiveServerTestCase, TestCase
-
-from serving.testing import LifespanMixin
-from shop.test_doors import Doors, LiveDoors, PlainDoors, SimpleDoors, TransactionDoors, WithoutMixin
-"""
 
 
 @pytest.fixture
@@ -29,7 +22,6 @@ def shop(bake: Bake) -> Path:
     shutil.copytree(SHOP, made / "shop", ignore=shutil.ignore_patterns("__pycache__"))
     settings = made / "config" / "settings.py"
     settings.write_text(settings.read_text().replace('    "home",\n', '    "home",\n    "shop",\n'))
-    (made / "shop" / "tests.py").write_text(DJANGOS)
     return made
 
 

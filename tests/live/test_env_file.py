@@ -14,10 +14,11 @@ from types import ModuleType
 import pytest
 from dotenv import dotenv_values
 
-from tests.conftest import ROOT, Bake, Run, clean_environment
+from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment
+from tests.support.packages import TOOLS
 
 UV = ROOT / ".venv" / "bin" / "uv"
-SOURCE = ROOT / "{{cookiecutter.project_slug}}" / "serving" / "env_file.py"
+SOURCE = TEMPLATE / TOOLS / "serving_tools" / "env_file.py"
 SECRET = "0123456789abcdef" * 4
 
 
@@ -26,7 +27,9 @@ def load_module() -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)  # or projects would come out with it
+        spec.loader.exec_module(module)
     return module
 
 

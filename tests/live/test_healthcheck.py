@@ -1,4 +1,4 @@
-"""serving/healthcheck.py against real servers: it asks where, and as, the server's own flags say."""
+"""The health check against real servers: it asks where, and as, the server's own flags say."""
 
 import socket
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve, clean_environment
+from tests.support.packages import TOOLS
 from tests.support.server import Server, free_port, wait_for
 
 Check = Callable[..., tuple[int, str]]
@@ -22,7 +23,7 @@ def check(environment: Path, project: Path) -> Check:
 
     def run(path: str = "/livez", **variables: str) -> tuple[int, str]:
         done = subprocess.run(
-            [environment / "bin" / "python", "-I", "-S", "serving/healthcheck.py", path],
+            [environment / "bin" / "python", "-I", TOOLS, "healthcheck", path],
             cwd=project,
             env=clean_environment() | variables,
             capture_output=True,

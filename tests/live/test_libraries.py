@@ -22,7 +22,7 @@ import pytest
 from tests.conftest import clean_environment, with_packages
 from tests.support.handlers import with_djangos_handler
 from tests.support.server import Server, wait_for
-from tests.test_serving import INSIDE
+from tests.support.sites import SITES, put_tests
 
 Report = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Receiver:
         self._size = 0
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [programs / "python", INSIDE / "sites" / "libraries" / "receiver.py"],
+                [programs / "python", SITES / "libraries" / "receiver.py"],
                 stdout=output,
                 env=clean_environment(),
             )
@@ -198,7 +198,7 @@ def fails(number: str) -> bool:
 def serve(project: Path, programs: Path, library: str, **variables: str) -> Server:
     """A server of the site that a library watches."""
     variables |= {
-        "DJANGO_SETTINGS_MODULE": "tests.serving.sites.libraries.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.sites.libraries.settings",
         "LIBRARY": library,
         "DEBUG": "false",
     }
@@ -240,7 +240,7 @@ def serve_and_ask(
 @pytest.fixture
 def sites(project: Path) -> tuple[Path, Path]:
     """The same project twice, with our handler and with Django's."""
-    shutil.copytree(INSIDE, project / "tests" / "serving")
+    put_tests(project)
     other = shutil.copytree(project, project.parent / "other")
     with_djangos_handler(other)
     return project, other
@@ -282,9 +282,7 @@ def test_new_relic_finds_its_hooks(sites: tuple[Path, Path], libraries: Path) ->
         path = path_of(number)
         assert uri == path.partition("?")[0]
         assert user == (number if "user" in path else None)
-        assert (
-            name == f"WebTransaction/Function/tests.serving.sites.libraries.site:{uri.strip('/')}"
-        )
+        assert name == f"WebTransaction/Function/tests.sites.libraries.site:{uri.strip('/')}"
     assert all(re.search(rf" {number}$", text) for text, number in ours["errors"])
     assert {text.partition(" ")[0] for text, _ in ours["errors"]} == {"boom", "template", "stream"}
     # Every function that it has timed: what each handler calls its own way, apart.

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from tests.conftest import Serve
 from tests.support.server import PATIENCE, Server, wait_for
+from tests.support.sites import SITES, put_site
 
 Install = Callable[..., Path]
 
@@ -38,88 +39,6 @@ async def lifespan():
         {leaving}
 """
 
-URLS = """
-import asyncio, time
-from pathlib import Path
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import include, path
-from serving.stopping.signals import stopping
-
-async def slow(request):
-    while not Path("release").exists():
-        await asyncio.sleep(0.02)
-    return HttpResponse("done")
-
-def slow_sync(request):
-    while not Path("release").exists():
-        time.sleep(0.02)
-    return HttpResponse("done")
-
-async def for_ever(request):
-    await asyncio.sleep(3600)
-
-def stream(parts):
-    async def view(request):
-        return StreamingHttpResponse(parts(), content_type="text/event-stream")
-    return view
-
-async def endless():
-    try:
-        while True:
-            yield b"data: tick\\n\\n"
-            await asyncio.sleep(0.05)
-    finally:
-        import logging
-        logging.getLogger("stream").info("closed")
-
-async def flood():
-    import logging
-    blocked = asyncio.get_running_loop().call_later
-    while True:
-        timer = blocked(1, logging.getLogger("stream").info, "the client does not read")
-        yield b"x" * 1_000_000
-        timer.cancel()
-
-async def polite():
-    yield b"data: hello\\n\\n"
-    while not await stopping.wait(30):
-        yield b"data: tick\\n\\n"
-    yield b"data: bye\\n\\n"
-
-def replace(request):
-    request.scope["state"]["one"] = "replaced"
-    try:
-        request.state.one = "replaced"
-    except AttributeError as error:
-        return HttpResponse(f"{request.state.one}: {error}")
-
-def show(request):
-    return HttpResponse(str(getattr(request.state, "one", None)))
-
-def missing(request):
-    try:
-        return HttpResponse(request.state.nothing)
-    except AttributeError as error:
-        return HttpResponse(str(error))
-
-async def missing_async(request):
-    return missing(request)
-
-urlpatterns = [
-    path("", include("config.urls")),
-    path("slow", slow),
-    path("slow-sync", slow_sync),
-    path("for-ever", for_ever),
-    path("endless", stream(endless)),
-    path("flood", stream(flood)),
-    path("polite", stream(polite)),
-    path("replace", replace),
-    path("show", show),
-    path("missing", missing),
-    path("missing-async", missing_async),
-]
-"""
-
 
 def app(entering: str = "pass", yields: str = "{}", leaving: str = "pass") -> str:
     """A lifespan.py that does this while it is entered, and that while it is left."""
@@ -129,10 +48,8 @@ def app(entering: str = "pass", yields: str = "{}", leaving: str = "pass") -> st
 @pytest.fixture
 def install(project: Path) -> Install:
     """Adds apps to the project: `install(one=app(), two="...")` with the text of each lifespan.py."""
-    (project / "faulty.py").write_text(
-        "from config.settings import *\nROOT_URLCONF = 'faulty_urls'\n"
-    )
-    (project / "faulty_urls.py").write_text(URLS)
+    (project / "faulty.py").write_text("from config.settings import *\n")
+    put_site(project, "lifespan_faults")
     (project / "home" / "lifespan.py").write_text("class HomeState: ...\n" + app())
 
     def add(**apps: str) -> Path:
@@ -677,23 +594,10 @@ def test_no_lifespan_anywhere(install: Install, serve: Serve) -> None:
 def test_a_background_task_that_dies_makes_the_server_unready_and_asks_for_a_restart(
     install: Install, serve: Serve, project: Path
 ) -> None:
-    text = """
-import asyncio
-from contextlib import asynccontextmanager
-from pathlib import Path
-
-async def work():
-    while not Path("die").exists():
-        await asyncio.sleep(0.02)
-    raise ValueError("no more tea")
-
-@asynccontextmanager
-async def lifespan():
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(work())
-        yield {}
-"""
-    server = faulty(serve, install(one=app(), two=text, three=app())).ready()
+    dies = (SITES / "lifespans" / "dies.py").read_text()
+    server = faulty(
+        serve, install(one=app(), two=dies.replace("started_at", "two"), three=app())
+    ).ready()
     assert server.get("/readyz").status_code == 200
 
     (project / "die").touch()
@@ -702,7 +606,7 @@ async def lifespan():
     assert "two: ExceptionGroup" in server.get("/livez").json()["problems"]["lifespan"]
     assert "ended while serving: two" in server.get("/missing").text
     assert server.stop() == 0
-    assert "no more tea" in server.log
+    assert "ConnectionError: cannot reach" in server.log
     assert enters_and_leaves(server, "one", "three") == [
         "one enters", "three enters", "three leaves", "one leaves"
     ]  # fmt: skip

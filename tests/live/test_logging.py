@@ -12,157 +12,16 @@ import httpx
 import pexpect
 import pytest
 
-from tests.conftest import Bake, Serve, clean_environment
-from tests.live.test_serving import BROKEN_HOME, MODES
+from tests.conftest import Bake, Serve, clean_environment, with_packages
+from tests.live.test_serving import MODES
 from tests.support.server import Server, server_environment, wait_for
-
-# Views that make every kind of noise.
-NOISY = """
-import asyncio
-import logging
-import os
-import threading
-import time
-import warnings
-
-from asgiref.sync import sync_to_async
-from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
-from django.urls import path
-from django.views.decorators.csrf import csrf_exempt
-
-from home import views
-
-VOICES = ["home", "accounts.orders", "django", "django.request", "serving.probes", "asyncio", "urllib3"]
-background = set()
-
-
-def talk(request):
-    for voice in VOICES:
-        logging.getLogger(voice).warning("%s says %s", voice, request.GET["word"])
-    warnings.warn(f"py.warnings says {request.GET['word']}", stacklevel=1)
-    return HttpResponse()
-
-
-def identity(request):
-    logging.getLogger("home").info("in a sync view")
-    return JsonResponse({"id": request.request_id})
-
-
-def say(where):
-    logging.getLogger("home").info("%s", where)
-
-
-async def identity_async(request):
-    logging.getLogger("home").info("in an async view")
-    await sync_to_async(say)("in sync_to_async")
-    await asyncio.to_thread(say, "in to_thread")
-    await asyncio.create_task(sync_to_async(say)("in a task"))
-    await asyncio.get_running_loop().run_in_executor(None, say, "in run_in_executor")
-    return JsonResponse({"id": request.request_id})
-
-
-def echo(request):
-    logging.getLogger("home").info("agent %s", request.headers["User-Agent"])
-    logging.getLogger("home").info(f"word {request.GET['word']}")
-    return HttpResponse()
-
-
-@csrf_exempt
-def fail(request):
-    password = request.POST.get("password")
-    card = request.headers.get("Authorization")
-    raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']} with {os.environ['STRIPE_API_KEY']}")
-
-
-def deny(request):
-    raise PermissionDenied
-
-
-def extra(request):
-    logging.getLogger("home").info("paid", extra={"order": 7, "card_token": "planted-extra-token"})
-    # As httpx does at level debug, of what an upstream server answered.
-    logging.getLogger("httpcore.http11").debug("headers [(b'Set-Cookie', b'planted-upstream')]")
-    return HttpResponse()
-
-
-async def slow(request):
-    time.sleep(0.3)
-    return HttpResponse()
-
-
-async def forget(request):
-    async def fail_alone():
-        raise ValueError("nobody looks")
-
-    asyncio.create_task(fail_alone())
-    asyncio.get_running_loop().create_future().set_exception(ValueError("nor here"))
-    await asyncio.sleep(0.01)
-    return HttpResponse()
-
-
-def spawn(request):
-    def fail_apart():
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}")
-
-    thread = threading.Thread(target=fail_apart, name="apart")
-    thread.start()
-    thread.join()
-    return HttpResponse()
-
-
-class Careless:
-    def __del__(self):
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}")
-
-
-def drop(request):
-    Careless()
-    return HttpResponse()
-
-
-def divide(request):
-    held = len(logging.getLogger().handlers[0].held)
-    child = os.fork()
-    if not child:
-        logging.getLogger("home").info("in a fork")
-        logging.shutdown()
-        os._exit(0)
-    os.waitpid(child, 0)
-    return JsonResponse({"held": held})
-
-
-def break_off(request):
-    def parts():
-        yield b"one"
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}\\nat all")
-
-    return StreamingHttpResponse(parts())
-
-
-async def break_off_async(request):
-    async def parts():
-        yield b"one"
-        raise RuntimeError(f"cannot reach {os.environ['DATABASE_URL']}\\nat all")
-
-    return StreamingHttpResponse(parts())
-
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index),
-    path("uptime/", views.uptime, name="uptime"),
-    *(path(f"{view.__name__}/", view) for view in
-      (talk, identity, identity_async, echo, fail, deny, extra, slow, forget, spawn, drop, divide,
-       break_off, break_off_async)),
-]
-"""
+from tests.support.sites import put_lifespan, put_site
 
 
 @pytest.fixture
 def noisy(project: Path) -> Path:
     """A project whose views make every kind of noise."""
-    (project / "home" / "urls.py").write_text(NOISY)
+    put_site(project, "noisy")
     return project
 
 
@@ -262,7 +121,7 @@ def test_what_breaks_before_the_first_request_is_a_record_too(
     server = serve(project, STRIPE_API_KEY="planted-api-key")
 
     assert server.wait() == 1
-    record = one(server, "config.asgi")
+    record = one(server, "serving.application")
     assert record["log.level"] == "CRITICAL"
     assert record["error.type"] == "RuntimeError"
     assert record["error.message"] == "********"
@@ -277,7 +136,7 @@ def test_an_exit_with_a_reason_is_a_record_too(project: Path, serve: Serve) -> N
     server = serve(project, STRIPE_API_KEY="planted-api-key")
 
     assert server.wait() == 1
-    assert one(server, "config.asgi")["message"] == "Django does not start: no ********"
+    assert one(server, "serving.application")["message"] == "Django does not start: no ********"
     assert_every_line_is_a_record(server)
     assert "planted" not in server.log
 
@@ -292,7 +151,7 @@ def test_what_breaks_under_another_server_shows_no_secret_either(
         project, "uvicorn --port {port} config.asgi:application", STRIPE_API_KEY="planted-api-key"
     )
     assert server.wait() == 1
-    assert one(server, "config.asgi")["error.message"] == "no ********"
+    assert one(server, "serving.application")["error.message"] == "no ********"
     assert "planted" not in server.log
 
 
@@ -300,7 +159,7 @@ def test_a_format_that_granian_cannot_fill_ends_the_start(project: Path, serve: 
     server = serve(project, GRANIAN_LOG_ACCESS_FMT="%(nope)s %(path)s")
 
     assert server.wait() == 1
-    said = one(server, "config.asgi")["message"]
+    said = one(server, "serving.application")["message"]
     assert "GRANIAN_LOG_ACCESS_FMT='%(nope)s %(path)s': 'nope' is nothing that Granian" in said
 
 
@@ -320,7 +179,7 @@ def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
     settings = one(server, "serving.process.report", "settings:")["message"]
     assert "\nDRAIN_TIMEOUT = 15.0\n" in settings
     assert re.search(r"\nSECRET_KEY = '\*+'\n", settings)
-    assert "\nMIRROR = 'https://********@mirror.example/x'\n" in settings
+    assert "\nMIRROR = 'https://ada:********@mirror.example/x'\n" in settings
     quiet = serve(project).ready()
     assert quiet.stop() == 0
     assert quiet.messages("serving.process.report") == []
@@ -330,7 +189,7 @@ def test_debug_lists_flags_and_settings(project: Path, serve: Serve) -> None:
 def test_a_lifespan_that_fails_says_how_to_see_more(
     project: Path, serve: Serve, format_: str
 ) -> None:
-    (project / "home" / "lifespan.py").write_text(BROKEN_HOME)
+    put_lifespan(project, "fails")
     variables = {"LIFESPAN": "optional", "LOG_FORMAT": format_}
     brief = serve(project, **variables).ready()
     assert brief.stop() == 0
@@ -404,7 +263,7 @@ def test_a_wrong_name_or_level_is_refused(
     server = serve(project, LOG_LEVELS=value)
 
     assert server.wait() == 1
-    assert f"LOG_LEVELS={value!r}: {reason}" in one(server, "config.asgi")["message"]
+    assert f"LOG_LEVELS={value!r}: {reason}" in one(server, "serving.application")["message"]
     assert_every_line_is_a_record(server)
 
 
@@ -468,10 +327,10 @@ def test_console_is_coloured_on_a_terminal(
 ) -> None:
     flags = {**server_environment(project), "LOG_FORMAT": "console", "GRANIAN_PORT": "0"}
     terminal = pexpect.spawn(
-        str(environment / "bin" / "granian"),
-        ["config.asgi:application"],
+        str(environment / "bin" / "python"),
+        ["-m", "serving", "config.asgi:application"],
         cwd=project,
-        env={**clean_environment(), **flags, **variables},
+        env=with_packages(project, {**clean_environment(), **flags, **variables}),
         encoding="utf-8",
         timeout=60,
     )
@@ -690,9 +549,7 @@ PLANTED = {
 @pytest.mark.parametrize("format_", ["json", "console"])
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
 def test_no_secret_reaches_the_log(noisy: Path, serve: Serve, level: str, format_: str) -> None:
-    (noisy / "home" / "lifespan.py").write_text(
-        BROKEN_HOME.replace('"no tea today"', 'f"no {__import__("os").environ["DATABASE_URL"]}"')
-    )
+    put_lifespan(noisy, "fails_with_a_secret")
     variables = {
         **PLANTED,
         "LIFESPAN": "optional",
@@ -740,7 +597,7 @@ def test_what_an_app_raises_elsewhere_is_a_record_without_secrets(
     server.get(f"/{view}/")
     assert server.stop() == 0
 
-    record = one(server, "serving.log.formats", message)
+    record = one(server, "serving.log.hooks", message)
     assert record["error.message"].startswith("cannot reach")
     assert_every_line_is_a_record(server)
     assert "planted" not in server.log

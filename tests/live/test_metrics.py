@@ -12,34 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Serve
 from tests.support.server import Server, free_port, wait_for
-
-WAITS = """
-import multiprocessing
-import threading
-from django.http import HttpResponse
-from django.urls import path
-
-from home import views
-
-opened = threading.Event()
-
-def wait(request):
-    opened.wait(30)
-    return HttpResponse()
-
-def method(request):
-    return HttpResponse(multiprocessing.get_start_method())
-
-async def open_all(request):
-    opened.set()
-    return HttpResponse()
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index), path("uptime/", views.uptime, name="uptime"),
-    path("wait/", wait), path("open/", open_all), path("method/", method),
-]
-"""
+from tests.support.sites import put_site
 
 
 @pytest.fixture
@@ -79,7 +52,7 @@ def listens(port: int) -> bool:
 def test_a_worker_serves_the_figures_of_its_threads(
     project: Path, serve: Serve, ports: int
 ) -> None:
-    (project / "home" / "urls.py").write_text(WAITS)
+    put_site(project, "waiting")
     variables = {"GRANIAN_METRICS_ENABLED": "true", "GRANIAN_METRICS_PORT": str(ports)}
     server = serve(project, **variables, SERVING_THREADS="4", GRANIAN_METRICS_SCRAPE_INTERVAL="1")
     server.ready().wait_for_log(f"metrics at http://127.0.0.1:{ports + 1}/metrics")
@@ -136,7 +109,7 @@ def test_no_worker_is_forked_beside_the_threads_that_count(
     project: Path, serve: Serve, ports: int, enabled: bool
 ) -> None:
     """A worker that was forked while one of them held a lock never answered: one of 70 starts."""
-    (project / "home" / "urls.py").write_text(WAITS)
+    put_site(project, "waiting")
     variables = {
         "GRANIAN_METRICS_ENABLED": str(enabled).lower(),
         "GRANIAN_METRICS_PORT": str(ports),

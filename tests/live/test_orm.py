@@ -10,68 +10,10 @@ import pytest
 from tests.conftest import Run, Serve, bake_into
 from tests.support.server import PATIENCE, Server, server_environment
 from tests.support.services import Postgres
+from tests.support.sites import put_site
 
 THREADS = 4
 REQUESTS = 40
-
-# The counter is read, and written a moment later: an update is lost where two do so at once.
-VIEWS = """
-import threading
-import time
-
-from asgiref.sync import sync_to_async
-from django.contrib.auth.models import Group
-from django.db import connection, transaction
-from django.http import HttpResponse, JsonResponse
-from django.urls import include, path
-
-places = set()
-
-def add():
-    with transaction.atomic():
-        counter = Group.objects.select_for_update().get(pk=1)
-        time.sleep(0.005)
-        counter.name = str(int(counter.name) + 1)
-        counter.save()
-
-def count(request):
-    add()
-    places.add(threading.get_ident())
-    return HttpResponse()
-
-async def count_async(request):
-    await sync_to_async(add)()
-    return HttpResponse()
-
-def place():
-    connection.ensure_connection()
-    places.add(threading.get_ident())
-    return threading.get_ident(), id(connection.connection)
-
-async def own_place(request):
-    found = {await sync_to_async(place)()}
-    async for group in Group.objects.all():
-        found.add(await sync_to_async(place)())
-    await Group.objects.aget(pk=1)
-    found.add(await sync_to_async(place)())
-    return HttpResponse(len(found))
-
-async def make(request):
-    await Group.objects.acreate(name=request.GET["name"])
-    return HttpResponse(await Group.objects.filter(name=request.GET["name"]).acount())
-
-async def fail(request):
-    return HttpResponse(await Group.objects.aget(pk=-1))
-
-async def total(request):
-    counter = await Group.objects.aget(pk=1)
-    return JsonResponse({"counter": int(counter.name), "threads": len(places)})
-
-urlpatterns = [
-    path("count", count), path("count-async", count_async), path("own-place", own_place),
-    path("make", make), path("fail", fail), path("total", total), path("", include("config.urls")),
-]
-"""
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -81,11 +23,8 @@ def counting(
     """A project with a row to count in, and the variables of its server."""
     database: str = request.param
     folder = bake_into(tmp_path_factory.mktemp(database), database=database)
-    (folder / "views.py").write_text(VIEWS)
-    (folder / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "views"\n'
-    )
-    variables = {"SERVING_THREADS": str(THREADS), "DJANGO_SETTINGS_MODULE": "config.local"}
+    put_site(folder, "counter")
+    variables = {"SERVING_THREADS": str(THREADS)}
     if database == "postgres":
         postgres: Postgres = request.getfixturevalue("postgres")
         postgres.query("CREATE DATABASE counting")

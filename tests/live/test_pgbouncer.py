@@ -12,43 +12,11 @@ from tests.conftest import Run, Serve, bake_site
 from tests.support.server import PATIENCE, server_environment
 from tests.support.services import PASSWORD, PgBouncer, Postgres, running
 
-VIEWS = """
-from django.contrib.auth.models import Group
-from django.db import connection, transaction
-from django.http import HttpResponse
-from django.urls import include, path
-
-def iterate(request):
-    names = [group.name for group in Group.objects.order_by("id").iterator(chunk_size=2)]
-    return HttpResponse(len(names))
-
-async def iterate_async(request):
-    names = [group.name async for group in Group.objects.order_by("id").aiterator(chunk_size=2)]
-    return HttpResponse(len(names))
-
-def add(request):
-    with transaction.atomic():
-        counter = Group.objects.select_for_update().get(name__startswith="count")
-        counter.name = f"count{int(counter.name[5:]) + 1:06}"
-        counter.save()
-    return HttpResponse(counter.name)
-
-def slow(request):
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.1), %s::text", ["tea"])
-    return HttpResponse()
-
-urlpatterns = [
-    path("iterate", iterate), path("iterate-async", iterate_async), path("add", add),
-    path("slow", slow), path("", include("config.urls")),
-]
-"""
-
 
 @pytest.fixture(scope="session")
 def pooled_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project whose answers are PostgreSQL; to be copied."""
-    return bake_site(tmp_path_factory.mktemp("pooled"), run, VIEWS, database="postgres")
+    return bake_site(tmp_path_factory.mktemp("pooled"), run, "pooled", database="postgres")
 
 
 @pytest.fixture
@@ -76,7 +44,6 @@ def test_one_variable_makes_everything_right(
         variables = {
             "DATABASE_URL": pooler.url(shop),
             "DATABASE_POOLER": mode,
-            "DJANGO_SETTINGS_MODULE": "config.local",
         }
         manage = ("python", "manage.py")
         environment = server_environment(project) | variables
@@ -162,7 +129,7 @@ def test_backups_are_refused_that_would_change_others_sessions(
         variables = {"DATABASE_URL": pooler.url(shop), "DATABASE_POOLER": "transaction"}
         environment = server_environment(project) | variables | programs
         run(project, "python", "manage.py", "migrate", "--verbosity", "0", **environment)
-        data = ("python", "-m", "data.postgres")
+        data = ("python", "manage.py")
         for command in (["backup", "saved.dump"], ["restore", "saved.dump"]):
             refused = run(project, *data, *command, check=False, **environment)
             assert refused.returncode == 1

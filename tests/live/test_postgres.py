@@ -14,30 +14,7 @@ import pytest
 from tests.conftest import ROOT, Run, Serve, bake_into, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment
 from tests.support.services import PASSWORD, Postgres, running
-
-ROWS = """
-import os
-from django.db import connection
-from django.http import HttpResponse
-from django.urls import include, path
-from accounts.models import User
-
-def people(request):
-    return HttpResponse(User.objects.count())
-
-async def people_async(request):
-    return HttpResponse(await User.objects.acount())
-
-def slow(request):
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(30)")
-    return HttpResponse()
-
-urlpatterns = [
-    path("people", people), path("people-async", people_async), path("slow", slow),
-    path("", include("config.urls")),
-]
-"""
+from tests.support.sites import program, put_site
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +23,7 @@ def migrated(
 ) -> tuple[Path, str]:
     """A project whose answers are PostgreSQL, and a migrated database, to be copied."""
     folder = bake_into(tmp_path_factory.mktemp("postgres"), database="postgres")
-    (folder / "rows.py").write_text(ROWS)
-    (folder / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "rows"\n'
-    )
+    put_site(folder, "people")
     postgres.query("CREATE DATABASE migrated")
     variables = server_environment(folder) | {"DATABASE_URL": postgres.url("migrated")}
     run(folder, "python", "manage.py", "migrate", "--verbosity", "0", **variables)
@@ -93,7 +67,7 @@ def test_it_serves_from_postgres_and_the_server_sees_who_asks(
     shop: Path, serve: Serve, postgres: Postgres
 ) -> None:
     url = postgres.url("shop")
-    server = serve(shop, DATABASE_URL=url, DJANGO_SETTINGS_MODULE="config.local").ready()
+    server = serve(shop, DATABASE_URL=url).ready()
 
     assert server.get("/readyz").json() == {"status": "ok"}
     assert server.get("/people").text == "0"
@@ -113,7 +87,6 @@ def test_a_statement_that_takes_too_long_is_ended(
     server = serve(
         shop,
         DATABASE_URL=postgres.url("shop"),
-        DJANGO_SETTINGS_MODULE="config.local",
         DATABASE_STATEMENT_TIMEOUT="0.2",
     ).ready()
 
@@ -199,9 +172,7 @@ def test_a_server_that_is_restarted_is_found_again(
     project = shutil.copytree(migrated[0], tmp_path / "project")
     with running(Postgres()) as own:
         manage(project, own.url(), "manage.py", "migrate", "--verbosity", "0")
-        server = serve(
-            project, DATABASE_URL=own.url(), DJANGO_SETTINGS_MODULE="config.local"
-        ).ready()
+        server = serve(project, DATABASE_URL=own.url()).ready()
         for _ in range(3):
             assert server.get("/people").status_code == 200
             own.stop()
@@ -259,10 +230,10 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
     shop: Path, postgres: Postgres, manage: Manage, environment: Path
 ) -> None:
     url = postgres.url("shop")
-    data = ("-m", "data.postgres")
+    data = ("manage.py",)
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     writer = subprocess.Popen(
-        [environment / "bin" / "python", "-c", WRITER],
+        [environment / "bin" / "python", "-c", program("count_rows")],
         cwd=shop, text=True, stdout=subprocess.PIPE, stdin=subprocess.PIPE,
         env=clean_environment() | server_environment(shop)
         | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"},
@@ -287,7 +258,7 @@ def test_a_backup_is_whole_and_a_restore_is_all_or_nothing(
         refused = manage(shop, url, *data, "restore", file, check=False, **programs)
         assert refused.returncode == 1
         assert "Traceback" not in refused.stderr
-        assert "restore: " in refused.stderr
+        assert "CommandError: " in refused.stderr
         assert rows(postgres) == restored
     refused = manage(shop, url, *data, "backup", "letter.dump", check=False, **programs)
     assert "letter.dump is there already" in refused.stderr
@@ -307,7 +278,7 @@ def test_a_restore_takes_back_what_is_younger_than_the_dump(
 ) -> None:
     """A migration since then has made a table that refers to one of the dump's."""
     url = postgres.url("shop")
-    data = ("-m", "data.postgres")
+    data = ("manage.py",)
     programs = {"PATH": f"{postgres.programs}:/usr/bin:/bin"}
     manage(shop, url, *data, "backup", "saved.dump", **programs)
     postgres.query("CREATE TABLE younger (id int REFERENCES accounts_user)", "shop")
@@ -323,7 +294,7 @@ def test_a_restore_takes_back_what_is_younger_than_the_dump(
     manage(shop, url, *data, "restore", kept, **programs)
     assert postgres.query("SELECT to_regclass('younger')", "shop") == ["younger"]
     refused = manage(shop, url, *data, "restore", "./no.dump", check=False, **programs)
-    assert refused.stderr == "restore: there is no backup no.dump\n"
+    assert refused.stderr == "CommandError: there is no backup no.dump\n"
 
 
 def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: Manage) -> None:
@@ -332,7 +303,7 @@ def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: 
     engine.write_text('#!/bin/sh\n[ "$2 $3" = "port db" ] && echo 127.0.0.1:1 || exit 9\n')
     engine.chmod(0o755)
     variables = {"PATH": f"{postgres.programs}:/usr/bin:/bin", "ENGINE": str(engine)}
-    data = ("-m", "data.postgres", "backup")
+    data = ("manage.py", "backup")
 
     manage(shop, postgres.url("shop"), *data, "one.dump", **variables)
     url = f"postgres:///shop?host=127.0.0.1&port={postgres.port}&user=ada&password="
@@ -341,26 +312,6 @@ def test_programs_go_where_the_url_says(shop: Path, postgres: Postgres, manage: 
     engine.write_text(f"#!/bin/sh\n[ $2 = port ] && echo 0.0.0.0:{postgres.port} || exit 9\n")
     inside = manage(shop, postgres.url("shop"), *data, "three.dump", check=False, **variables)
     assert "status 9" in inside.stderr
-
-
-WRITER = """
-import sys, threading
-import django
-django.setup()
-from django.contrib.auth.models import Group
-from django.db import transaction
-
-counter = Group.objects.create(name="0")
-stop = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
-while not stop.is_set():
-    with transaction.atomic():
-        counter.name = str(int(counter.name) + 1)
-        counter.save()
-        Group.objects.create(name=f"counted {counter.name}")
-    if counter.name == "50":
-        print("ready", flush=True)
-"""
 
 
 def rows(postgres: Postgres) -> dict[str, Any]:
@@ -377,7 +328,7 @@ def rows(postgres: Postgres) -> dict[str, Any]:
 def test_dbshell_opens_the_databases_own(shop: Path, postgres: Postgres, environment: Path) -> None:
     variables = server_environment(shop) | {"DATABASE_URL": postgres.url("shop")}
     done = subprocess.run(
-        [environment / "bin" / "python", "-m", "data.postgres", "shell"],
+        [environment / "bin" / "python", "manage.py", "dbshell"],
         cwd=shop, env=clean_environment() | variables | {"PATH": f"{postgres.programs}:/bin"},
         text=True, input="SELECT 6 * 7;\n", capture_output=True, check=True, timeout=PATIENCE,
     )  # fmt: skip
@@ -417,7 +368,7 @@ def test_make_says_in_one_line_what_to_set_or_uses_what_answers(
 def test_an_address_is_read_by_a_user_without_a_name(widest_project: Path, run: Run) -> None:
     """As in the image, whose user is a number."""
     code = (
-        "import os; from serving import postgres; os.setuid(10001);"
+        "import os; from data import postgres; os.setuid(10001);"
         " postgres.check_with_libpq({'OPTIONS': {}});"
         " postgres.check_with_libpq({'OPTIONS': {'sslmode': 'nosuch'}})"
     )

@@ -16,73 +16,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Serve, clean_environment
+from tests.conftest import Serve, clean_environment, with_packages
+from tests.support.packages import SERVING
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
+from tests.support.sites import put_lifespan, put_site
 
 GONE = "the server's main process is gone"
-
-URLS = """
-import asyncio, ctypes, logging, os, time
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-log = logging.getLogger("home")
-
-def slow(request):
-    log.warning("slow begins")
-    time.sleep(2)
-    return HttpResponse("done")
-
-def stuck(request):
-    log.warning("stuck begins")
-    time.sleep(3600)
-
-async def endless(request):
-    async def parts():
-        while True:
-            yield b"tick\\n"
-            await asyncio.sleep(0.01)
-    return StreamingHttpResponse(parts())
-
-def lines(request):
-    for number in range(int(request.GET["from"]), int(request.GET["to"])):
-        log.info("line %d %s", number, "x" * int(request.GET.get("size", 0)))
-    return HttpResponse("said")
-
-def segfault(request):
-    ctypes.string_at(0)
-
-from home import views
-app_name = "home"
-urlpatterns = [
-    path("", views.index), path("slow", slow), path("stuck", stuck), path("endless", endless),
-    path("lines", lines), path("segfault", segfault), path("uptime/", views.uptime, name="uptime"),
-]
-"""
-
-LIFESPAN = """
-import asyncio, logging
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-
-class HomeState: ...
-
-@asynccontextmanager
-async def lifespan():
-    logging.getLogger("home").info("enters")
-    while Path("hang").exists():
-        await asyncio.sleep(0.01)
-    yield {"started_at": datetime.now(UTC)}
-    Path("left").touch()
-"""
 
 
 @pytest.fixture
 def site(project: Path) -> Path:
     """A project whose views are the ones above, and whose lifespan makes a file when it is left."""
-    (project / "home" / "urls.py").write_text(URLS)
-    (project / "home" / "lifespan.py").write_text(LIFESPAN)
+    put_site(project, "process")
+    put_lifespan(project, "hangs")
     return project
 
 
@@ -209,7 +155,7 @@ def test_a_worker_that_does_not_stop_ends_after_the_kill_timeout(site: Path, ser
 @pytest.fixture
 def watchful(site: Path) -> Path:
     """The site, with a watch that looks a hundred times a second: a false alarm would come at once."""
-    parent = site / "serving" / "parent.py"
+    parent = site / SERVING / "stopping" / "parent.py"
     text = parent.read_text()
     assert "\nINTERVAL = 1.0" in text
     parent.write_text(text.replace("\nINTERVAL = 1.0", "\nINTERVAL = 0.01"))
@@ -234,16 +180,9 @@ def test_no_alarm_while_workers_are_replaced(watchful: Path, serve: Serve, metri
 
 
 def test_no_alarm_when_the_shell_that_started_it_ends(
-    watchful: Path, serve: Serve, environment: Path
+    watchful: Path, serve_by_script: Serve
 ) -> None:
-    script = watchful.parent / "in-background"
-    script.write_text('#!/bin/sh\ngranian "$@" &\n')
-    script.chmod(0o755)
-    server = serve(
-        watchful,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    )
+    server = serve_by_script(watchful, 'python -m serving "$@" &')
     assert server.wait() == 0, "the shell has ended"
     wait_for(lambda: "Started worker-" in server.log and server.listens(), "a listener")
     goes_on(server)
@@ -346,7 +285,7 @@ def test_it_is_all_there_once_somebody_reads_it(
 @pytest.fixture
 def unopenable(site: Path) -> Path:
     """The site where its stdout can't be opened anew: another user's, or a system without /proc."""
-    output = site / "serving" / "output.py"
+    output = site / SERVING / "log" / "output.py"
     text = output.read_text()
     assert text.count("/proc/self/fd/") == 1
     output.write_text(text.replace("/proc/self/fd/", "/nowhere/"))
@@ -386,7 +325,7 @@ def test_a_stdout_that_somebody_else_made_non_blocking(site: Path, serve: Serve)
 
 
 def test_what_is_too_much_is_counted(site: Path, serve: Serve) -> None:
-    output = site / "serving" / "output.py"
+    output = site / SERVING / "log" / "output.py"
     text = output.read_text()
     output.write_text(re.sub(r"\nKEPT = .*", "\nKEPT = 100_000", text))
     ours, its = os.pipe()
@@ -469,7 +408,7 @@ def test_a_command_waits_for_who_reads_its_log(site: Path, environment: Path) ->
     with subprocess.Popen(
         [environment / "bin" / "python", "manage.py", "shell", "-v", "0", "-c", code],
         cwd=site,
-        env=clean_environment() | server_environment(site),
+        env=with_packages(site, clean_environment() | server_environment(site)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as process:
@@ -520,31 +459,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_low_limit_is_warned_of_at_start(site: Path, serve: Serve, environment: Path) -> None:
-    script = site.parent / "with-few-files"
-    script.write_text('#!/bin/sh\nulimit -n 64\nexec granian "$@"\n')
-    script.chmod(0o755)
-    server = serve(
-        site,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    ).ready()
+def test_a_low_limit_is_warned_of_at_start(site: Path, serve_by_script: Serve) -> None:
+    server = serve_by_script(site, 'ulimit -n 64\nexec python -m serving "$@"').ready()
     assert "this process may open 64 files" in server.log
     assert server.stop() == 0
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
-def test_a_server_without_a_stdout(
-    site: Path, serve: Serve, environment: Path, closed: str
-) -> None:
-    script = site.parent / "without-stdout"
-    script.write_text(f'#!/bin/sh\nexec granian "$@" {closed}\n')
-    script.chmod(0o755)
-    server = serve(
-        site,
-        f"{script} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
-    )
+def test_a_server_without_a_stdout(site: Path, serve_by_script: Serve, closed: str) -> None:
+    server = serve_by_script(site, f'exec python -m serving "$@" {closed}')
     wait_for(lambda: server.exited or server.listens(), "a listener")
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0

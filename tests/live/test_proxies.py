@@ -14,34 +14,10 @@ import pytest
 
 from tests.conftest import Serve
 from tests.support.server import PATIENCE, Server, free_port, wait_for
+from tests.support.sites import put_site
 
 CLIENT = "203.0.113.7"
 
-# Says what Django knows of a request.
-SEEN = """
-from django.http import JsonResponse
-from django.urls import path, reverse
-from django.views.decorators.csrf import ensure_csrf_cookie
-
-from home import views
-
-@ensure_csrf_cookie
-def seen(request):
-    request.session["tea"] = "green"
-    return JsonResponse({
-        "secure": request.is_secure(), "client": request.META["REMOTE_ADDR"], "path": request.path,
-        "url": request.build_absolute_uri(), "link": reverse("home:seen"),
-    })
-
-async def async_seen(request):
-    return JsonResponse({"client": request.META["REMOTE_ADDR"], "url": request.build_absolute_uri()})
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index, name="index"), path("uptime/", views.uptime, name="uptime"),
-    path("seen/", seen, name="seen"), path("async-seen/", async_seen),
-]
-"""
 
 Proxy = Callable[[str], str]
 
@@ -49,7 +25,7 @@ Proxy = Callable[[str], str]
 @pytest.fixture
 def seeing(project: Path) -> Path:
     """A project with those views."""
-    (project / "home" / "urls.py").write_text(SEEN)
+    put_site(project, "proxied")
     return project
 
 

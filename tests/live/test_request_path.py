@@ -9,76 +9,12 @@ import pytest
 from tests.conftest import Serve
 from tests.support.handlers import with_djangos_handler
 from tests.support.server import PATIENCE, Server, wait_for
-
-VIEWS = """
-import asyncio
-import logging
-import threading
-import time
-
-from django.db import connection
-from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-from home import views
-from serving.http.thread_pool import pool
-
-logger = logging.getLogger("home")
-together = threading.Barrier(40)
-
-def waits(request):
-    together.wait(50)
-    return HttpResponse("waited")
-
-def thread(request):
-    connection.ensure_connection()
-    return HttpResponse(f"{threading.get_ident()} {id(connection.connection)}")
-
-def figures(request):
-    return HttpResponse(f"{pool.queued} {pool.busy} {pool.idle} {pool.bound}")
-
-def parts():
-    try:
-        while True:
-            yield b"tick"
-            time.sleep(0.01)
-    finally:
-        logger.warning("sync stream closed")
-
-async def aparts():
-    try:
-        while True:
-            yield b"tick"
-            await asyncio.sleep(0.01)
-    finally:
-        logger.warning("async stream closed")
-
-def stream(request):
-    return StreamingHttpResponse(parts())
-
-async def astream(request):
-    return StreamingHttpResponse(aparts())
-
-def late(request):
-    time.sleep(0.1)
-    return StreamingHttpResponse(aparts() if "async" in request.GET else parts())
-
-async def alate(request):
-    await asyncio.sleep(0.1)
-    return StreamingHttpResponse(aparts() if "async" in request.GET else parts())
-
-app_name = "home"
-urlpatterns = [
-    path("", views.index), path("uptime/", views.uptime, name="uptime"), path("waits/", waits),
-    path("thread/", thread), path("figures/", figures), path("stream/", stream), path("astream/", astream),
-    path("late/", late), path("alate/", alate),
-]
-"""
+from tests.support.sites import put_site
 
 
 @pytest.fixture
 def site(project: Path) -> Path:
-    (project / "home" / "urls.py").write_text(VIEWS)
+    put_site(project, "request_path")
     return project
 
 

@@ -1,4 +1,4 @@
-"""`restore` takes backups of this project alone, and a refusal changes nothing."""
+"""`manage.py restore` takes backups of this project alone, and a refusal changes nothing."""
 
 import shlex
 import shutil
@@ -44,7 +44,7 @@ def kept(project: Path) -> set[str]:
 def test_sqlite_files_of_others_are_refused(project: Path, run: Run) -> None:
     database = project / "db.sqlite3"
     variables = server_environment(project)
-    data = ("python", "-m", "data.sqlite")
+    data = ("python", "manage.py")
     run(project, *data, "backup", "own.sqlite3", **variables)
     plain(project / "places.sqlite3")
     of_another_project(project / "other.sqlite3", run)
@@ -82,7 +82,7 @@ def test_sqlite_files_of_others_are_refused(project: Path, run: Run) -> None:
         assert refused.returncode == 1, (name, refused.stdout)
         *_, line = refused.stderr.splitlines()
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
-        assert line.startswith("restore: ")
+        assert line.startswith("CommandError: ")
         assert reason in line
         assert database.read_bytes() == before
     assert kept(project) == files
@@ -113,7 +113,7 @@ def shop(tmp_path: Path, postgres: Postgres, run: Run) -> Iterator[tuple[Path, T
 
 def test_dumps_of_others_are_refused(shop: tuple[Path, Try], postgres: Postgres) -> None:
     project, attempt = shop
-    data = ("-m", "data.postgres")
+    data = ("manage.py",)
     assert attempt(*data, "backup", "own.dump").returncode == 0
     postgres.query("CREATE DATABASE other")
     try:
@@ -152,7 +152,7 @@ def test_dumps_of_others_are_refused(shop: tuple[Path, Try], postgres: Postgres)
         assert refused.returncode == 1, name
         *_, line = refused.stderr.splitlines()
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
-        assert line.startswith("restore: ")
+        assert line.startswith("CommandError: ")
         assert reason in line
         assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
     assert {path.name for path in project.iterdir()} == files

@@ -11,7 +11,9 @@ from dotenv import dotenv_values
 
 from tests.conftest import Bake, Run, Serve
 from tests.support.containers import Compose, composed, docker, locked_project, require_engine
+from tests.support.packages import TOOLS
 from tests.support.server import SECRET_KEY
+from tests.support.sites import put_site
 
 KEY = "file-" + "0123456789abcdef" * 4
 SHOW = (
@@ -109,34 +111,17 @@ def test_a_databases_address_and_its_password_come_from_files(
     )
 
 
-LEAK = """
-import os
-from pathlib import Path
-from django.http import HttpResponse
-from django.urls import include, path
-
-def leak(request):
-    raise RuntimeError(Path(os.environ["MAIL_PASSWORD_FILE"]).read_text() + request.GET["key"])
-
-urlpatterns = [path("leak", leak), path("", include("config.urls"))]
-"""
-
-
 def test_a_server_hides_what_came_from_files_and_its_environment_holds_paths(
     project: Path, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
     (tmp_path / "mail").write_text("hunter2hunter2\n")
-    (project / "leak.py").write_text(LEAK)
-    (project / "config" / "local.py").write_text(
-        'from config.settings import *\nROOT_URLCONF = "leak"\n'
-    )
+    put_site(project, "leak")
     server = serve(
         project,
         SECRET_KEY="",
         SECRET_KEY_FILE=str(tmp_path / "key"),
         MAIL_PASSWORD_FILE=str(tmp_path / "mail"),
-        DJANGO_SETTINGS_MODULE="config.local",
         GRANIAN_LOG_LEVEL="debug",
     ).ready()
 
@@ -183,7 +168,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
 def test_secrets_are_written_for_compose_alone(bake: Bake, run: Run) -> None:
     project = bake(database="postgres")
     folder = project / ".secrets"
-    write = ("serving/secret_files.py", ".secrets", "SECRET_KEY", "POSTGRES_PASSWORD")
+    write = ("-I", str(TOOLS), "secret_files", ".secrets", "SECRET_KEY", "POSTGRES_PASSWORD")
     values = {"SECRET_KEY": KEY, "POSTGRES_PASSWORD": "a $b'c"}
 
     run(project, "python", *write, **values)

@@ -10,37 +10,10 @@ import pytest
 
 from tests.conftest import Run, Serve
 from tests.support.server import SECRET_KEY, dev_variables
+from tests.support.sites import put_lifespan, put_site
 
 NOISE = "ASGI Lifespan errored"
 
-BROKEN_HOME = """
-from contextlib import asynccontextmanager
-
-class HomeState: ...
-
-@asynccontextmanager
-async def lifespan():
-    raise ConnectionError("no tea today")
-    yield {}
-"""
-
-# A view that says one thing at every level, as Django and as an app.
-TALKATIVE = """
-import logging
-
-from django.http import HttpResponse
-from django.urls import path
-
-def talk(request):
-    for name in ("django.request", "home"):
-        for level in (10, 20, 30, 40, 50):
-            logging.getLogger(name).log(level, "said at %s", level)
-    return HttpResponse()
-
-from home import views
-app_name = "home"
-urlpatterns = [path("", views.index), path("talk", talk), path("uptime/", views.uptime, name="uptime")]
-"""
 
 MODES = {
     "required": {"LIFESPAN": "required"},
@@ -49,6 +22,7 @@ MODES = {
 }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_serves_and_stops(project: Path, serve: Serve, workers: int) -> None:
     server = serve(project, GRANIAN_WORKERS=str(workers)).ready(workers)
@@ -92,7 +66,7 @@ def test_a_static_file_may_have_any_name(project: Path, run: Run, serve: Serve, 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
 def test_every_mode_at_every_level(project: Path, serve: Serve, mode: str, level: str) -> None:
-    (project / "home" / "urls.py").write_text(TALKATIVE)
+    put_site(project, "talkative")
     server = serve(project, GRANIAN_LOG_LEVEL=level, **MODES[mode]).answering()
 
     assert ("request.state.started_at" in server.get("/").text) == (mode != "disabled")
@@ -116,7 +90,7 @@ def test_every_mode_at_every_level(project: Path, serve: Serve, mode: str, level
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_failed_startup_ends_a_required_server(project: Path, serve: Serve, workers: str) -> None:
-    (project / "home" / "lifespan.py").write_text(BROKEN_HOME)
+    put_lifespan(project, "fails")
     server = serve(project, LIFESPAN="required", GRANIAN_WORKERS=workers)
 
     assert server.wait() == 1
@@ -131,7 +105,7 @@ def test_a_failed_startup_ends_a_required_server(project: Path, serve: Serve, wo
 def test_a_failed_startup_is_one_warning_of_an_optional_server(
     project: Path, serve: Serve, level: str
 ) -> None:
-    (project / "home" / "lifespan.py").write_text(BROKEN_HOME)
+    put_lifespan(project, "fails")
     server = serve(project, LIFESPAN="optional", GRANIAN_LOG_LEVEL=level).ready()
 
     assert "no lifespan ran" in server.get("/").text

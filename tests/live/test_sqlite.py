@@ -10,30 +10,10 @@ import pytest
 
 from tests.conftest import Run, clean_environment
 from tests.support.server import PATIENCE, server_environment
+from tests.support.sites import program
 
 PROCESSES = 4
 WRITES = 5_000
-
-# Half of the writes are transactions that read first, and would lose updates if two ran at once; each
-# adds a row, too, so that a copy of any moment has as many rows as it counts.
-WRITER = """
-import sys
-import django
-django.setup()
-from django.contrib.auth.models import Group
-from django.db import transaction
-
-me, writes = sys.argv[1], int(sys.argv[2])
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(0, writes, 2):
-    with transaction.atomic():
-        counter = Group.objects.get(pk=1)
-        counter.name = str(int(counter.name) + 1)
-        counter.save()
-        Group.objects.create(name=f"counted {me} {number}")
-    Group.objects.create(name=f"alone {me} {number}")
-"""
 
 
 def counted(database: Path) -> tuple[int, int]:
@@ -60,7 +40,7 @@ def writing(project: Path, environment: Path, run: Run) -> Iterator[Writing]:
     def start(writes: int) -> list[subprocess.Popen[str]]:
         for me in range(PROCESSES):
             python = str(environment / "bin" / "python")
-            command = [python, "-c", WRITER, str(me), str(writes)]
+            command = [python, "-c", program("write_rows"), str(me), str(writes)]
             writers.append(
                 subprocess.Popen(
                     command, cwd=project, env=clean_environment() | variables, text=True,
@@ -94,11 +74,9 @@ Data = Callable[..., str]
 
 @pytest.fixture
 def data(project: Path, run: Run) -> Data:
-    """Runs `python -m data.sqlite` with these arguments."""
+    """Runs `manage.py` with these arguments."""
     variables = server_environment(project)
-    return lambda *arguments: (
-        run(project, "python", "-m", "data.sqlite", *arguments, **variables).stdout
-    )
+    return lambda *arguments: run(project, "python", "manage.py", *arguments, **variables).stdout
 
 
 def test_four_processes_lose_no_write_and_backups_are_of_one_moment(

@@ -13,8 +13,9 @@ import pytest
 
 from tests.conftest import Serve, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
+from tests.support.sites import put_site
 
-BY_VARIABLES = "granian config.asgi:application"
+BY_VARIABLES = "python -m serving config.asgi:application"
 
 
 def refusal(server: Server) -> str:
@@ -23,7 +24,7 @@ def refusal(server: Server) -> str:
     (line,) = server.log.splitlines()
     record = json.loads(line)
     assert record["log.level"] == "CRITICAL"
-    assert record["log.logger"] == "serving.process.flags"
+    assert record["log.logger"] == "serving"
     message: str = record["message"]
     return message
 
@@ -55,7 +56,8 @@ def test_a_second_server_on_the_same_port(project: Path, serve: Serve, host: str
     first = serve(project, BY_VARIABLES, **flags)
     wait_for(lambda: answers(url(host, port)), "an answer")
     words = refusal(serve(project, BY_VARIABLES, **flags))
-    assert f"{f'[{host}]' if ':' in host else host}:{port} is taken" in words
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    assert words.startswith(f"cannot listen on {where}: Address already in use; ")
     assert "GRANIAN_PORT" in words
     assert answers(url(host, port))
     assert first.stop() == 0
@@ -76,7 +78,7 @@ def test_a_listener_of_another_kind(project: Path, serve: Serve, its: str, ours:
     with socket.create_server((its, 0), family=family, dualstack_ipv6=its == "::") as listener:
         port = listener.getsockname()[1]
         words = refusal(serve(project, BY_VARIABLES, GRANIAN_HOST=ours, GRANIAN_PORT=str(port)))
-    assert f":{port} is taken" in words
+    assert f":{port}: Address already in use" in words
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -91,7 +93,7 @@ def test_the_port_of_the_metrics(project: Path, serve: Serve, form: str) -> None
         )
         assert server.wait() == 1
     (line,) = server.log.splitlines()
-    assert f"127.0.0.1:{port} is taken" in line
+    assert f"127.0.0.1:{port}: Address already in use" in line
     assert "GRANIAN_METRICS_PORT" in line
 
 
@@ -101,9 +103,12 @@ def test_the_port_of_the_metrics(project: Path, serve: Serve, form: str) -> None
         ({"GRANIAN_HOST": "localhost"}, "GRANIAN_HOST='localhost' is no IP address"),
         ({"GRANIAN_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
         ({"GRANIAN_HOST": "[::]"}, "GRANIAN_HOST='[::]' is no IP address"),
-        ({"GRANIAN_UDS": "/none/web.sock"}, "GRANIAN_UDS=/none/web.sock: its folder"),
-        ({"GRANIAN_UDS": "/" + "x" * 120}, "is longer than a socket's path may be"),
-        ({"GRANIAN_UDS": "manage.py"}, "manage.py is a file, and no socket"),
+        (
+            {"GRANIAN_UDS": "/none/web.sock"},
+            "/none/web.sock: No such file or directory; set another",
+        ),
+        ({"GRANIAN_UDS": "/" + "x" * 120}, "AF_UNIX path too long; set another GRANIAN_UDS"),
+        ({"GRANIAN_UDS": "manage.py"}, "manage.py: Address already in use; something else has it"),
     ],
 )
 def test_an_address_that_cannot_be_had(
@@ -135,22 +140,7 @@ def test_connections_that_an_earlier_server_has_closed_are_not_in_the_way(
 def test_a_server_that_still_answers_its_last_request_is_not_in_the_way(
     project: Path, serve: Serve
 ) -> None:
-    urls = project / "home" / "urls.py"
-    urls.write_text(
-        urls.read_text()
-        + """
-import pathlib, time
-from django.http import HttpResponse
-
-def hang(request):
-    pathlib.Path("hangs").touch()
-    while pathlib.Path("hangs").exists():
-        time.sleep(0.01)
-    return HttpResponse("at last")
-
-urlpatterns.append(path("hang", hang))
-"""
-    )
+    put_site(project, "hangs")
     first = serve(project).ready()
     with socket.create_connection(("127.0.0.1", first.port)) as asker:
         asker.sendall(b"GET /hang HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -233,7 +223,8 @@ def test_a_socket_that_nobody_serves_any_more(project: Path, serve: Serve, uds: 
 def test_a_socket_that_another_server_serves(project: Path, serve: Serve, uds: str) -> None:
     first = serve(project, GRANIAN_UDS=uds)
     wait_for(lambda: uds_answers(uds), "an answer")
-    assert f"GRANIAN_UDS={uds} is taken" in refusal(serve(project, GRANIAN_UDS=uds))
+    words = refusal(serve(project, GRANIAN_UDS=uds))
+    assert words.startswith(f"cannot listen on {uds}: Address already in use; ")
     assert uds_answers(uds)
     assert first.stop() == 0
 
@@ -283,7 +274,7 @@ def test_an_interface_that_could_serve_errors_alone(
 ) -> None:
     done = by_hand(*arguments, "config.asgi:application", LOG_FORMAT=form)
     line = said_once(done, "interface is", workers=2 if "--workers" in arguments else 1)
-    assert "granian --interface asgi config.asgi:application" in line
+    assert "python -m serving --interface asgi config.asgi:application" in line
     assert "make run" in line
 
 
@@ -329,7 +320,7 @@ def test_addresses_that_cannot_be_imported(
     server = serve(project)
     assert server.wait() == 1
     (record,) = [each for each in server.records if each["log.level"] == "CRITICAL"]
-    assert record["log.logger"] == "config.asgi"
+    assert record["log.logger"] == "serving.application"
     assert words in json.dumps(record)
 
 
@@ -341,26 +332,66 @@ def test_other_settings_are_named(project: Path, serve: Serve) -> None:
 
 def test_an_application_around_ours(project: Path, serve: Serve) -> None:
     (project / "around.py").write_text("from config.asgi import application as app\n")
-    server = serve(project, "granian --port {port} around:app").ready()
+    server = serve(project, "python -m serving --port {port} around:app").ready()
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0
 
 
 def test_by_hand_with_the_right_interface_it_serves_and_warns(
-    project: Path, serve: Serve, environment: Path
+    project: Path, serve_by_script: Serve
 ) -> None:
-    program = project.parent / "granian-by-hand"
-    program.write_text('#!/bin/sh\nunset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"\n')
-    program.chmod(0o755)
-    server = serve(
-        project,
-        f"{program} --port {{port}} config.asgi:application",
-        PATH=f"{environment / 'bin'}:{os.environ['PATH']}",
+    server = serve_by_script(
+        project, 'unset GRANIAN_WORKERS_KILL_TIMEOUT\nexec granian "$@"'
     ).ready()
-    assert "config/granian.env was not read" in server.log
+    assert "GRANIAN_WORKERS_KILL_TIMEOUT is not set" in server.log
     assert "whether another server has the port" in server.log
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0
+
+
+def test_by_hand_with_metrics_it_warns_of_forks(project: Path, serve: Serve) -> None:
+    flags = {"GRANIAN_METRICS_ENABLED": "true", "GRANIAN_METRICS_PORT": str(free_port())}
+    server = serve(project, "granian --port {port} config.asgi:application", **flags)
+    server.wait_for_log("Started worker-")
+    assert "with metrics, a worker that `granian` forks may hang" in server.log
+    server.kill()
+    server = serve(project, **flags).ready()
+    assert "forks" not in server.log
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ("--help", 0, "APP  Application target to serve"),
+        ("--nosuch", 2, "No such option"),
+        ("--workers none config.asgi:application", 2, "'none' is not a valid integer"),
+        ("", 2, "Missing argument 'APP'"),
+    ],
+)
+def test_the_front_door_answers_as_granian_does(
+    project: Path, serve: Serve, arguments: str, status: int, words: str
+) -> None:
+    server = serve(project, f"python -m serving {arguments}")
+    assert server.wait() == status
+    assert words in server.log
+    assert server.log.count("Usage: python -m serving [OPTIONS] APP\n") == 1
+
+
+@pytest.mark.parametrize("metrics", ["true", "false"])
+def test_a_signal_at_once(project: Path, serve: Serve, metrics: str) -> None:
+    """Whenever it comes, the server ends, and leaves no worker."""
+    for delay in range(5):
+        server = serve(
+            project,
+            GRANIAN_WORKERS="2",
+            GRANIAN_METRICS_ENABLED=metrics,
+            GRANIAN_METRICS_PORT=str(free_port()),
+        )
+        wait_for(lambda: server.log.count("\n") >= delay, f"{delay} lines")  # noqa: B023
+        server.stop()
+        assert not server.killed_a_worker
+        assert not server.listens()
 
 
 def test_with_its_flags_nothing_is_warned_of(project: Path, serve: Serve) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.support.server import PATIENCE, Server, wait_for
+from tests.support.sites import put_lifespan, put_site
 
 HTTPS = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
 
@@ -36,85 +37,11 @@ PLANTED = (
     "sqlite",
 )
 
-LIFESPAN = """
-import asyncio
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Protocol
-
-class HomeState(Protocol):
-    started_at: datetime
-
-async def work():
-    while not Path("die").exists():
-        await asyncio.sleep(0.02)
-    raise ConnectionError("cannot reach amqp://shop:hunter2@10.9.8.7")
-
-@asynccontextmanager
-async def lifespan():
-    {lifespan}
-"""
-
-DIES = """
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(work())
-        yield {"started_at": datetime.now(UTC)}
-"""
-FAILS_WHILE_IT_ENDS = """
-    async with asyncio.timeout(None) as timeout:
-        task = asyncio.create_task(work())
-        task.add_done_callback(lambda _: timeout.reschedule(0))
-        try:
-            yield {"started_at": datetime.now(UTC)}
-        finally:
-            raise PermissionError("cannot reach amqp://shop:hunter2@10.9.8.7")
-"""
-
-VIEWS = """
-import asyncio
-from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-from home import views
-
-WHY = "cannot reach amqp://shop:hunter2@10.9.8.7"
-
-def raising(error):
-    def view(request):
-        raise error(WHY)
-    async def async_view(request):
-        raise error(WHY)
-    return view, async_view
-
-def missing(request):
-    return HttpResponse(request.state.hunter2)
-
-async def slow(request):
-    await asyncio.sleep(3600)
-
-def named(request):
-    return HttpResponse(headers={"Server": "ours", "X-Request-ID": "ours"})
-
-KINDS = {
-    "500": RuntimeError, "400": BadRequest, "400s": SuspiciousOperation, "403": PermissionDenied,
-    "404": Http404,
-}
-app_name = "home"
-urlpatterns = [
-    path("", views.index, name="index"), path("uptime/", views.uptime, name="uptime"),
-    path("missing", missing), path("slow", slow), path("named", named),
-    *(path(f"sync/{name}", raising(kind)[0]) for name, kind in KINDS.items()),
-    *(path(f"async/{name}", raising(kind)[1]) for name, kind in KINDS.items()),
-]
-"""
-
 
 @pytest.fixture
 def faulty(project: Path) -> Path:
     """A project with views that raise."""
-    (project / "home" / "urls.py").write_text(VIEWS)
+    put_site(project, "strangers")
     return project
 
 
@@ -135,13 +62,12 @@ def style(server: Server) -> str:
 
 @pytest.mark.parametrize(
     ("lifespan", "kind"),
-    [(DIES, "ExceptionGroup"), (FAILS_WHILE_IT_ENDS, "PermissionError")],
-    ids=["dies", "fails while it ends"],
+    [("dies", "ExceptionGroup"), ("fails_while_it_ends", "PermissionError")],
 )
 def test_a_lifespan_that_fails_names_the_app_and_no_more(
     faulty: Path, serve: Serve, lifespan: str, kind: str
 ) -> None:
-    (faulty / "home" / "lifespan.py").write_text(LIFESPAN.replace("    {lifespan}", lifespan))
+    put_lifespan(faulty, lifespan)
     server = serve(faulty).ready()
     assert server.get("/livez").status_code == 200
     (faulty / "die").touch()

@@ -11,136 +11,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.support.server import PATIENCE, Server, wait_for
-
-VIEWS = """
-import asyncio
-import io
-import itertools
-import logging
-import random
-import tempfile
-import time
-
-from django.contrib.auth import get_user_model
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
-from django.urls import path
-
-from home import views
-from serving.http.thread_pool import pool
-
-logger = logging.getLogger("home")
-PART = b"x" * 65536
-
-def closing(parts):
-    try:
-        yield from parts
-    finally:
-        logger.info("stream closed")
-
-async def busy():
-    try:
-        while True:
-            yield PART
-    finally:
-        logger.info("stream closed")
-
-async def rows():
-    try:
-        for number in range(3_000_000):
-            yield f"{number},{number},{number}\\n"
-    finally:
-        logger.info("stream closed")
-
-async def queries():
-    try:
-        await get_user_model().objects.acount()  # takes a thread
-        while True:
-            yield PART
-    finally:
-        logger.info("stream closed")
-
-class Source(io.RawIOBase):
-    '''A file of 64 MB.'''
-
-    left = 1024
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        self.left -= 1
-        return b"x" * size if self.left >= 0 else b""
-
-    def close(self):
-        if not self.closed:
-            logger.info("stream closed")
-        super().close()
-
-def sync_busy(request):
-    return StreamingHttpResponse(closing(itertools.repeat(PART)))
-
-def sync_some(request):
-    return StreamingHttpResponse([PART] * 10)
-
-async def async_busy(request):
-    return StreamingHttpResponse(busy())
-
-async def async_rows(request):
-    return StreamingHttpResponse(rows())
-
-async def async_of_sync(request):
-    return StreamingHttpResponse(closing(itertools.repeat(PART)))
-
-async def async_queries(request):
-    return StreamingHttpResponse(queries())
-
-def sync_file(request):
-    return FileResponse(Source())
-
-async def async_file(request):
-    return FileResponse(Source())
-
-def real_file(request):
-    file = tempfile.TemporaryFile()
-    file.write(b"0123456789" * 1_000_000)
-    file.seek(0)
-    return FileResponse(file)
-
-def late(request):
-    time.sleep(random.uniform(0.015, 0.025))
-    return FileResponse(io.BytesIO(PART * 10))
-
-async def alate(request):
-    await asyncio.sleep(random.uniform(0.015, 0.025))
-    return StreamingHttpResponse(some())
-
-async def some():
-    for _ in range(10):
-        yield PART
-
-def large(request):
-    return HttpResponse(PART * 1024)
-
-async def alarge(request):
-    await get_user_model().objects.acount()  # takes a thread
-    return HttpResponse(PART * 1024)
-
-def tick(request):
-    return HttpResponse("tick")
-
-async def atick(request):
-    return HttpResponse("tick")
-
-def busy_threads(request):
-    return HttpResponse(str(pool.busy - 1))
-
-app_name = "home"
-urlpatterns = [path("", views.index), path("uptime/", views.uptime, name="uptime")] + [
-    path(view.__name__, view) for view in
-    (sync_busy, sync_some, async_busy, async_rows, async_of_sync, async_queries, sync_file, async_file, real_file,
-     late, alate, large, alarge, tick, atick, busy_threads)
-]
-"""
+from tests.support.sites import put_site
 
 SYNC_STREAMS = ("sync_busy", "async_of_sync")
 FILES = ("sync_file", "async_file")
@@ -149,7 +20,7 @@ STREAMS = ("async_busy", "async_rows", "async_queries", *SYNC_STREAMS, *FILES)
 
 @pytest.fixture
 def site(project: Path) -> Path:
-    (project / "home" / "urls.py").write_text(VIEWS)
+    put_site(project, "streams")
     return project
 
 

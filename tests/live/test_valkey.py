@@ -12,33 +12,13 @@ import pytest
 from tests.conftest import Run, Serve, add_ada, bake_site
 from tests.support.server import PATIENCE, Server, server_environment, wait_for
 from tests.support.services import Valkey
-
-VIEWS = """
-from django.core.cache import cache
-from django.http import HttpResponse
-from django.urls import include, path
-
-def get(request):
-    return HttpResponse(cache.get("tea", "none"))
-
-async def get_async(request):
-    return HttpResponse(await cache.aget("tea", "none"))
-
-def put(request):
-    cache.set("tea", request.GET["tea"])
-    return HttpResponse()
-
-urlpatterns = [
-    path("get", get), path("get-async", get_async), path("put", put),
-    path("", include("config.urls")),
-]
-"""
+from tests.support.sites import program
 
 
 @pytest.fixture(scope="session")
 def cached_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project that keeps its cache in Valkey, with a user "ada"; to be copied."""
-    folder = bake_site(tmp_path_factory.mktemp("valkey"), run, VIEWS, cache="valkey")
+    folder = bake_site(tmp_path_factory.mktemp("valkey"), run, "cached", cache="valkey")
     add_ada(folder, run)
     return folder
 
@@ -47,7 +27,7 @@ def cached_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
 def cached(tmp_path: Path, cached_project: Path, serve: Serve, valkey: Valkey) -> Server:
     """A server of that project."""
     project = shutil.copytree(cached_project, tmp_path / "project")
-    server = serve(project, CACHE_URL=valkey.url, DJANGO_SETTINGS_MODULE="config.local")
+    server = serve(project, CACHE_URL=valkey.url)
     return server.ready()
 
 
@@ -159,7 +139,7 @@ def test_a_wrong_password_is_told_and_shows_none(
     valkey.ask("CONFIG SET requirepass sesame")
     project = shutil.copytree(cached_project, tmp_path / "project")
     url = valkey.url.replace("redis://", "redis://:hunter2@")
-    server = serve(project, CACHE_URL=url, DJANGO_SETTINGS_MODULE="config.local").ready()
+    server = serve(project, CACHE_URL=url).ready()
 
     assert server.get("/get").text == "none"
     (error,) = [r for r in server.records if r["log.logger"] == "data.valkey"]
@@ -182,24 +162,10 @@ def test_what_another_version_of_the_code_cached_is_a_miss_and_stays(
     cached: Server, valkey: Valkey, run: Run
 ) -> None:
     """A class that this code lacks, cached by code that has it: 500 until it expires, else."""
-    new_code = """
-import django, sys, types
-django.setup()
-from django.core.cache import cache
-shop = types.ModuleType("shop"); sys.modules["shop"] = shop
-exec("class Cart: pass", shop.__dict__); shop.Cart.__module__ = "shop"
-if sys.argv[1] == "put":
-    cache.set("tea", shop.Cart())
-    cache.set("milk", "oat")
-else:
-    print(type(cache.get("tea")).__name__)
-    del sys.modules["shop"]
-    print(sorted(cache.get_many(["tea", "milk"]).items()), cache.get("tea", []), cache.has_key("tea"))
-    print(cache.get_or_set("tea", "anew"), cache.add("tea", "x"))
-"""
+    new_code = program("keep_a_cart")
     project = cached.log_file.parent / "project"
     variables = server_environment(project) | {
-        "CACHE_URL": valkey.url, "DJANGO_SETTINGS_MODULE": "config.local",
+        "CACHE_URL": valkey.url, "DJANGO_SETTINGS_MODULE": "config.settings",
     }  # fmt: skip
     run(project, "python", "-c", new_code, "put", **variables)
 
@@ -220,13 +186,6 @@ else:
 def test_a_session_in_the_cache_that_cannot_be_read_is_taken_from_the_database(
     ada: httpx.Client, cached: Server, valkey: Valkey, run: Run
 ) -> None:
-    spoil = f"""
-import redis
-client = redis.Redis.from_url({valkey.url!r})
-for key in client.scan_iter("*cached_db*"):
-    client.set(key, b"\\x80\\x05cshop\\nCart\\n)\\x81.")
-    print(key)
-"""
-    assert run(cached.log_file.parent, "python", "-c", spoil).stdout
+    assert run(cached.log_file.parent, "python", "-c", program("spoil_sessions"), valkey.url).stdout
     assert ada.get("/admin/").status_code == 200
     assert "No module named 'shop'" in cached.messages("data.cache_values")[0]

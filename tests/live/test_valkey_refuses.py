@@ -18,66 +18,15 @@ import pytest
 from tests.conftest import Run, Serve, add_ada, bake_site, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
 from tests.support.services import Valkey, running
+from tests.support.sites import program
 
 PREFIX = "my-project:1:"
-
-VIEWS = """
-from django.contrib.auth import authenticate, login, logout
-from django.http import HttpResponse
-from django.urls import include, path
-
-def count(request):
-    request.session["count"] = request.session.get("count", 0) + 1
-    return HttpResponse(f"{request.session['count']} {request.META['SERVER_PORT']}")
-
-async def count_async(request):
-    number = await request.session.aget("count", 0) + 1
-    await request.session.aset("count", number)
-    return HttpResponse(f"{number}")
-
-def log_in(request):
-    login(request, authenticate(username="ada", password="open sesame"))
-    return HttpResponse()
-
-def log_out(request):
-    logout(request)
-    return HttpResponse()
-
-def who(request):
-    return HttpResponse(str(request.user))
-
-urlpatterns = [
-    path("count", count), path("count-async", count_async), path("in", log_in),
-    path("out", log_out), path("who", who), path("", include("config.urls")),
-]
-"""
-
-LOOP = """
-import json, logging, sys
-import django
-django.setup()
-from django.core.cache import cache
-
-said = []
-class Keep(logging.Handler):
-    def emit(self, record):
-        said.append(f"{record.levelname} {record.getMessage()}")
-logger = logging.getLogger("data.valkey")
-logger.addHandler(Keep())
-logger.propagate = False
-for line in sys.stdin:
-    try:
-        answer = eval(line)
-    except Exception as error:
-        answer = f"{type(error).__name__}: {error}"
-    print(json.dumps(answer), flush=True)
-"""
 
 
 @pytest.fixture(scope="session")
 def cached_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project that keeps its cache in Valkey, with a user "ada"; to be copied."""
-    folder = bake_site(tmp_path_factory.mktemp("refused"), run, VIEWS, cache="valkey")
+    folder = bake_site(tmp_path_factory.mktemp("refused"), run, "sessions", cache="valkey")
     add_ada(folder, run)
     return folder
 
@@ -88,7 +37,7 @@ class Process:
     def __init__(self, python: Path, project: Path, url: str) -> None:
         variables = {"CACHE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"}
         self._process = subprocess.Popen(
-            [python, "-c", LOOP], cwd=project, text=True,
+            [python, "-c", program("evaluate_lines")], cwd=project, text=True,
             env=clean_environment() | server_environment(project) | variables,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
@@ -440,7 +389,7 @@ def test_sessions_are_neither_lost_nor_stale(
 ) -> None:
     """Two servers share the cache, and one of them never writes while it is refused."""
     project = shutil.copytree(cached_project, tmp_path / "project")
-    variables = {"CACHE_URL": valkey.url, "DJANGO_SETTINGS_MODULE": "config.local"}
+    variables = {"CACHE_URL": valkey.url}
     servers = [serve(project, **variables).ready() for _ in range(2)]
     with httpx.Client(timeout=PATIENCE) as ada:
 

@@ -23,25 +23,27 @@ PURE_DEFAULTS: Mapping[str, list[Any]] = {
 # Files that only some answers give: {(answer, value): paths}. A file that stands here is expected
 # in no other project.
 FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
-    ("database", "sqlite"): frozenset({"serving/sqlite.py", "tests/test_sqlite.py"}),
+    ("database", "sqlite"): frozenset(
+        {"data/sqlite.py", "data/sqlite_backups.py", "tests/test_sqlite.py"}
+    ),
     ("database", "postgres"): frozenset(
         {
-            "serving/connections.py",
-            "serving/postgres.py",
-            "serving/service_reports.py",
-            "serving/services.py",
+            "data/connections.py",
+            "data/postgres.py",
+            "data/postgres_backups.py",
+            "data/postgres_programs.py",
+            "data/service_reports.py",
             "tests/test_postgres.py",
-            "tests/test_services.py",
         }
     ),
     ("cache", "valkey"): frozenset(
         {
-            "serving/cache_values.py",
-            "serving/service_reports.py",
-            "serving/services.py",
-            "serving/valkey.py",
+            "data/cache_values.py",
+            "data/service_reports.py",
+            "data/valkey.py",
+            "data/valkey_address.py",
+            "data/valkey_refusals.py",
             "tests/test_cache_values.py",
-            "tests/test_services.py",
             "tests/test_valkey.py",
         }
     ),

@@ -77,6 +77,15 @@ def git(folder: Path, *arguments: str) -> str:
 
 def template_repository(folder: Path) -> Path:
     """The template as it stands in this working tree, committed to a repository of the test's own."""
+    working_tree(folder)
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--message", "The template")
+    return folder
+
+
+def working_tree(folder: Path) -> None:
+    """Copies what makes the template, as it stands in this working tree, into a folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -88,7 +97,3 @@ def template_repository(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
             (folder / name).chmod((ROOT / name).stat().st_mode)
-    git(folder, "init", "--quiet")
-    git(folder, "add", "--all", "--force")
-    git(folder, "commit", "--quiet", "--message", "The template")
-    return folder

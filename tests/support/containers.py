@@ -34,11 +34,14 @@ def worker_number() -> int:
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
-def docker(*arguments: str | Path, check: bool = True) -> str:
+def docker(
+    *arguments: str | Path, check: bool = True, cwd: Path | None = None, **variables: str
+) -> str:
     """What a command of the engine prints, on both streams."""
     done = subprocess.run(
         ["docker", *arguments],
-        env=clean_environment(),
+        cwd=cwd,
+        env=clean_environment() | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -196,17 +199,7 @@ class Compose:
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
         """A command of Compose."""
-        done = subprocess.run(
-            ["docker", "compose", *arguments],
-            cwd=self.project,
-            env=clean_environment() | self.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert not check or done.returncode == 0, f"compose {arguments}: {done.stdout}"
-        return done.stdout.strip()
+        return docker("compose", *arguments, check=check, cwd=self.project, **self.variables)
 
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers."""

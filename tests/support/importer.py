@@ -13,8 +13,8 @@ for name in ("django.core.cache", "django.core.checks", "django.utils.csp", "env
 
 # What a project cannot start without, where it holds the file.
 ADDRESSES = (
-    ("serving/postgres.py", "DATABASE_URL", "postgres://ada:secret@db.example/shop"),
-    ("serving/valkey.py", "CACHE_URL", "redis://cache.example"),
+    ("data/postgres.py", "DATABASE_URL", "postgres://ada:secret@db.example/shop"),
+    ("data/valkey.py", "CACHE_URL", "redis://cache.example"),
 )
 
 

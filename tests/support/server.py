@@ -87,7 +87,7 @@ class Server:
         self.address = f"http://127.0.0.1:{self.port}"
         self.log_file = project.parent / f"server-{self.port}-{next(NUMBERS)}.log"
         environment = {**base, **server_environment(project), **variables}
-        self.kill_timeout = float(environment["GRANIAN_WORKERS_KILL_TIMEOUT"])
+        self.kill_timeout = float(environment.get("GRANIAN_WORKERS_KILL_TIMEOUT", 25))
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
                 [programs / program, *arguments],

@@ -17,7 +17,7 @@ BAKERS = {"bake", "bake_into", "bake_typed"}
 def keys_that_tests_pass() -> dict[str, str]:
     """Each key that a test generates with by name, and a place where it does."""
     found: dict[str, str] = {}
-    for path in sorted((ROOT / "tests").glob("*.py")):
+    for path in sorted((ROOT / "tests").rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         tables = {
             node.targets[0].id: node.value

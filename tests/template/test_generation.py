@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Bake, Run, clean_environment, questions
+from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment, questions
+from tests.support.command import generate, working_tree
+
+pytestmark = pytest.mark.quick
 
 DEFAULT_TREE = """
 .dockerignore
@@ -37,13 +40,16 @@ config/logging.json
 config/settings.py
 config/urls.py
 conftest.py
+data/__init__.py
+data/history.py
+data/management/__init__.py
+data/management/commands/__init__.py
+data/management/commands/backup.py
+data/management/commands/dbshell.py
+data/management/commands/restore.py
+data/sqlite.py
+data/sqlite_backups.py
 deploy/Caddyfile
-deploy/__init__.py
-deploy/checkout.py
-deploy/engine.py
-deploy/image_files.py
-deploy/lock.py
-deploy/replace.py
 home/__init__.py
 home/apps.py
 home/lifespan.py
@@ -54,59 +60,12 @@ home/urls.py
 home/views.py
 manage.py
 pyproject.toml
-serving/__init__.py
-serving/access_log.py
-serving/address.py
-serving/apps.py
-serving/asgi.py
-serving/body.py
-serving/database.py
-serving/disconnect.py
-serving/doctor.py
-serving/drain.py
-serving/env_file.py
-serving/environment.py
-serving/handler.py
-serving/healthcheck.py
-serving/history.py
-serving/lifespan.py
-serving/logs.py
-serving/main_process.py
-serving/management/__init__.py
-serving/management/commands/__init__.py
-serving/management/commands/runserver.py
-serving/metrics.py
-serving/middleware.py
-serving/output.py
-serving/parent.py
-serving/patches.py
-serving/probes.py
-serving/proxy.py
-serving/redaction.py
-serving/report.py
-serving/request.py
-serving/request_id.py
-serving/routes.py
-serving/secret_files.py
-serving/security.py
-serving/sqlite.py
-serving/start.py
-serving/state.py
-serving/static.py
-serving/streams.py
-serving/testing.py
-serving/threads.py
 tests/__init__.py
 tests/own_warnings.py
 tests/settings.py
 tests/test_accounts.py
 tests/test_home.py
-tests/test_lifespan.py
-tests/test_logs.py
-tests/test_probes.py
-tests/test_proxy.py
-tests/test_redaction.py
-tests/test_request_path.py
+tests/test_serving.py
 tests/test_settings.py
 tests/test_sqlite.py
 """.split()
@@ -122,8 +81,40 @@ def files(project: Path) -> dict[str, bytes]:
 
 
 def test_the_default_project_is_exactly_this_tree(default_project: Path) -> None:
-    assert sorted(files(default_project)) == DEFAULT_TREE
+    own = [path for path in sorted(files(default_project)) if not path.startswith("packages/")]
+    assert own == DEFAULT_TREE
     assert os.access(default_project / "manage.py", os.X_OK)
+
+
+def test_the_packages_are_the_templates_own(default_project: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "packages"],
+        cwd=TEMPLATE, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    found = {
+        path: content
+        for path, content in files(default_project).items()
+        if path.startswith("packages/")
+    }
+    assert sorted(found) == sorted(listed)
+    for path, content in found.items():
+        assert content == (TEMPLATE / path).read_bytes(), path
+
+
+def test_what_python_leaves_in_a_checkout_is_not_generated(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    working_tree(template)
+    left = (
+        template / TEMPLATE.name / "packages" / "django-serving" / "src" / "serving" / "__pycache__"
+    )
+    left.mkdir()
+    (left / "conf.cpython-313.pyc").write_bytes(b"")
+
+    assert generate(tmp_path, template=template).returncode == 0
+
+    assert (tmp_path / "my-project" / "packages").is_dir()
+    assert not list(tmp_path.glob("my-project/**/__pycache__"))
 
 
 def test_nothing_is_left_unrendered(default_project: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import ROOT, bake_into
 
+pytestmark = pytest.mark.quick
+
 CLI = Path(sys.executable).parent / "cookiecutter"
 
 

@@ -7,64 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bake, Run
-
-# A plugin as it may be installed: it warns wherever a plugin runs code.
-PLUGIN = """
-import threading
-import warnings
-
-import pytest
-
-
-def warn(where):
-    warnings.warn(f"the plugin's, {where}", DeprecationWarning, stacklevel=1)
-    warnings.warn(f"another of the plugin's, {where}", pytest.PytestDeprecationWarning)
-
-
-warn("import")
-
-
-def pytest_load_initial_conftests():
-    warn("conftests")
-
-
-def pytest_configure():
-    warn("configure")
-
-
-def pytest_collection_modifyitems():
-    warn("collection")
-
-
-def pytest_runtest_setup():
-    warn("setup")
-
-
-@pytest.fixture(autouse=True)
-def everywhere():
-    warn("fixture")
-    thread = threading.Thread(target=warn, args=["thread"])
-    thread.start()
-    thread.join()
-    yield
-    warn("teardown")
-
-
-class Odd:
-    def __del__(self):
-        raise ValueError("the plugin's, in __del__")
-
-
-def pytest_runtest_call():
-    Odd()
-    thread = threading.Thread(target=lambda: 1 / 0)
-    thread.start()
-    thread.join()
-
-
-def pytest_sessionfinish():
-    warn("finish")
-"""
+from tests.support.sites import program
 
 
 def outcome(
@@ -90,7 +33,7 @@ def own(bake: Bake) -> Path:
 
 
 def test_a_plugin_may_warn_wherever_it_likes(own: Path, run: Run, tmp_path: Path) -> None:
-    (tmp_path / "noisy.py").write_text(PLUGIN)
+    (tmp_path / "noisy.py").write_text(program("warning_plugin"))
     done = outcome(own, run, tmp_path, PYTEST_PLUGINS="noisy")
     assert done.returncode == 0, done.stdout + done.stderr
     for where in ("import", "configure", "collection", "setup", "fixture", "thread", "teardown"):

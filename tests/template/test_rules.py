@@ -18,6 +18,8 @@ import template_rules as rules
 from tests.conftest import BUILD, ROOT, questions
 from tests.template.test_fuzz import ANYTHING
 
+pytestmark = pytest.mark.quick
+
 GOOD = {
     "project_name": [
         "My Project",

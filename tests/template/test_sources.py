@@ -74,6 +74,7 @@ def test_a_file_address(tmp_path: Path, repository: Path, default_project: Path)
     assert contents(tmp_path / "my-project") == contents(default_project)
 
 
+@pytest.mark.quick
 def test_a_zip(tmp_path: Path, repository: Path, default_project: Path) -> None:
     packed = tmp_path / "template.zip"
     git(
@@ -104,6 +105,7 @@ def test_a_checkout_on_windows_gives_the_same_bytes(
     assert contents(tmp_path / "my-project") == contents(default_project)
 
 
+@pytest.mark.quick
 def test_a_users_config_file_gives_defaults(tmp_path: Path) -> None:
     """Keys of other templates stand in it by right: no warning. YAML makes a number of workers."""
     (tmp_path / ".cookiecutterrc").write_text(
@@ -161,6 +163,7 @@ def test_a_choice_that_is_none_in_a_config_file_is_warned_of_by_cookiecutter(
     assert "MIT License" in (tmp_path / "my-project" / "LICENSE").read_text()
 
 
+@pytest.mark.quick
 def test_a_replay_gives_the_same_project(tmp_path: Path) -> None:
     assert generate(tmp_path, "project_name=Café {1}", "workers=3").returncode == 0
     first = contents(tmp_path / "cafe-1")
@@ -172,6 +175,7 @@ def test_a_replay_gives_the_same_project(tmp_path: Path) -> None:
     assert contents(tmp_path / "cafe-1") == first
 
 
+@pytest.mark.quick
 def test_a_folder_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "mine").write_text("mine")
@@ -191,7 +195,7 @@ def test_overwriting_renews_the_templates_files_and_keeps_the_users(tmp_path: Pa
     own = {
         "home/templates/home/mine.html": b"<p>mine</p>\n",
         "home/static/home/mine.css": b"p {}\n",
-        "serving/mine.py": b"MINE = True\n",
+        "data/mine.py": b"MINE = True\n",
         "shop/models.py": b"",
         ".env": b"SECRET_KEY=mine\n",
     }
@@ -268,6 +272,7 @@ def test_answers_that_cannot_stand_together_are_refused_by_the_command(tmp_path:
     assert generate(tmp_path, "event_loop=rloop", template=template).returncode == 0
 
 
+@pytest.mark.quick
 def test_a_mistyped_key_is_warned_of_once_and_changes_nothing(
     tmp_path: Path, default_project: Path
 ) -> None:

@@ -74,7 +74,7 @@ READERS: Mapping[tuple[str, str], Callable[[str], object]] = {
     ("domain_name", "config/settings.py"): lambda text: assigned(text, "DOMAIN_NAMES"),
     ("domain_name", "README.md"): lambda text: re.findall(r"default to `(.*)`\.$", text, re.MULTILINE),
     ("project_slug", "Dockerfile"): lambda text: re.findall(r'image\.title="(.*?)"', text),
-    ("project_slug", "README.md"): lambda text: re.findall(r'job_name: "(.*)"$', text, re.MULTILINE),
+    ("project_slug", "README.md"): lambda text: re.findall(r"--stop-timeout 30 (.*)`\.$", text, re.MULTILINE),
     ("project_slug", ".env.example"): lambda text: re.findall("^COMPOSE_PROJECT_NAME=(.*)$", text, re.MULTILINE),
     ("project_slug", "Makefile"): lambda text: re.findall(r"deploy\.checkout --name ([^)]*)\)", text),
     ("project_slug", "compose.yaml"): lambda text: yaml.safe_load(text)["name"],

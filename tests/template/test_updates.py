@@ -4,13 +4,20 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Run, Serve
 from tests.support.answers import files
-from tests.support.command import PROGRAMS, generate, git, home, template_repository
+from tests.support.command import PROGRAMS, generate, git, home, template_repository, working_tree
+from tests.support.names import is_there
+from tests.support.server import server_environment
+from tests.support.sites import SITES
+from tests.template.test_matrix import check_types
 
 ANSWERS = {
     "project_name": "Café {1}",
@@ -18,6 +25,7 @@ ANSWERS = {
     "workers": "3",
 }
 FOLDER = "{{cookiecutter.project_slug}}"
+PROBES = "packages/django-serving/src/serving/probes/probes.py"
 
 
 def cruft(folder: Path, *arguments: str, status: int = 0) -> str:
@@ -45,7 +53,7 @@ def make_older(template: Path) -> None:
     (project / "home" / "static" / "home" / "icon.svg").unlink()
     (project / "config" / "gone.py").write_text('"""Not needed any more."""\n')
     # A file that is copied as it is.
-    replace(project / "serving" / "probes.py", "livez", "alivez")
+    replace(project / PROBES, "livez", "alivez")
     # A question that is not asked yet, a rule that is narrower, a filter that does not exist.
     questions = json.loads((template / "cookiecutter.json").read_text())
     del questions["log_format"]
@@ -142,12 +150,12 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     assert not (project / "home" / "templates").exists(), "what the user removed stays away"
     assert (project / "home" / "static" / "home" / "icon.svg").exists(), "a file that is new"
     assert not (project / "config" / "gone.py").exists(), "a file that has gone"
-    assert "/livez" in (project / "serving" / "probes.py").read_text(), "a file copied as it is"
+    assert "/livez" in (project / PROBES).read_text(), "a file copied as it is"
     state = json.loads((project / ".cruft.json").read_text())
     assert state["context"]["cookiecutter"]["log_format"] == "json", "a question that is new"
     assert not list(project.rglob("*.rej"))
     assert "<<<<<<<" not in "".join(path.read_text() for _, path in files(project / "config"))
-    run(project, "ruff", "check", "--no-cache", "config", "serving")
+    run(project, "ruff", "check", "--no-cache", "config", "data")
 
 
 def test_lines_that_both_changed_are_left_to_the_user(template: Path, project: Path) -> None:
@@ -196,4 +204,233 @@ def test_the_changelog_says_what_each_release_means_for_projects() -> None:
     releases = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
     assert releases
     for release in releases:
-        assert "*For projects already generated:*" in release, release.splitlines()[0]
+        assert "\n### For projects already generated\n" in release, release.splitlines()[0]
+
+
+# From the layout of commit 7d40ac0, whose projects hold `serving/` as code of their own, to packages/. The
+# tests do what CHANGELOG.md says, by its own commands and its own table.
+
+BEFORE = "7d40ac0b4a66ea088342ebf3df897e3c98f766a7"
+OWNER = SITES / "owner"
+OWN_PACKAGES = ('"djangorestframework>=3.18,<4",', '"hypercorn>=0.18,<1",')
+OWN_LINES = {
+    ".env.example": "SHOP_NAME=Tea",
+    "config/logging.json": '"shop": { "level": "DEBUG" },',
+    "config/settings.py": '    "shop",\n    "home",\n',
+    "config/urls.py": 'path("shop/", include("shop.urls")),',
+    "conftest.py": "def tea() -> str:",
+    "Makefile": "shop: .env  ## open the shop\n\t$(MANAGE) shell\n",
+    "README.md": "## Our own words",
+}
+
+
+def instructions() -> str:
+    """What CHANGELOG.md says to owners of projects of the older layout."""
+    (release,) = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
+    return release.partition("\n### For projects already generated\n")[2]
+
+
+def new_names() -> dict[str, str]:
+    """The table of old names and new ones, the most special first."""
+    rows = re.findall(r"^\| `([\w.]+)` \| `([\w.]+)` \|$", instructions(), re.MULTILINE)
+    assert len(rows) > 10
+    return dict(sorted(rows, reverse=True))
+
+
+def with_new_names(text: str) -> str:
+    """A module of an owner's, after he replaced the names of the table."""
+    for old, new in new_names().items():
+        text = re.sub(rf"\b{re.escape(old)}\b", new, text)
+        module, name, new_module = (
+            old.rpartition(".")[0],
+            old.rpartition(".")[2],
+            new.rpartition(".")[0],
+        )
+        text = text.replace(
+            f"from {module} import {name}\n", f"from {new_module} import {new.rpartition('.')[2]}\n"
+        )
+    return text
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """A repository with this one's history, at the commit whose layout was the older one."""
+    if subprocess.run(["git", "cat-file", "-e", BEFORE], cwd=ROOT, check=False).returncode:
+        pytest.skip(f"no commit {BEFORE[:7]} in this clone: `git fetch --unshallow` gets it")
+    folder = tmp_path / "cookiecutter-django-granian"
+    git(tmp_path, "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(folder))
+    git(folder, "checkout", "--quiet", "-B", "main", BEFORE)
+    return folder
+
+
+def release_this(history: Path) -> None:
+    """Commits the template of this working tree on top."""
+    git(history, "rm", "-r", "--quiet", ".")
+    working_tree(history)
+    git(history, "add", "--all", "--force")
+    git(history, "commit", "--quiet", "--message", "The template")
+
+
+def do_an_owners_work(project: Path) -> None:
+    """An app, its tests, and the lines that it needs where the template has its own."""
+    shutil.copytree(OWNER / "shop", project / "shop", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(OWNER / "tests" / "test_shop.py", project / "tests")
+    config = project / "config"
+    replace(config / "settings.py", '    "home",\n', '    "shop",\n    "home",\n')
+    own = 'SHOP_NAME = env.str("SHOP_NAME", "Tea", validate=validate.Length(min=1))\n'
+    replace(config / "settings.py", "# Language and time\n", f"{own}\n# Language and time\n")
+    last = '    path("admin/", admin.site.urls),\n'
+    replace(config / "urls.py", last, f'    path("shop/", include("shop.urls")),\n{last}')
+    replace(
+        config / "logging.json",
+        '    "httpcore"',
+        '    "shop": { "level": "DEBUG" },\n    "httpcore"',
+    )
+    replace(project / ".dockerignore", "!serving\n", "!serving\n!shop\n")
+    replace(project / "README.md", "## What is where\n", "## Our own words\n\n## What is where\n")
+    first, second = OWN_PACKAGES
+    packages = project / "pyproject.toml"
+    replace(packages, '    "environs', f'    {first}\n    "environs')
+    replace(packages, '    "orjson', f'    {second}\n    "orjson')
+    for name, text in {
+        ".env.example": "\n# What the shop is called.\nSHOP_NAME=Tea\n",
+        "Makefile": "\n.PHONY: shop\nshop: .env  ## open the shop\n\t$(MANAGE) shell\n",
+        "tests/conftest.py": '\n\n@pytest.fixture\ndef tea() -> str:\n    return "tea"\n',
+        "serving/probes.py": "\n# A patch that nobody needs any more.\n",
+        "tests/test_lifespan.py": "\n\ndef test_of_the_owners() -> None: ...\n",
+    }.items():
+        with (project / name).open("a") as file:
+            file.write(text)
+
+
+def follow(project: Path, command: str) -> None:
+    """Runs commands of CHANGELOG.md as an owner does, who has nothing to answer."""
+    done = subprocess.run(
+        ["sh", "-e", "-c", command],
+        cwd=project, env=home(project.parent), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def update_by_the_changelog(project: Path) -> None:
+    told = instructions()
+    before, after = re.findall(r"^```sh\n(.*?)^```$", told, re.MULTILINE | re.DOTALL)
+    assert before.endswith("\ncruft update --skip-apply-ask\n")
+    follow(project, before)
+
+    assert not list(project.rglob("*.rej")), "cruft has merged nothing"
+    unmerged = git(project, "diff", "--name-only", "--diff-filter=U").split()
+    assert sorted(unmerged) == [".dockerignore", "pyproject.toml"], "these the text names"
+    (theirs,) = re.findall(r"`(git checkout --theirs \S+)`", told)
+    follow(project, theirs)
+    packages = project / "pyproject.toml"
+    conflict = re.compile(
+        r"^<<<<<<< ours\n(.*?)^=======\n(.*?)^>>>>>>> theirs\n", re.MULTILINE | re.DOTALL
+    )
+    packages.write_text(
+        conflict.sub(lambda found: own_packages(found[1]) + found[2], packages.read_text())
+    )
+    for path in [*(project / "shop").rglob("*.py"), project / "tests" / "test_shop.py"]:
+        path.write_text(with_new_names(path.read_text()))
+    commit_all(project)
+    assert (
+        after == "make lock setup format lint test\n"
+    )  # what the rest of the test does, in one environment
+
+
+def own_packages(lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines.splitlines() if line.strip() in OWN_PACKAGES)
+
+
+def work_in_the_older_layout(folder: Path, history: Path, *, first: bool, **answers: str) -> Path:
+    """A project of the older layout, with an owner's work; `first`: in the first commit, or in the second."""
+    cruft(folder, "create", str(history), "--no-input", "--extra-context", json.dumps(answers))
+    project = folder / "my-project"
+    if not first:
+        commit_all(project)
+    do_an_owners_work(project)
+    commit_all(project)
+    release_this(history)
+    return project
+
+
+def assert_all_is_moved_and_kept(project: Path) -> None:
+    assert not (project / "serving").exists()
+    for name, line in OWN_LINES.items():
+        assert line in (project / name).read_text(), name
+    assert all(line in (project / "pyproject.toml").read_text() for line in OWN_PACKAGES)
+    assert "!shop" not in (project / ".dockerignore").read_text()
+    texts = [path.read_bytes() for name, path in files(project) if not name.startswith(".git/")]
+    assert not [text for text in texts if b"<<<<<<<" in text or b">>>>>>>" in text]
+    cruft(project, "check")
+
+
+def test_work_in_the_first_commit_moves_to_packages_as_well(tmp_path: Path, history: Path) -> None:
+    """git never saw the files as they were generated, and could not merge them by itself."""
+    project = work_in_the_older_layout(tmp_path, history, first=True)
+
+    update_by_the_changelog(project)
+
+    assert_all_is_moved_and_kept(project)
+
+
+@pytest.mark.parametrize(
+    "answers", [{}, {"database": "postgres", "cache": "valkey"}], ids=["default", "services"]
+)
+def test_a_project_of_the_older_layout_moves_to_packages(
+    tmp_path: Path,
+    history: Path,
+    run: Run,
+    serve: Serve,
+    request: pytest.FixtureRequest,
+    answers: dict[str, str],
+) -> None:
+    project = work_in_the_older_layout(tmp_path, history, first=False, **answers)
+
+    update_by_the_changelog(project)
+
+    assert_all_is_moved_and_kept(project)
+
+    # make format lint test
+    run(project, "ruff", "check", "--no-cache", "--fix")
+    run(project, "ruff", "format", "--no-cache")
+    run(project, "ruff", "check", "--no-cache")
+    check_types(project, "3.13", run)
+    services: dict[str, str] = {}
+    if answers:
+        services["DATABASE_URL"] = request.getfixturevalue("postgres").url()
+        services["CACHE_URL"] = request.getfixturevalue("valkey").url
+    assert "4 passed" in run(project, "pytest", "tests/test_shop.py", **services).stdout
+    run(project, "pytest", **services)
+
+    # make run
+    variables = server_environment(project) | services
+    for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "-v", "0"]):
+        run(project, "python", "manage.py", *command, **variables)
+    server = serve(project, **services).ready()
+    assert server.get("/").status_code == server.get("/readyz").status_code == 200
+    price = server.get("/shop/price/", headers={"X-Request-ID": "order-7"}).json()
+    assert price == {"shop": "Tea", "price": 3, "id": "order-7"}
+    server.wait_for_log("asked for the price by order-7")
+    with httpx.stream("GET", f"{server.address}/shop/ticks/") as ticks:
+        lines: Iterator[Any] = ticks.iter_lines()
+        assert next(lines) == "3"
+        server.signal()
+        assert set(lines) <= {"3"}, "the stream ends when the server is to stop"
+    assert server.wait() == 0
+
+
+def test_the_changelogs_table_is_true() -> None:
+    """Its left column stood in 7d40ac0, its right one stands here: modules, and names in them."""
+    older = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", BEFORE, "--", f"{FOLDER}/serving"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if older.returncode:
+        pytest.skip(f"no commit {BEFORE[:7]} in this clone: `git fetch --unshallow` gets it")
+    modules = {Path(name).stem for name in older.stdout.splitlines()}
+    for old, new in new_names().items():
+        if old.startswith("request."):
+            continue
+        assert old.split(".")[1] in modules, f"{BEFORE[:7]} has no {old}"
+        assert is_there(new), f"CHANGELOG.md names {new}, which is not there"

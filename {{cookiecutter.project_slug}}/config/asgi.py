@@ -4,7 +4,14 @@ import os
 from pathlib import Path
 
 from serving.application import get_application
+{% if cookiecutter.database == "postgres" or cookiecutter.cache == "valkey" %}
+
+from data.service_reports import report_services
+{% endif %}
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_application(log_config=Path(__file__).with_name("logging.json"))
+{% if cookiecutter.database == "postgres" or cookiecutter.cache == "valkey" %}
+report_services()
+{% endif %}

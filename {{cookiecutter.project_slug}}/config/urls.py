@@ -1,4 +1,4 @@
-"""Addresses. /livez and /readyz are answered before Django: see serving/probes.py."""
+"""Addresses. /livez and /readyz are answered before Django: see `serving.probes`."""
 
 from django.contrib import admin
 from django.urls import include, path

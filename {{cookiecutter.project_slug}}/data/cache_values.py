@@ -2,8 +2,10 @@
 
 During a deployment two versions of the code share one cache. A class that one of them lacks, or has
 elsewhere, can't be unpickled by it: without this, a page that reads such a value fails until the value
-expires. It is left as it is, for the other version reads it.
+expires. The value is not deleted, since the other version can read it.
 
+Django raises for a value that it can't unpickle; open in 6.1.3:
+https://github.com/django/django/blob/6.1.3/django/core/cache/backends/redis.py#L25-L29
 https://docs.python.org/3/library/pickle.html#what-can-be-pickled-and-unpickled
 """
 
@@ -16,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 UNREADABLE = object()
 
-# Whose texts name modules and classes alone; another may quote the value.
+# The messages of these name modules and classes only; those of others may quote the value.
 NAMES = (AttributeError, ImportError)
 
-TOLD_MAX = 100  # reasons that are remembered, so that each is told once
+TOLD_MAX = 100  # reasons that are remembered, so that each is logged once
 
 
 class Serializer(RedisSerializer):
@@ -32,14 +34,14 @@ class Serializer(RedisSerializer):
     def loads(self, data: Any) -> Any:
         try:
             return super().loads(data)
-        # A class's own __setstate__ may raise anything, and so may bytes that are no pickle.
+        # A class's own __setstate__ may raise anything, and so may bytes that are not a pickle.
         except Exception as error:
             reason = type(error).__name__ + (f": {error}" if isinstance(error, NAMES) else "")
             if reason not in self._told and len(self._told) < TOLD_MAX:
                 self._told.add(reason)
                 logger.warning(
-                    "a cached value cannot be read, and is taken for a miss: %s; give the cache another"
-                    " VERSION in CACHES where a cached class changes",
+                    "a cached value cannot be read, and is treated as a miss: %s; change the VERSION in"
+                    " CACHES when a cached class changes",
                     reason,
                 )
             return UNREADABLE

@@ -1,7 +1,7 @@
-"""How many database connections the servers may want, and whether PostgreSQL has as many.
+"""How many database connections the servers may want, and whether PostgreSQL has that many.
 
-A thread that serves keeps its connection, so the threads of all workers of all servers are what is
-wanted. A worker's probes take one more, and while servers are replaced there is one too many.
+Each thread that serves keeps its connection, so the servers want as many as their workers have threads. A
+worker's probes take one more, and a deployment runs one server more.
 
 https://www.postgresql.org/docs/17/runtime-config-connection.html#GUC-MAX-CONNECTIONS
 """
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 
 THREADS_MAX = 64
 
-# What is left for migrations, backups, a person's psql, and what PostgreSQL keeps for superusers.
+# Left for migrations, backups, a person's psql, and PostgreSQL's own reserve for superusers.
 RESERVE = 10
 
 
 def threads(allowed: int, *, servers: int, workers: int) -> int:
-    """The threads that each worker may have so that all of them fit into the connections allowed."""
+    """How many threads each worker may have, so that all of them get one of the connections allowed."""
     return min(THREADS_MAX, max(1, (allowed - RESERVE) // ((servers + 1) * workers) - 1))
 
 
-# The least of the limits, and what other programs use of it. A limit of -1 is none.
+# The lowest of the limits, and how many connections other programs use. A limit of -1 is none.
 AVAILABLE = """
 SELECT least(
     current_setting('max_connections')::int
@@ -42,7 +42,7 @@ SELECT least(
 
 
 def report_start() -> None:
-    """Logs what would fail, or be without a limit, once there are requests."""
+    """Warns of too few connections, of a pooler that nobody named, and of statements without a time limit."""
     try:
         with connection.cursor() as cursor:
             if settings.DATABASE_POOLER != "none":
@@ -59,7 +59,7 @@ def report_start() -> None:
 
 
 def is_pooled(cursor: CursorWrapper) -> bool:
-    """Whether the process that serves is another than the one that was connected to."""
+    """Whether another server process answers than the one that was connected to."""
     cursor.execute("SELECT pg_backend_pid()")
     (pid,) = cursor.fetchone()
     return bool(pid != connection.connection.info.backend_pid)
@@ -79,7 +79,7 @@ def report_limits(cursor: CursorWrapper) -> None:
 
 
 def report_lack(cursor: CursorWrapper) -> None:
-    """Warns of more connections than the server has."""
+    """Warns if the servers may want more connections than there are."""
     name, _, _ = connection.settings_dict["OPTIONS"]["application_name"].rpartition("-")
     cursor.execute(AVAILABLE, [name])
     allowed, others = cursor.fetchone()

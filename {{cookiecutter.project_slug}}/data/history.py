@@ -1,4 +1,4 @@
-"""Whether a backup is one of this project: its list of applied migrations says so."""
+"""Whether a backup is of this project, judged by the migrations that were applied to it."""
 
 from typing import Any
 
@@ -6,21 +6,20 @@ from django.db.migrations.loader import MigrationLoader
 
 Migrations = set[tuple[str, str]]  # of pairs of an app's label and a migration's name
 
-FORCE = "`make restore FILE=... FORCE=yes` restores it all the same"
+FORCE = "`make restore FILE=... FORCE=yes` restores it anyway"
 
 
-def stranger(applied: Migrations, there: Migrations) -> str | None:
-    """Why a backup with these migrations is none of this project; None where it is one.
+def stranger(applied: Migrations, current: Migrations) -> str | None:
+    """Why a backup with these migrations is not of this project; None if it is.
 
-    It may be older than the code, for `migrate` takes it on from there. What neither the code nor the
-    database that is `there` has heard of is another project's, or of newer code. The apps must be
-    loaded.
+    It may be older than the code, since `migrate` brings it up to date. A migration that neither the code
+    nor the `current` database knows is another project's, or of newer code. The apps must be loaded.
     """
     if not applied:
         return "it has no migration of Django's, so it is no backup of this project"
     loader = MigrationLoader(None)
-    history: Any = applied  # a set will do, where the stubs want a mapping
-    # As Django's own check of a database's history does, which asks a connection for it.
+    history: Any = applied  # the stubs want a mapping; a set will do
+    # The same check as Django's MigrationLoader.check_consistent_history, which needs a connection.
     for migration in sorted(applied & loader.graph.nodes.keys()):
         for parent in sorted(node.key for node in loader.graph.node_map[migration].parents):
             if parent not in applied and not loader.all_replaced_applied(parent, history):
@@ -30,7 +29,7 @@ def stranger(applied: Migrations, there: Migrations) -> str | None:
                 )
     disk = loader.disk_migrations or {}
     known = set(disk) | {old for migration in disk.values() for old in migration.replaces}
-    if unknown := sorted(applied - known - there):
+    if unknown := sorted(applied - known - current):
         names = ", ".join(".".join(migration) for migration in unknown[:3])
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         return (

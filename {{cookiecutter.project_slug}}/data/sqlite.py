@@ -1,20 +1,10 @@
-"""SQLite as production needs it, and backups that are safe while the server writes.
-
-    python -m data.sqlite backup [FILE]
-    python -m data.sqlite restore FILE [--force]
-    python -m data.sqlite shell
+"""SQLite as production needs it.
 
 https://docs.djangoproject.com/en/6.1/ref/databases/#sqlite-notes
 https://www.sqlite.org/pragma.html
 """
 
-import os
 import re
-import sqlite3
-import subprocess
-import sys
-from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -43,8 +33,8 @@ QUERY = {
 }
 
 
-def database(url: str, *, folder: Path) -> dict[str, Any]:
-    """Django's configuration of the file that a URL names, a relative one in this folder.
+def database_settings(url: str, *, folder: Path) -> dict[str, Any]:
+    """Django's settings for the file that a URL names; a relative path starts in `folder`.
 
     The URL's query may set what QUERY names. Raises ValidationError, whose text shows nothing of the URL.
     """
@@ -77,115 +67,3 @@ def database(url: str, *, folder: Path) -> dict[str, Any]:
         "init_command": ";".join(f"PRAGMA {name}={value}" for name, value in PRAGMAS.items()),
     } | options
     return parsed
-
-
-def backup(source: Path, target: Path) -> None:
-    """Copies a database as it is at one moment, whatever is written to it meanwhile.
-
-    The target appears when it is whole. Raises FileNotFoundError, FileExistsError, sqlite3.Error.
-    """
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no database {source}")
-    if target.exists():
-        raise FileExistsError(f"{target} is there already")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.touch(mode=0o600)  # it holds what the database's folder may keep from others
-        copy(source, part)
-        os.link(part, target)  # as a rename, but it replaces nothing
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def restore(source: Path, target: Path, *, force: bool = False) -> Path | None:
-    """Puts a backup in the database's place, as one transaction; a running server sees it whole.
-
-    It must be a backup of this project, by its migrations; with `force` any of Django's will do. The
-    apps must be loaded.
-
-    Returns where the database that was there is kept. Raises FileNotFoundError, sqlite3.Error.
-    """
-    from data.history import stranger
-
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no backup {source}")
-    if target.exists() and source.samefile(target):
-        raise sqlite3.DatabaseError(f"{source} is the database itself")
-    with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as opened:
-        check(opened)
-        if opened.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-            raise sqlite3.DatabaseError(f"{source} holds no table")  # an empty file is sound
-        applied = migrations(opened)
-    there: set[tuple[str, str]] = set()
-    if target.exists():
-        with closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as opened:
-            there = migrations(opened)
-    reason = stranger(applied, there)
-    if reason and not (force and applied):
-        raise sqlite3.DatabaseError(f"{source}: {reason}")
-    kept = None
-    if target.exists():
-        kept = source.parent / f"before-restore-{now()}.sqlite3"
-        backup(target, kept)
-    copy(source, target)
-    return kept
-
-
-def migrations(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    """The migrations that a database has; none where it is no sound database of Django's."""
-    rows = "SELECT app, name FROM django_migrations WHERE typeof(app) = 'text' AND typeof(name) = 'text'"
-    try:
-        return set(connection.execute(rows))
-    except sqlite3.DatabaseError:  # no such table, or column
-        return set()
-
-
-def copy(source: Path, target: Path) -> None:
-    uri = f"{source.resolve().as_uri()}?mode=ro"
-    with (
-        closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as reader,
-        closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as writer,
-    ):
-        reader.backup(writer)
-        check(writer)
-
-
-def check(connection: sqlite3.Connection) -> None:
-    """Raises sqlite3.DatabaseError unless the file is a sound database."""
-    (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if answer != "ok":
-        raise sqlite3.DatabaseError(f"the file is damaged: {' '.join(answer.split())}")
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-
-
-def main(command: str = "", file: str = "", force: str = "") -> None:
-    """The command line. Ends the process with a message where something is wrong."""
-    import django
-    from django.conf import settings
-
-    if command == "restore":
-        django.setup()
-    name = Path(settings.DATABASES["default"]["NAME"])
-    try:
-        if command == "backup":
-            target = Path(file or f"backups/{name.stem}-{now()}.sqlite3")
-            backup(name, target)
-            print(f"{target}: {target.stat().st_size:,} bytes")
-        elif command == "restore" and file and force in {"", "--force"}:
-            kept = restore(Path(file), name, force=bool(force))
-            print(f"restored {file}" + (f"; what was there is in {kept}" if kept else ""))
-        elif command == "shell":
-            subprocess.run([sys.executable, "-m", "sqlite3", name], check=False)
-        else:
-            sys.exit("usage: python -m data.sqlite backup [FILE] | restore FILE [--force] | shell")
-    except (OSError, sqlite3.Error) as error:
-        sys.exit(f"{command}: {error}")
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    main(*sys.argv[1:4])

@@ -1,12 +1,12 @@
 """Django's own Redis cache, on Valkey (or Redis: one protocol), for a server that may be gone or refuse.
 
-While it does not answer, reads are misses, writes are dropped and counters raise ValueError, as for
-a key that is missing; the log says so once. It is asked again every second, by one request. When it
-is back, the keys whose writes were dropped are deleted first: what it kept of them is out of date.
+While it does not answer, reads are misses, writes are dropped, and counters raise ValueError as for a
+missing key; this is logged once. One request a second tries it again. When it is back, the keys whose
+writes were dropped are deleted first, since their values are out of date.
 
-A server that answers but refuses a write (it is full, say, or a replica) loses that write alone. The
-key is deleted; where that is refused too, it is remembered, read as a miss, and deleted as soon as
-that is possible. Other keys are read as ever, but for sessions: `Client.get` says why.
+If a server answers but refuses a write (it is full, say, or a replica), that write alone is lost. The key
+is deleted; if that is refused too, the key is remembered, read as a miss, and deleted as soon as possible.
+Other keys are read as usual, except sessions: see `Client.get`.
 
 https://docs.djangoproject.com/en/6.1/topics/cache/#redis
 """
@@ -16,25 +16,23 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from itertools import batched, count, islice
+from itertools import batched, count
 from threading import Lock
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from django.conf import settings
+from django.contrib.sessions.backends.cached_db import KEY_PREFIX as SESSIONS
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
-from environs import ValidationError
-from redis import BlockingConnectionPool, Redis
+from redis import BlockingConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
 
 from data import cache_values
+from data.valkey_refusals import LASTING, advice, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ GONE = (NoConnection, NoAnswer, InvalidResponse)
 
 RETRY_AFTER = 1.0  # seconds
 REMIND_AFTER = 600.0  # seconds, of a fault that only a person ends
-QUIET = 60.0  # seconds for which a server that refuses by turns is told of once
+QUIET = 60.0  # seconds during which a server that refuses now and then is logged once
 
 DEFAULTS: dict[str, Any] = {
     "pool_class": BlockingConnectionPool,
@@ -51,7 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "socket_connect_timeout": 1.0,
     "socket_timeout": 1.0,
     "health_check_interval": 30,
-    # A pooled connection whose server was restarted is replaced without a word.
+    # A pooled connection whose server was restarted is replaced, and nothing is logged.
     "retry": Retry(NoBackoff(), 1),
 }
 
@@ -59,165 +57,14 @@ DEFAULTS: dict[str, Any] = {
 DROPPED_MAX = 100_000
 ALL = ("*",)  # what `clear` writes
 
-# Keys of django.contrib.sessions.backends.cached_db, which cannot be imported by what settings import.
-SESSIONS = "django.contrib.sessions.cached_db"
-
-# The first word of an answer by which a server that is there does not serve, and what to do about it.
-# https://valkey.io/topics/protocol/#simple-errors
-REFUSALS = {
-    "OOM": "it is full: raise its maxmemory, or set its maxmemory-policy to allkeys-lru",
-    "NOREPLICAS": "it has too few replicas: start them, or lower its min-replicas-to-write",
-    "MISCONF": "it can't save to its disk: look at its log and its disk",
-    "READONLY": "it is a replica: correct CACHE_URL, or wait for it to be made primary",
-    "NOPERM": "its ACL does not permit the command to this user: correct the ACL, or CACHE_URL",
-    "NOAUTH": "it asks for a password: correct CACHE_URL",
-    "WRONGPASS": "it refuses the user or the password: correct them in CACHE_URL",
-    "MASTERDOWN": "it is a replica that has lost its primary: start that, or correct CACHE_URL",
-    "LOADING": "it loads its data: wait for it",
-    "BUSY": "it is busy with a script: `SCRIPT KILL` ends that",
-    "UNKILLABLE": "it is busy with a script: wait for it",
-    "CLUSTERDOWN": "its cluster is down: start the nodes that are missing",
-    "MOVED": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "ASK": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "TRYAGAIN": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "CROSSSLOT": "it is one node of a cluster: CACHE_URL must name a server that is in none",
-    "ERR DB": "it has no such database number: correct CACHE_URL",
-    "ERR clients": "it has no connection left: raise its maxclients",
-    "ERR limit": "its provider's limit is reached: raise that, or wait",
-    "ERR command": "it lacks a command, as a Sentinel does: CACHE_URL must name the server itself",
-    "DENIED": "it is in protected mode: give it a password and write that into CACHE_URL",
-    "NOPROTO": "it does not speak this protocol: correct the protocol in CACHE_URL",
-    "PROTOCOL": "what answers is no Valkey: correct host and port in CACHE_URL",
-}
-LASTING = {
-    "NOPERM", "NOAUTH", "WRONGPASS", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "ERR DB", "ERR command",
-    "DENIED", "NOPROTO", "PROTOCOL",
-}  # fmt: skip
-
 # What a call does: "session" reads what must not be out of date; "store" needs memory on the server.
 Kind = Literal["read", "session", "delete", "store"]
 
 
-def refusal(error: Exception) -> str | None:
-    """The key in REFUSALS of what a server said; None for an error of the call itself.
-
-    Such an error (WRONGTYPE, "value is not an integer") is a mistake of the program's.
-    """
-    said = str(error)
-    if isinstance(error, InvalidResponse):
-        return "PROTOCOL"
-    if isinstance(error, AuthenticationError):
-        return "NOAUTH" if getattr(error, "status_code", None) == "NOAUTH" else "WRONGPASS"
-    # redis-py cuts the first word off the codes that it knows, and puts a pipeline's command, which
-    # may hold anything, in front of them all.
-    code = getattr(error, "status_code", None) or ""
-    if code in {"", "ERR"}:
-        said = said.rpartition("of pipeline caused error: ")[2]
-        if re.match(r"(DB index|invalid DB index|SELECT is not allowed)", said):
-            return "ERR DB"
-        if said.startswith("max number of clients"):
-            return "ERR clients"
-        if re.match(r"max (daily|monthly) request limit", said):
-            return "ERR limit"
-        if said.startswith("unknown command"):
-            return "ERR command"
-        code = said.partition(" ")[0]
-    return code if code in REFUSALS else None
-
-
-def advice(reason: str | None, error: Exception) -> str:
-    """What to do about a refusal. Of what the server said, only a command's name is shown."""
-    said = str(error).rpartition("of pipeline caused error: ")[2]
-    command = re.search(r"to run the '([a-z|]+)' command", said)
-    return REFUSALS.get(reason or "", said) + (f" ({command[1].upper()})" if command else "")
-
-
-# What the query of the URL may set, and how each value must look.
-NUMBER = r"\d{1,9}"
-SECONDS = r"(?=.*[1-9])\d{1,6}(\.\d+)?"
-SWITCH = r"(?i:true|false|yes|no|1|0)"
-PARAMETERS = {
-    "db": NUMBER,
-    "max_connections": r"[1-9]\d{0,4}",
-    "timeout": SECONDS,
-    "socket_connect_timeout": SECONDS,
-    "socket_timeout": SECONDS,
-    "socket_keepalive": SWITCH,
-    "health_check_interval": NUMBER,
-    "protocol": r"[23]",
-    "client_name": r"[!-~]+",
-    "username": ".+",
-    "password": ".+",
-    "ssl_cert_reqs": r"none|optional|required",
-    "ssl_check_hostname": SWITCH,
-    "ssl_ca_certs": ".+",
-    "ssl_ca_path": ".+",
-    "ssl_certfile": ".+",
-    "ssl_keyfile": ".+",
-    "ssl_password": ".+",
-}
-
-
-def location(url: str) -> str:
-    """The URL as the client knows it: "valkey://" is "redis://", "valkeys://" "rediss://" (TLS).
-
-    Raises ValidationError, whose text shows nothing of the URL, for whatever the client would refuse
-    in each call, or silently take for something else.
-    """
-    url = re.sub(r"\Avalkey(s?)://", r"redis\1://", url)
-    wrong = mistake(url)
-    if wrong is not None:
-        raise ValidationError(f"Not a URL of a Valkey or Redis server{wrong}.")
-    return url
-
-
-def mistake(url: str) -> str | None:
-    """What is wrong with a URL, as the end of a sentence; it may be empty."""
-    if re.search(r"[\s\x00-\x1f\x7f]", url):
-        return ": there is a space in it; within a password, write it as %20"
-    if re.search(r"%(?![0-9A-Fa-f]{2})", url):
-        return ": write a % as %25"
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
-        for part in (parts.netloc, parts.path, parts.query):
-            unquote(part, errors="strict")
-        unquote(parts.hostname or "").encode("idna")  # as Python's resolver does
-    except UnicodeDecodeError:
-        return ": its %xx give no UTF-8"
-    except UnicodeError:
-        return ": its host can't be a name"
-    except ValueError:
-        usable = False
-    if not usable and not re.match(r"unix://([^/@]*@)?/.", url):
-        return ": within a password, write / as %2F, ? as %3F, # as %23" if "@" in url else ""
-    if parts.fragment or url.endswith("#"):
-        return ": write a # as %23"
-    if parts.scheme != "unix" and not re.fullmatch(r"(/\d{0,9})?", parts.path):
-        return ": its path must be the number of a database, as in redis://host:6379/0"
-    return mistake_in_query(parts.query, tls=parts.scheme == "rediss")
-
-
-def mistake_in_query(query: str, *, tls: bool) -> str | None:
-    """As `mistake`. No name is shown that is not known: it may be the end of a password."""
-    seen: set[str] = set()
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in PARAMETERS:
-            return f": its query may have no other parameters than {', '.join(PARAMETERS)}"
-        if name in seen:
-            return f": its query has {name} twice"
-        if name.startswith("ssl_") and not tls:
-            return f": {name} needs TLS, which is rediss://"
-        if not re.fullmatch(PARAMETERS[name], value):
-            return f": the {name} in its query can't be used"
-        seen.add(name)
-    return None
-
-
 class Client(cache_values.Client):
-    """Talks to the server; one for all threads of a process, with one bounded pool.
+    """The connections to the server: one client for all threads of a process, with one bounded pool.
 
-    `prefix` is what all keys of this project begin with.
+    All keys of this project begin with `prefix`.
     """
 
     _serializer: Any
@@ -226,13 +73,13 @@ class Client(cache_values.Client):
         super().__init__(servers, **DEFAULTS | options)
         self._prefix = prefix
         self._lock = Lock()
-        self._asking = Lock()  # held by the one call that asks whether all is well again
+        self._asking = Lock()  # held by the one call that tries the server again
         self._ask_again = 0.0
         self._gone_since: float | None = None
         self._refused_since: float | None = None
         self._told: dict[str, float] = {}  # the faults that were logged, and when
-        self._gone_told = self._refused_told = False  # whether their end is logged, too
-        # Keys of which the server may keep what is out of date, each with the number of its drop.
+        self._gone_told = self._refused_told = False  # whether their end will be logged too
+        # Keys whose values on the server may be out of date, each with the number of its last drop.
         self._dropped: dict[str, int] = {}
         self._dropped_all = 0
         self._drops = count(1)
@@ -241,15 +88,15 @@ class Client(cache_values.Client):
         self._has_getex = True
 
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
-        # It never replaces a value, so where it is refused none is out of date.
+        # It never replaces a value, so none is out of date if it is refused.
         return self._ask(super().add, (key, value, timeout), False, (), "store")
 
     def get(self, key: Any, default: Any) -> Any:
         """The value of a key.
 
-        A session is in the database as well, and must not be read where its deletion was refused,
-        perhaps to another process: who has logged out there would be logged in here. So it is read
-        by GETEX, which the server takes for a write, and refuses wherever it refuses a deletion.
+        A session is in the database as well, and must not be read from a server that may have refused its
+        deletion, perhaps to another process: someone who logged out there would be logged in here. So it is
+        read by GETEX, which is a write for the server: it refuses it whenever it refuses a deletion.
         """
         if self._has_getex and SESSIONS in key:
             return self._ask(self._get_session, (key, default), default, [key], "session")
@@ -299,7 +146,7 @@ class Client(cache_values.Client):
         return self._ask(self._empty, (), False, ALL, "delete")
 
     def _empty(self) -> bool:
-        """Deletes everything; where FLUSHDB is kept from this user, all keys of this project."""
+        """Deletes everything; if this user may not run FLUSHDB, all keys of this project."""
         server = self.get_client(None, write=True)
         try:
             return bool(server.flushdb())
@@ -319,9 +166,9 @@ class Client(cache_values.Client):
         keys: Collection[str],
         kind: Kind = "read",
     ) -> A:
-        """What the server answers, or `otherwise` where it does not serve or is out of date.
+        """What the server answers, or `otherwise` if it does not serve or its value is out of date.
 
-        `keys` are those that the call reads, or whose values are out of date where it fails.
+        `keys` are those that the call reads, or whose values are out of date if it fails.
         """
         asks = False
         if self._gone_since is not None or self._to_delete:
@@ -359,18 +206,18 @@ class Client(cache_values.Client):
         return bool(self._dropped) or bool(self._dropped_all) or self._empties_later
 
     def _may_ask(self) -> bool:
-        """Whether it is time to ask again; true for one call at a time, which releases `_asking`."""
+        """Whether to try the server again; true for one call at a time, which releases `_asking`."""
         return time.monotonic() >= self._ask_again and self._asking.acquire(blocking=False)
 
     def _waits(self, keys: Collection[str], kind: Kind) -> bool:
-        """Whether a call has to wait until what was dropped is deleted."""
+        """Whether a call can't be made until what was dropped is deleted."""
         return kind != "read" or self._is_dropped(keys)
 
     def _is_dropped(self, keys: Collection[str]) -> bool:
         return bool(self._dropped_all) or any(key in self._dropped for key in keys)
 
     def _drop(self, keys: Collection[str], kind: Kind) -> None:
-        """Remembers what a call that does not happen would have written."""
+        """Remembers what a call that is not made would have written."""
         if kind in {"read", "session"}:
             return
         with self._lock:
@@ -382,7 +229,7 @@ class Client(cache_values.Client):
                 self._dropped.update(dict.fromkeys(keys, number))
 
     def _delete_dropped(self) -> bool:
-        """Deletes what was dropped until now; false where the server refuses that."""
+        """Deletes what was dropped until now; false if the server refuses that."""
         with self._lock:
             keys, everything = dict(self._dropped), self._dropped_all
         try:
@@ -398,12 +245,12 @@ class Client(cache_values.Client):
             if self._dropped_all == everything:
                 self._dropped_all = 0
             for key, number in keys.items():
-                if self._dropped.get(key) == number:  # and not dropped once more meanwhile
+                if self._dropped.get(key) == number:  # else it was dropped again in the meantime
                     del self._dropped[key]
         return True
 
     def _refused(self, error: Exception, reason: str, keys: Collection[str], kind: Kind) -> None:
-        """Does without a call that a server refuses which is there."""
+        """Handles a call that the server refused."""
         if kind == "read":
             self._gone(error, reason, keys, kind)
             return
@@ -416,13 +263,13 @@ class Client(cache_values.Client):
             return
         self._drop(keys, kind)
         self._ask_again = time.monotonic() + RETRY_AFTER
-        # What was dropped before this process began, it cannot know.
+        # This process cannot know what was dropped before it began.
         self._empties_later |= not self._stored and reason not in LASTING
         if reason == "READONLY":  # the address may belong to another server by now
             self.get_client(None, write=True).connection_pool.disconnect(inuse_connections=False)
 
     def _deleted(self, keys: Collection[str]) -> bool:
-        """Whether the server lets go of keys that it did not store: a full one does."""
+        """Whether the server deletes the keys that it refused to store; a full one does."""
         try:
             if keys:
                 self.get_client(None, write=True).delete(*keys)
@@ -456,7 +303,7 @@ class Client(cache_values.Client):
             )
 
     def _back(self, *, even_if_dropped: bool) -> None:
-        """Uses the server again, unless there is something to delete first."""
+        """Uses the server again, unless something must be deleted first."""
         with self._lock:
             if (self._dropped or self._dropped_all) and not even_if_dropped:
                 return
@@ -466,7 +313,7 @@ class Client(cache_values.Client):
             logger.warning("the cache answers again, after %.1f s", time.monotonic() - since)
 
     def _tell(self, fault: str, said: str) -> bool:
-        """Logs a fault, unless it has just done so; a lasting one again and again, until it is ended."""
+        """Logs a fault unless it was logged recently; a lasting one repeatedly, at longer intervals."""
         with self._lock:
             now = time.monotonic()
             pause = REMIND_AFTER if fault in LASTING else QUIET
@@ -478,9 +325,12 @@ class Client(cache_values.Client):
 
 
 class ValkeyCache(RedisCache):
-    """Django makes one for each request under ASGI; all of them share the process's client.
+    """Shares the process's client with all others.
 
-    LOCATION is one URL, whatever commas are in it.
+    Django makes one for each request under ASGI, with a pool of its own; open in 6.1.3:
+    https://github.com/django/django/blob/6.1.3/django/core/cache/backends/redis.py#L45
+
+    LOCATION is one URL, even if it contains commas.
     """
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
@@ -500,37 +350,11 @@ def client(server: str, prefix: str, options: tuple[tuple[str, Any], ...]) -> Cl
 
 
 def report_start() -> None:
-    """Writes once, so that the log tells at the start of a server that refuses, or refuses us.
+    """Writes once, so that a server that refuses writes is logged at the start.
 
-    The connection is closed: most of a server's workers, and its commands, may never need one.
+    The connection is closed: most workers and commands may never need one.
     """
     cache = caches["default"]
     cache.set("data.start", 1, 1)
     if isinstance(cache, ValkeyCache):
         cache._cache.get_client(None).connection_pool.disconnect(inuse_connections=False)
-
-
-def greet(url: str) -> str | None:
-    """What answers at a URL where that is not the server that it asks for; None where it may be.
-
-    That another program uses it too can only be known by keys that do not begin as this project's do.
-    """
-    try:
-        prefix = f"{settings.CACHES['default']['KEY_PREFIX']}:".encode()
-        server = Redis.from_url(location(url), socket_timeout=1, socket_connect_timeout=1)
-        with server:
-            keys = islice(server.scan_iter(count=500), 1000)
-            strange = any(not key.startswith(prefix) for key in keys)
-    except (ImproperlyConfigured, ValidationError):  # the settings say so
-        return None
-    except InvalidResponse:
-        return "something that is no Valkey"
-    except RedisError as error:
-        reason = refusal(error)
-        return f"a Valkey, and {advice(reason, error)}" if reason in LASTING else None
-    if strange:
-        return (
-            "a Valkey in which other programs keep keys under the same database number: they share its"
-            " memory, and `cache.clear()` would delete theirs"
-        )
-    return None

@@ -9,7 +9,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from environs import ValidationError
 
 from data.connections import RESERVE, threads
-from data.postgres import database
+from data.postgres import database_settings
 
 URL = "postgres://ada:hunter2@db.example/shop"
 
@@ -25,7 +25,7 @@ def test_a_connection_is_named_after_its_process_and_limited() -> None:
 
 
 def test_the_url_wins_and_takes_what_libpq_takes() -> None:
-    config = database(
+    config = database_settings(
         f"{URL}?sslmode=verify-full&sslrootcert=/ca.pem&connect_timeout=9",
         application="shop",
         statement_timeout=1.5,
@@ -76,7 +76,7 @@ WRONG = {
 @pytest.mark.parametrize("url", WRONG)
 def test_a_wrong_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        database(url, application="shop", statement_timeout=30)
+        database_settings(url, application="shop", statement_timeout=30)
     assert WRONG[url] in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
@@ -95,12 +95,12 @@ def test_a_wrong_url_is_refused_without_showing_it(url: str) -> None:
     ],
 )
 def test_what_libpq_takes_is_taken(query: str) -> None:
-    assert database(f"{URL}?{query}", application="shop", statement_timeout=30)["NAME"] == "shop"
+    assert database_settings(f"{URL}?{query}", application="shop")["NAME"] == "shop"
 
 
 @pytest.mark.parametrize("pooler", ["none", "session", "transaction"])
 def test_a_pooler_gets_what_it_takes(pooler: str) -> None:
-    config = database(URL, application="shop", statement_timeout=30, pooler=pooler)
+    config = database_settings(URL, application="shop", statement_timeout=30, pooler=pooler)
 
     assert config["DISABLE_SERVER_SIDE_CURSORS"] == (pooler == "transaction")
     assert ("options" in config["OPTIONS"]) == (pooler == "none")

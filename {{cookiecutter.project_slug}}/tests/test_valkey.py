@@ -4,11 +4,12 @@ import logging
 import socket
 
 import pytest
-from django.contrib.sessions.backends import cached_db
 from environs import ValidationError
 from redis.exceptions import InvalidResponse, OutOfMemoryError, ResponseError
 
-from data.valkey import SESSIONS, Client, location, refusal
+from data.valkey import Client
+from data.valkey_address import location
+from data.valkey_refusals import refusal
 
 
 @pytest.fixture
@@ -159,10 +160,6 @@ def test_a_url_that_the_client_refuses_or_mistakes_stops_the_start(url: str) -> 
     assert WRONG[url] in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert "tail" not in str(refused.value)
-
-
-def test_sessions_are_known_by_the_prefix_that_django_gives_them() -> None:
-    assert cached_db.KEY_PREFIX == SESSIONS
 
 
 @pytest.mark.parametrize(

@@ -3,34 +3,35 @@
 import asyncio
 import gc
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.test import override_settings
 from serving.http.body import Bodies
 
-CHUNKED = [(b"transfer-encoding", b"chunked")]
-FORM = (b"content-type", b"multipart/form-data; boundary=tea")
+from tests.serving.client import Exchange, Message, body_messages
+
+CHUNKED = {"transfer-encoding": "chunked"}
+FORM = {"content-type": "multipart/form-data; boundary=tea"}
 LEFT = {"type": "http.disconnect"}
 
 
-def length(size: int) -> list[tuple[bytes, bytes]]:
-    return [(b"content-length", str(size).encode())]
+def length(size: int) -> dict[str, str]:
+    return {"content-length": str(size)}
 
 
-def parts(*sizes: int, ended: bool = False) -> list[dict[str, Any]]:
-    made = [{"type": "http.request", "body": b"x" * size, "more_body": True} for size in sizes]
-    return [*made, {"type": "http.request", "body": b"", "more_body": False}] if ended else made
+def parts(*sizes: int, ended: bool = False) -> list[Message]:
+    contents = [b"x" * size for size in sizes]
+    return body_messages(*contents, b"") if ended else body_messages(*contents, whole=False)
 
 
 # A request's headers, what comes of its body, and what it gets: the size of the body, or a refusal.
-CASES: dict[str, tuple[list[tuple[bytes, bytes]], list[dict[str, Any]], int]] = {
+CASES: dict[str, tuple[dict[str, str], list[Message], int]] = {
     "small": (length(3), parts(3), 3),
     "none": (length(0), [], 0),
     "chunked": (CHUNKED, parts(3, ended=True), 3),
     "on disk": (length(2_900_000), parts(2_000_000, 900_000), 2_900_000),
     "on disk, chunked": (CHUNKED, parts(1_000_000, 1_900_000, ended=True), 2_900_000),
-    "a form": ([FORM, *length(2_900_000)], parts(2_900_000), 2_900_000),
+    "a form": (FORM | length(2_900_000), parts(2_900_000), 2_900_000),
     "too large": (length(3_000_001), parts(1), 413),
     "too large, chunked": (CHUNKED, [*parts(2_000_000, 2_000_000), LEFT], 413),
     "left": (length(5), [*parts(1), LEFT], 400),
@@ -48,31 +49,12 @@ def bounds() -> Iterator[None]:
         yield
 
 
-async def ask(bodies: Bodies, headers: list[tuple[bytes, bytes]], come: list[Any]) -> int | None:
+async def ask(bodies: Bodies, headers: dict[str, str], come: list[Message]) -> int | None:
     """The size of the body that was read, or the status of the answer."""
-    messages = iter(come)
-    statuses: list[int] = []
-
-    async def receive() -> Any:
-        await asyncio.sleep(0)
-        for message in messages:
-            return message
-        await asyncio.Event().wait()
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/",
-        "headers": headers,
-    }
-    found = await bodies.read(scope, receive, send)
+    exchange = Exchange("/", "POST", headers=headers, messages=come)
+    found = await bodies.read(exchange.scope, exchange.receive, exchange.send)
     if found is None:
-        return statuses[0]
+        return exchange.status
     with found:
         return len(found.read())
 

@@ -17,7 +17,8 @@ from django.test import override_settings
 from serving.http.handler import DjangoHandler, PlainHandler
 from serving.http.thread_pool import pool
 
-from tests.serving.sites import handler as site
+from tests.serving.client import Exchange, Message, body_messages
+from tests.sites import handler as site
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -36,10 +37,10 @@ BASE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 OTHERS = {
-    "function": ["tests.serving.sites.handler.function"],
-    "async function": ["tests.serving.sites.handler.async_function"],
-    "class": ["tests.serving.sites.handler.Sync"],
-    "mixed": ["tests.serving.sites.handler.function", "tests.serving.sites.handler.async_function", "tests.serving.sites.handler.Sync"],
+    "function": ["tests.sites.handler.function"],
+    "async function": ["tests.sites.handler.async_function"],
+    "class": ["tests.sites.handler.Sync"],
+    "mixed": ["tests.sites.handler.function", "tests.sites.handler.async_function", "tests.sites.handler.Sync"],
     "locale": ["django.middleware.locale.LocaleMiddleware", "django.middleware.gzip.GZipMiddleware",
                "django.middleware.http.ConditionalGetMiddleware"],
 }  # fmt: skip
@@ -47,7 +48,7 @@ OTHERS = {
 
 @dataclass
 class Request:
-    """A request, and what its client does: `leaves` says after how many messages it goes away."""
+    """A request, and what its client does."""
 
     path: str
     method: str = "GET"
@@ -88,7 +89,7 @@ def form_with_file(size: int) -> bytes:
 
 
 class Client:
-    """Speaks ASGI to a handler, and keeps cookies as a browser does."""
+    """Asks a handler, and keeps cookies as a browser does."""
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
@@ -96,48 +97,23 @@ class Client:
 
     async def ask(self, request: Request) -> Seen:
         seen = Seen()
-        parts = [
-            {"type": "http.request", "body": part, "more_body": number < len(request.body) - 1}
-            for number, part in enumerate(request.body)
-        ]
+        messages: list[Message] = body_messages(*request.body)
         if request.leaves_while_reading:
-            parts = [*parts[:-1], {"type": "http.disconnect"}]
-        messages = iter(parts)
-
-        async def receive() -> Any:
-            try:
-                return next(messages)
-            except StopIteration:
-                await asyncio.Event().wait()
-
-        async def send(message: Any) -> None:
-            await asyncio.sleep(0)
-            if message["type"] == "http.response.start":
-                seen.status = message["status"]
-                seen.headers = [(n.decode(), v.decode("latin1")) for n, v in message["headers"]]
-            else:
-                seen.body += message.get("body", b"")
-                seen.ended = not message.get("more_body", False)
-
-        path, _, query = request.path.partition("?")
-        headers = {"host": "testserver", **request.headers}
+            messages = [*messages[:-1], {"type": "http.disconnect"}]
+        headers = dict(request.headers)
         if self.cookies:
             headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if token := headers.pop("with-token", None):
             headers["x-csrftoken"] = (
                 self.cookies.get("csrftoken", "") if token == "right" else token
             )
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
-            "method": request.method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "root_path": "", "headers": [(n.lower().encode(), v.encode("latin1")) for n, v in headers.items()],
-            "client": ("127.0.0.1", 1), "server": ("testserver", 80), "state": {},
-        }  # fmt: skip
+        exchange = Exchange(request.path, request.method, headers=headers, messages=messages)
         with watching(seen):
             try:
-                await self.handler(scope, receive, send)
+                await exchange.run(self.handler)
             except BaseException as error:
                 seen.raised = repr(error)
+        seen.status, seen.headers, seen.ended = exchange.status, exchange.headers, exchange.ended
         for name, value in seen.headers:
             if name.lower() == "set-cookie":
                 cookie, _, rest = value.partition("; ")
@@ -146,7 +122,7 @@ class Client:
                     self.cookies.pop(key, None)
                 else:
                     self.cookies[key] = content
-        whole = seen.body
+        whole = exchange.body
         seen.body = tidy_body(whole)
         seen.headers = [
             (name, tidy(name, value))
@@ -286,7 +262,7 @@ SCENARIOS: dict[str, list[Request]] = {
 def a_site() -> Iterator[None]:
     # The CSP nonce and the key of a session differ each time, and so does what is made of them.
     with override_settings(
-        ROOT_URLCONF="tests.serving.sites.handler",
+        ROOT_URLCONF="tests.sites.handler",
         MIDDLEWARE=BASE,
         ALLOWED_HOSTS=["testserver"],
         DATA_UPLOAD_MAX_MEMORY_SIZE=2_500_000,
@@ -319,12 +295,12 @@ def test_it_is_with_other_middleware(name: str, scenario: str) -> None:
 
 @pytest.mark.parametrize("view", ["hello", "ahello", "boom", "aboom", "template", "atemplate"])
 def test_it_is_when_middleware_fails_or_helps(view: str) -> None:
-    with override_settings(MIDDLEWARE=[*BASE, "tests.serving.sites.handler.Breaks"]):
+    with override_settings(MIDDLEWARE=[*BASE, "tests.sites.handler.Breaks"]):
         same([Request(f"/{view}/{query}") for query in ("?before", "?after", "?middleware, help")])
 
 
 def test_it_is_when_middleware_turns_to_other_addresses() -> None:
-    with override_settings(MIDDLEWARE=[*BASE, "tests.serving.sites.handler.OtherUrls"]):
+    with override_settings(MIDDLEWARE=[*BASE, "tests.sites.handler.OtherUrls"]):
         seen = same(
             [Request(f"/{path}/?other") for path in ("hello", "ahello", "where", "template")]
         )

@@ -27,6 +27,8 @@ from serving.http.inline_middleware import DOES_IO, closes_nothing, computes, in
 from serving.http.thread_pool import pool
 from serving.http.threads import Call, asgiref_is_patched, one_thread
 
+from tests.serving.client import ASGIClient
+
 
 def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:
     return HttpResponse(f"{threading.current_thread().name} {request.body.decode()}")
@@ -43,26 +45,10 @@ urlpatterns = [
 
 
 def ask(handler: Any, address: str) -> bytes:
-    """Posts b"tea" to an address, as an ASGI server does; gives the body of the answer."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"tea", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": address,
-        "headers": [(b"host", b"testserver")],
-        "query_string": b"",
-    }
-    asyncio.run(handler(scope, receive, send))
-    assert sent[0]["status"] == 200, sent
-    body: bytes = sent[1]["body"]
-    return body
+    """Posts b"tea" to an address; gives the body of the answer."""
+    answer = asyncio.run(ASGIClient(handler).ask(address, "POST", b"tea"))
+    assert answer.status == 200, answer.sent
+    return answer.body
 
 
 @pytest.mark.django_db(transaction=True)
@@ -75,7 +61,7 @@ def test_a_sync_view_runs_in_a_thread_and_an_async_one_on_the_loop() -> None:
 
 
 def test_the_handler_serves_a_project_without_our_apps_and_layers() -> None:
-    program = [sys.executable, "-m", "tests.serving.sites.bare"]
+    program = [sys.executable, "-m", "tests.sites.handler_alone"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["serving", "MainThread <State: empty> order-7"]
     assert (done.stderr, done.returncode) == ("", 0)

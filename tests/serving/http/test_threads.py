@@ -20,6 +20,8 @@ from serving.http.handler import DjangoHandler
 from serving.http.thread_pool import Pool, pool
 from serving.http.threads import Call, Lease, one_thread
 
+from tests.serving.client import ASGIClient, Exchange
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -500,32 +502,16 @@ urlpatterns = [
 ]  # fmt: skip
 
 
-class Exchange:
-    """One request: what was sent, and a way to go away."""
+def start(handler: Any, path: str, http_version: str = "2") -> Exchange:
+    return ASGIClient(handler, http_version=http_version).start(path)
 
-    def __init__(self, handler: Any, path: str, http_version: str = "2") -> None:
-        self.sent: list[Any] = []
-        self.received = 0
-        self.gone = asyncio.Event()
-        asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
-        async def receive() -> Any:
-            self.received += 1
-            for message in asked:
-                return message
-            await self.gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            self.sent.append(message)
-
-        scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"testserver")],
-                 "query_string": b"", "scheme": "http", "http_version": http_version}  # fmt: skip
-        self.task = asyncio.create_task(handler(scope, receive, send))
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.sent)
+async def start_and_leave(path: str, http_version: str = "2") -> Exchange:
+    """Asks, and goes away once the view has begun."""
+    exchange = start(DjangoHandler(), path, http_version)
+    await until(lambda: happened == ["begun"])
+    exchange.leave()
+    return exchange
 
 
 @pytest.fixture
@@ -553,7 +539,7 @@ def test_context_variables_come_out(finished: list[int], view: str) -> None:
             await handler(*arguments)
             happened.append(state.get())
 
-        exchange = Exchange(outer, f"/{view}/")
+        exchange = start(outer, f"/{view}/")
         await exchange.task
         assert happened == ["by the view"]
 
@@ -562,9 +548,7 @@ def test_context_variables_come_out(finished: list[int], view: str) -> None:
 
 def test_a_sync_view_whose_client_left_ends_and_is_tidied_up(finished: list[int]) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), "/outlasts/")
-        await until(lambda: happened == ["begun"])
-        exchange.gone.set()
+        exchange = await start_and_leave("/outlasts/")
         await asyncio.sleep(0.05)
         assert not finished
         go_on.set()
@@ -581,9 +565,7 @@ def test_what_a_view_awaits_is_cancelled_when_its_client_leaves(
     finished: list[int], view: str
 ) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), f"/{view}/")
-        await until(lambda: happened == ["begun"])
-        exchange.gone.set()
+        exchange = await start_and_leave(f"/{view}/")
         await exchange.task
         assert happened == ["begun", "cancelled"]
         assert not exchange.sent
@@ -596,9 +578,9 @@ def test_a_body_that_is_not_waited_for_does_not_hide_that_a_client_leaves(
     finished: list[int],
 ) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), "/aoutlasts/", http_version="1.1")
+        exchange = start(DjangoHandler(), "/aoutlasts/", http_version="1.1")
         await until(lambda: happened == ["begun"])
-        exchange.gone.set()
+        exchange.leave()
         await exchange.task
         assert happened == ["begun", "cancelled"]
 
@@ -611,10 +593,10 @@ def test_a_stream_goes_out_part_by_part_and_is_closed(
     finished: list[int], view: str, how: str
 ) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), f"/{view}/")
+        exchange = start(DjangoHandler(), f"/{view}/")
         await until(lambda: exchange.body.count(b"tick") > 3)
         if how == "leaves":
-            exchange.gone.set()
+            exchange.leave()
             await exchange.task
         else:
             exchange.task.cancel()
@@ -651,11 +633,11 @@ def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
 
     async def main() -> None:
         handler = DjangoHandler()
-        first = Exchange(handler, "/outlasts/")
+        first = start(handler, "/outlasts/")
         await until(lambda: happened == ["begun"])
-        second = Exchange(handler, "/outlasts/")
+        second = start(handler, "/outlasts/")
         await asyncio.sleep(0)
-        second.gone.set()
+        second.leave()
         await asyncio.sleep(0.1)
         go_on.set()
         await asyncio.gather(first.task, second.task)
@@ -666,9 +648,7 @@ def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
 
 def test_a_stream_that_comes_after_its_client_left_is_not_begun(finished: list[int]) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), "/late_stream/")
-        await until(lambda: happened == ["begun"])
-        exchange.gone.set()
+        exchange = await start_and_leave("/late_stream/")
         await asyncio.sleep(0.05)
         go_on.set()
         await exchange.task
@@ -681,7 +661,7 @@ def test_a_stream_that_comes_after_its_client_left_is_not_begun(finished: list[i
 
 def test_a_task_may_outlive_its_request(finished: list[int]) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), "/starts_a_task/")
+        exchange = start(DjangoHandler(), "/starts_a_task/")
         await exchange.task
         assert exchange.body == b"begun"
         await begun.pop()
@@ -700,7 +680,7 @@ def test_a_connection_outlives_its_request(finished: list[int], view: str, setti
         handler = DjangoHandler()
         seen = set()
         for _ in range(10):
-            exchange = Exchange(handler, f"/{view}/")
+            exchange = start(handler, f"/{view}/")
             await exchange.task
             seen.add(exchange.body)
             await until(lambda: pool.busy == 0)

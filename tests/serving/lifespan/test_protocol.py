@@ -137,7 +137,8 @@ def test_the_protocol(plan: list[tuple[str, str]], required: bool) -> None:
 
     async def app(*_: object) -> None: ...
 
-    under_test = Lifespan(app, required=required, startup_timeout=30, shutdown_timeout=5)
+    mode = "required" if required else "optional"
+    under_test = Lifespan(app, mode=mode, startup_timeout=30, shutdown_timeout=5)
     with Fakes(plan) as fakes, asyncio.Runner(loop_factory=InstantLoop) as runner:
         runner.run(under_test({"type": "lifespan", "state": {}}, receive, send))
 

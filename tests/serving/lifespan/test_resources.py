@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from serving.lifespan import resources as lifespan_resources
 from serving.lifespan.resources import Resources
-from serving.lifespan.state import ORIGIN, State
+from serving.lifespan.state import State
 
 
 def lifespan_conversation(app: Any) -> tuple[list[str], dict[str, Any]]:
@@ -92,6 +92,6 @@ def test_a_view_gets_it_by_any_client_or_factory(
 def test_an_empty_state_says_why() -> None:
     with pytest.raises(AttributeError, match="this server ran no lifespan"):
         State({}).client  # noqa: B018
-    assert not hasattr(State({ORIGIN: Resources()}), "client")
+    assert not hasattr(Resources().state, "client")
     with pytest.raises(AttributeError, match=r"no lifespan ran in this process\. `make dev`"):
         HttpRequest().state.client  # type: ignore[attr-defined]  # noqa: B018

@@ -1,18 +1,16 @@
 """What the log hides, and what an operator needs and it shows: fields, query strings, texts."""
 
 import json
-import logging
+import os
 from typing import Any
 
 import pytest
-from django.conf import settings
-from serving.log import formats, redaction
-from serving.log.redaction import HIDDEN, is_sensitive, query_shown, words
-from serving.process import report
+from serving.log.formats import ConsoleFormatter, EcsFormatter
+from serving.log.redaction import HIDDEN, Secrets, is_sensitive, query_shown
 
-from tests import settings as config_settings
+from tests.serving.log.records import as_json, record
 
-HIDDEN_NAMES = words("""
+HIDDEN_NAMES = """
     password passwd passphrase passcode db_pass pwd dbPwd user.password password2 PASSWORD old_password mypassword
     secret client_secret clientSecret SECRET_KEY secret_key_fallbacks aws_secret_access_key AWSSecretAccessKey
     token access_token refresh_token id_token csrftoken csrfmiddlewaretoken X-CSRFToken X-Amz-Security-Token
@@ -28,9 +26,9 @@ HIDDEN_NAMES = words("""
     cvv cvc card[cvc] card_cvv card_number cardNumber card[number] cc_number iban ssn SAMLResponse client_assertion
     connection_string connectionString mnemonic auth:token xsrf csrf PHPSESSID JSESSIONID dbpass userpass db_pw cvv2
     card_cvc2 card_no seed_phrase security_answer social_security_number hmac new_password1 session_cookie
-""")
+""".split()
 
-SHOWN_NAMES = words("""
+SHOWN_NAMES = """
     status_code exit_code exitCode error_code country_code zip_code postcode language_code decline_code coupon_code
     returncode status HTTPStatusCode
     session_count sessionCount session_age SESSION_ENGINE SESSION_COOKIE_NAME SESSION_COOKIE_AGE session_timeout
@@ -46,7 +44,7 @@ SHOWN_NAMES = words("""
     CSRF_COOKIE_PATH cookiecutter secretary secret_name secret_version credentials_path SECRET_KEY_FILE
     pinned spinner opinion sigma signal resident side card_type card_brand number order_number phone_number account
     code_challenge_method grant_type state event logger user_agent client.address url.path duration_ms
-""")
+""".split()
 
 
 @pytest.mark.parametrize("name", sorted(HIDDEN_NAMES))
@@ -67,9 +65,7 @@ def test_a_name_that_only_sounds_like_one(name: str) -> None:
 
 def shown(what: Any) -> Any:
     """A field of a record, as the log has it."""
-    record = logging.LogRecord("teahouse", logging.INFO, __file__, 1, "", (), None)
-    record.__dict__["what"] = what
-    return json.loads(formats.EcsFormatter().format(record))["what"]
+    return as_json(record("", what=what))["what"]
 
 
 @pytest.mark.parametrize(
@@ -158,12 +154,12 @@ def test_a_query(query: str, expected: str) -> None:
     ],
 )
 def test_a_text(text: str, expected: str) -> None:
-    assert redaction.Secrets().hidden_in(text) == expected.replace("*", HIDDEN)
+    assert Secrets().hidden_in(text) == expected.replace("*", HIDDEN)
 
 
 def test_what_libraries_of_structured_logs_add() -> None:
     """As django-structlog, an HTTP client, a cloud's and a payment's library give it."""
-    record = logging.LogRecord("teahouse", logging.INFO, __file__, 1, "finished", (), None)
+    shown = record("finished")
     given = {
         "request": "GET /tea",
         "code": 200,
@@ -175,35 +171,127 @@ def test_what_libraries_of_structured_logs_add() -> None:
         "task": {"routing_key": "celery", "retries": 0, "args": ["planted"]},
         "breadcrumb": {"data": {"status_code": 502, "http.query": "token=planted&page=2"}},
     }
-    record.__dict__ |= given
+    shown.__dict__ |= given
 
-    fields = json.loads(formats.EcsFormatter().format(record))
+    fields = as_json(shown)
     assert fields["headers"][1] == ["Authorization", HIDDEN]
     assert fields["intent"] == {"client_secret": HIDDEN, "livemode": False}
     assert fields["breadcrumb"]["data"]["http.query"] == f"token={HIDDEN}&page=2"
     for name in ("request", "code", "response", "error", "usage", "task"):
         assert fields[name] == given[name]
-    record.request = object()
-    assert "request" not in json.loads(formats.EcsFormatter().format(record))
-
-
-def test_settings_are_listed_with_what_an_operator_needs(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG, report.__name__)
-    monkeypatch.setattr(config_settings, "STRIPE_KEY", "planted", raising=False)
-    monkeypatch.setattr(settings, "STRIPE_KEY", "planted", raising=False)
-    report.report_configuration()
-
-    lines = caplog.messages[0].splitlines()
-    assert f"AUTH_USER_MODEL = {settings.AUTH_USER_MODEL!r}" in lines
-    assert any(line.startswith("AUTH_PASSWORD_VALIDATORS = [{'NAME': ") for line in lines)
-    assert any(line.startswith("STRIPE_KEY = '***") for line in lines)
-    assert settings.SECRET_KEY not in caplog.text
-    assert "planted" not in caplog.text
+    shown.request = object()
+    assert "request" not in as_json(shown)
 
 
 def test_a_name_of_any_length_is_read() -> None:
     assert is_sensitive("x" * 100_000 + "_token")
     assert not is_sensitive("token" * 0)
     assert not is_sensitive("é_ü")
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("milk=1&pin=1234&otp=1&jwt=a.b.c&sig=x&sid=y", "milk=1&pin=*&otp=*&jwt=*&sig=*&sid=*"),
+        ("%70assword=x&a=b", "%70assword=*&a=b"),
+        ("token=abc;def&a=1;2", "token=*&a=1;2"),
+        ("a=1;token=abc", "a=*"),
+        ("next=%2Flogin%3Ftoken%3Dabc&a=1", "next=*&a=1"),
+        ("next=%252Flogin%253Ftoken%253Dabc", "next=*"),
+        ("next=/done%23access_token%3Dabc", "next=*"),
+        ("next=%2Fcart%3Fpage%3D2&flag", "next=%2Fcart%3Fpage%3D2&flag"),
+        ("q=a'b\"c", "q=a'b\"c"),
+    ],
+)
+def test_a_secret_in_a_query_string_is_hidden_wherever_it_stands(query: str, shown: str) -> None:
+    assert query_shown(query) == shown.replace("*", HIDDEN)
+
+
+def test_query_strings_in_a_text_are_shown_without_secrets() -> None:
+    shown = record("GET %s", "https://tea.example/?milk=1&api_key=abc&%70assword=abc#top")
+
+    for formatter in (EcsFormatter(), ConsoleFormatter()):
+        line = formatter.format(shown)
+        assert "/?milk=1&api_key=********&%70assword=********#top" in line
+
+
+def test_what_the_environment_holds_in_secret_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", 'hunter2"hunter2')
+    monkeypatch.setenv("DATABASE_URL", "postgres://ada:open%2Fsesame@db/shop")
+    monkeypatch.setenv("MAIL_PASSWORD", "short")
+    shown = record("%s and %s, %s, short", 'hunter2"hunter2', "open/sesame", "open%2Fsesame")
+
+    for formatter in (EcsFormatter(), ConsoleFormatter()):
+        assert "******** and ********, ********, short" in formatter.format(shown)
+
+
+def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_PRIVATE_KEY", "-- begin --\nit's+a\\line\n-- the end --")
+    monkeypatch.setenv("PGPASSWORD", "open sesame")
+    monkeypatch.setenv("SENTRY_DSN", "https://ada:sesame-again@errors.example/1")
+    key = os.environ["JWT_PRIVATE_KEY"]
+    shown = record(f"{key} {key!r} %s open sesame open%20sesame sesame-again", key)
+
+    for formatter in (EcsFormatter(), ConsoleFormatter()):
+        line = formatter.format(shown)
+        assert not [word for word in ("begin", "it's", "end", "sesame") if word in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DB_PASS", "open-sesame", "open-sesame"),
+        ("SIGNING_KEY_B64", "open-sesame", "open-sesame"),
+        ("AWS_CREDENTIALS", "open-sesame", "open-sesame"),
+        ("SENTRY_DSN", "https://opensesame@errors.example/1", "opensesame"),
+        ("SEARCH_URL", "https://x.example/?password=open%20sesame", "open sesame"),
+        ("SEARCH_URL", "https://x.example/?password=open%20sesame", "open+sesame"),
+        ("API_TOKEN", "öffne dich", r"\xf6ffne dich"),
+        ("API_TOKEN", "öffne dich", r"\u00f6ffne dich"),
+        ("API_TOKEN", "open/sesame+", "open/sesame%2B"),
+        ("API_TOKEN", "open/sesame !", "open%2fsesame+!"),
+        ("API_TOKEN", "open/sesame !", "open/sesame%20!"),
+        ("API_TOKEN", 'open"sés\\ame', json.dumps({"token": 'open"sés\\ame'})[11:-2]),
+        ("API_TOKEN", 'open"sés\\ame', repr(json.dumps('open"sés\\ame'))[2:-2]),
+        ("API_TOKEN", "öffne dich", repr("öffne dich".encode())[2:-1]),
+        ("API_TOKEN", "it's-open-sesame", r"it\'s-open-sesame"),
+        ("SECRET_KEY_OLD", "open-sesame", "open-sesame"),
+        ("DB_PASSWD", "open-sesame", "open-sesame"),
+        ("PROXY_AUTH", "open-sesame", "open-sesame"),
+        ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "open-sesame"),
+        ("DB_DSN", "host=db user=ada password=open-sesame", "open-sesame"),
+        ("STORE_CONNECTION_STRING", "Name=ada;AccountKey=opensesame==;x=y", "opensesame=="),
+        ("CACHE_URLS", "redis://:close-sesame@a,redis://:open-sesame@b", "open-sesame"),
+    ],
+)
+def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    for formatter in (EcsFormatter(), ConsoleFormatter()):
+        assert "says ********" in formatter.format(record("says %s", said))
+
+
+def test_a_secret_that_is_no_text_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "open\udcffsesame")
+
+    assert as_json(record("open%FFsesame"))["message"] == "********"
+
+
+def test_no_part_of_a_secret_is_shown_where_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "open-sesame" * 9)
+
+    shown = record("y" * 80 + "open-sesame" * 9 + "y" * 300 + " %d", "two")
+    assert "sesame" not in str(as_json(shown)["message"])
+
+
+def test_the_folder_of_a_process_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/srv/tea-shop")
+    monkeypatch.setenv("OLDPWD", "/srv/tea-house")
+    monkeypatch.setenv("DB_PWD", "open-sesame")
+
+    line = EcsFormatter().format(record("/srv/tea-shop /srv/tea-house open-sesame"))
+    assert "/srv/tea-shop /srv/tea-house ********" in line

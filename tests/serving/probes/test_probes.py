@@ -11,34 +11,18 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from serving.lifespan.state import ORIGIN
-from serving.probes.diagnosis import mend
-from serving.probes.probes import Probes
+from serving.probes import Probes
+from serving.probes.diagnosis import advice
+
+from tests.serving.client import ASGIClient
 
 STARTED = {ORIGIN: SimpleNamespace(mode="LIFESPAN=required", problem=None, public_problem=None)}
 
 
-def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tuple[int, Any]:
+def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tuple[int | None, Any]:
     """Asks an ASGI application: its status and its JSON."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "headers": [],
-        "query_string": b"",
-        "client": ("203.0.113.1", 0),
-        "state": state,
-    }
-    asyncio.run(app(scope, receive, send))
-    body = sent[1]["body"]
-    return sent[0]["status"], json.loads(body) if body else None
+    answer = asyncio.run(ASGIClient(app, state=state).ask(path, method))
+    return answer.status, json.loads(answer.body) if answer.body else None
 
 
 @pytest.mark.django_db
@@ -50,7 +34,7 @@ def test_a_healthy_server_is_alive_and_ready(path: str) -> None:
 
 @pytest.mark.django_db
 def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
-    app = Probes(application, lifespan_required=True)
+    app = Probes(application, lifespan="required")
 
     status, answer = get(app, "/readyz", {})
 
@@ -67,7 +51,7 @@ def test_a_lifespan_that_ended_asks_for_a_restart_and_tells_strangers_no_more() 
             public_problem="ended while serving: teahouse: ConnectionError; the log says more",
         )
     }
-    app = Probes(application, lifespan_required=True)
+    app = Probes(application, lifespan="required")
 
     assert get(app, "/livez", ended) == (
         503,
@@ -94,7 +78,7 @@ def test_a_database_that_fails_is_named_without_what_the_driver_says(
         raise ConnectionError(said)
 
     monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.cursor", fail)
-    app = Probes(application, lifespan_required=False)
+    app = Probes(application, lifespan="optional")
 
     status, found = get(app, "/readyz", {})
 
@@ -105,7 +89,7 @@ def test_a_database_that_fails_is_named_without_what_the_driver_says(
 
 
 @pytest.mark.parametrize(
-    ("error", "advice"),
+    ("error", "wanted"),
     [
         (OperationalError("connection failed: SSL error: certificate verify failed"), "TLS failed"),
         (OperationalError("no such table: accounts_user"), "lacks a migration"),
@@ -116,11 +100,11 @@ def test_a_database_that_fails_is_named_without_what_the_driver_says(
         (IntegrityError("Key (title)=(Connection refused) already exists."), None),
     ],
 )
-def test_advice_is_given_on_what_is_wrong_alone(error: Exception, advice: str | None) -> None:
-    found = mend(error)
+def test_advice_is_given_on_what_is_wrong_alone(error: Exception, wanted: str | None) -> None:
+    found = advice(error)
 
-    assert (advice is None) == (found is None), found
-    assert (advice or "") in (found or "")
+    assert (wanted is None) == (found is None), found
+    assert (wanted or "") in (found or "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -130,7 +114,7 @@ def test_a_missing_migration_is_not_ready_and_says_what_to_do() -> None:
     recorder = MigrationRecorder(connection)
     recorder.record_unapplied(*last)
     try:
-        app = Probes(application, lifespan_required=False)
+        app = Probes(application, lifespan="optional")
         assert get(app, "/readyz", {}) == (
             503,
             {

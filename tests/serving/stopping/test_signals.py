@@ -5,11 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec, module_from_spec
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import rloop
 import uvloop
-from serving.stopping.signals import Stopping
+from serving.stopping import signals
+from serving.stopping.signals import SIGNALS, Stopping, set_loop_signals
 
 # rloop leaves sockets of its own unclosed.
 unclosed = pytest.mark.filterwarnings("ignore:.*socket.*:pytest.PytestUnraisableExceptionWarning")
@@ -20,84 +26,147 @@ LOOPS = [
 ]
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_the_loop_loses_reaches_the_server(loop, number) -> None:
-    """As one does that comes between startup and serving, while the loop stands still."""
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Restores the signals' handlers."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
-    async def main() -> None:
-        told = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-        stopping = Stopping()
-        stopping.listen(starting=True)
-        assert stopping.serve()
-        wakeup = signal.set_wakeup_fd(-1)
-        signal.raise_signal(number)
-        signal.set_wakeup_fd(wakeup)
+
+class Worker:
+    """What Granian does on an event loop; `heard` counts the calls of its handler."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.heard = 0
+        self.stopping = Stopping()
+        monkeypatch.setattr(signals, "stopping", self.stopping)
+        told = SimpleNamespace(set=self.set)
+        monkeypatch.setattr("granian._granian.WorkerSignal", lambda: told)
+
+    def set(self) -> None:
+        self.heard += 1
+
+    def run(self, loop: Any, main: Any) -> None:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            set_loop_signals(runner.get_loop())
+            runner.run(main())
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch, handlers: None) -> Worker:
+    return Worker(monkeypatch)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_between_startup_and_serving_reaches_the_server(
+    worker: Worker, loop: Any, number: int
+) -> None:
+    """The loop stands still then, and some loops lose a signal."""
+    stopping = worker.stopping
+    with asyncio.Runner(loop_factory=loop) as runner:
+        set_loop_signals(runner.get_loop())
+
+        async def start() -> None:
+            with stopping.startup():
+                assert stopping.end_startup()
+
+        async def serve() -> None:
+            assert await stopping.wait(30)
+            await asyncio.sleep(0)
+
+        runner.run(start())
+        os.kill(os.getpid(), number)
         assert stopping.is_set()
-        async with asyncio.timeout(30):
-            await told.wait()
-            await stopping.wait()
-        stopping.stop_listening()
-        # rloop can't remove a handler.
-        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(main())
+        assert worker.heard == 0, "it is told by the loop"
+        runner.run(serve())
+    assert worker.heard == 1
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_server_that_hears_by_its_loop_is_told_when_it_serves_and_then_no_more(loop) -> None:
-    """Granian's handler stands still when it is called too often, or twice before it serves."""
-    heard = []
+def test_a_server_whose_startup_is_given_up_is_told_nothing(worker: Worker, loop: Any) -> None:
+    """Granian's handler blocks when it is called twice before it serves."""
 
     async def main() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, heard.append, number)
-
-        starting = Stopping()
-        starting.listen(starting=True)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-            os.kill(os.getpid(), number)
-        assert await starting.wait(30)
-        await asyncio.sleep(0.1)
-        assert not starting.serve()
-        starting.stop_listening()
-        assert heard == []
-
-        serving = Stopping()
-        serving.listen()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert await serving.wait(30)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        with worker.stopping.startup():
+            for number in (*SIGNALS, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+            assert await worker.stopping.wait(30)
+            assert not worker.stopping.end_startup()
             await asyncio.sleep(0.1)
+
+    worker.run(loop, main)
+    assert worker.heard == 0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_server_that_serves_is_told_once(worker: Worker, loop: Any) -> None:
+    """Granian's handler blocks when it is called again and again while responses are open."""
+    called = []
+
+    async def main() -> None:
+        worker.stopping.add_callback(lambda: called.append("before"))
+        for number in (*SIGNALS, *SIGNALS):
             os.kill(os.getpid(), number)
-        await asyncio.sleep(0.1)
-        serving.stop_listening()
-        assert heard == [signal.SIGTERM]
+            await asyncio.sleep(0.05)
+        assert await worker.stopping.wait(30)
+        worker.stopping.add_callback(lambda: called.append("after"))
 
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(main())
+    worker.run(loop, main)
+    assert worker.heard == 1
+    assert called == ["before", "after"]
 
 
-def test_a_server_with_a_handler_of_its_own_is_told_once() -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_idle_loop_learns_of_a_signal_from_another_process(worker: Worker, loop: Any) -> None:
+    async def main() -> None:
+        sender = f"import os, time; time.sleep(0.2); os.kill({os.getpid()}, {signal.SIGTERM:d})"
+        await asyncio.create_subprocess_exec(sys.executable, "-c", sender)
+        assert await worker.stopping.wait(30)
+
+    worker.run(loop, main)
+    assert worker.heard == 1
+
+
+def test_granian_asks_for_its_signals_by_the_function_that_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, handlers: None
+) -> None:
+    """When Granian's own handler can be called twice, `set_loop_signals` can go."""
+    spec = find_spec("granian._signals")
+    assert spec
+    assert spec.loader
+    fresh: Any = module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    names = fresh.set_loop_signals.__code__.co_names
+    assert {"WorkerSignal", "add_signal_handler", "_get_signals"} <= set(names)
+    assert list(signature(fresh.set_loop_signals).parameters) == ["loop"]
+
+    monkeypatch.setitem(sys.modules, "granian._signals", fresh)
+    Stopping().install()
+    assert fresh.set_loop_signals is set_loop_signals
+
+
+def test_a_server_with_a_handler_of_its_own_is_told_each_time(handlers: None) -> None:
     heard = []
 
     async def main() -> None:
         stopping = Stopping()
-        stopping.listen()
-        called = asyncio.Event()
-        stopping.call(called.set)
-        signal.raise_signal(signal.SIGTERM)
-        await called.wait()
-        stopping.stop_listening()
+        with stopping.startup():
+            assert stopping.end_startup()
+            called = asyncio.Event()
+            stopping.add_callback(called.set)
+            signal.raise_signal(signal.SIGTERM)
+            await called.wait()
 
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
-    try:
-        asyncio.run(main())
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def handle(number: int, frame: object) -> None:
+        heard.append(number)
+
+    signal.signal(signal.SIGTERM, handle)
+    asyncio.run(main())
     assert heard == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is handle
 
 
 def test_a_signal_before_there_is_a_loop_ends_the_process() -> None:
@@ -106,7 +175,7 @@ def test_a_signal_before_there_is_a_loop_ends_the_process() -> None:
 import os, signal
 from serving.stopping.signals import stopping
 signal.signal(signal.SIGTERM, lambda number, frame: print("inherited", flush=True))
-stopping.listen_early()
+stopping.install()
 os.kill(os.getpid(), signal.SIGTERM)
 print("goes on")
 """

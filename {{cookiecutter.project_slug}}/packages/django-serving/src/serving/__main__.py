@@ -1,61 +1,86 @@
 """The front door of Granian's main process: `python -m serving config.asgi:application`.
 
-It takes Granian's options and variables. Before Granian starts it refuses an address that is taken, and
-chooses how workers are started. `granian` by itself serves as well, without these two.
+It takes Granian's options and variables, and has other defaults for a few. Before Granian starts it refuses
+an address that is taken, and chooses how workers are started. `granian` by itself serves as well, without
+these three.
 """
 
 import logging
 import multiprocessing
+import os
+import signal
 import sys
-from collections.abc import Mapping
 from typing import Any
 
-from granian.cli import entrypoint
+from granian.cli import cli
 
+from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
-from serving.log.stdout import Stdout
+from serving.log.output import Stdout
 from serving.process.address import AddressError, check_addresses
-from serving.process.flags import granian_flags
+from serving.stopping.signals import SIGNALS
+
+DEFAULTS = {
+    "GRANIAN_INTERFACE": "asgi",  # Granian's own is RSGI, which Django does not speak
+    "GRANIAN_LOG_CONFIG": str(CONFIGURATION),
+    # Seconds. Without it a response that never ends holds up a stop for ever.
+    "GRANIAN_WORKERS_KILL_TIMEOUT": "25",
+    "GRANIAN_WEBSOCKETS": "false",  # Django has none: an upgrade would be an error with a traceback
+}
 
 
 def main() -> None:
     """Runs Granian with this process's arguments."""
-    sys.argv[0] = "granian"  # for its messages, and for `granian_flags` in the workers
-    flags = granian_flags()
-    refuse_taken_addresses(flags)
-    spawn_workers(flags)
-    entrypoint()
+    for variable, value in DEFAULTS.items():
+        os.environ.setdefault(variable, value)
+    sys.argv[0] = "granian"  # for `granian_flags` in the workers
+    serve: Any = cli.callback
+
+    def check_and_serve(**flags: Any) -> None:
+        try:
+            check_addresses(flags)
+        except AddressError as error:
+            log(str(error))
+            sys.exit(1)
+        if flags["metrics_enabled"]:
+            spawn_workers()
+        main_process = os.getpid()
+        os.register_at_fork(after_in_child=lambda: reset_signals(main_process))
+        serve(**flags)
+
+    cli.callback = check_and_serve
+    cli(auto_envvar_prefix="GRANIAN", prog_name="python -m serving")
 
 
-def refuse_taken_addresses(flags: Mapping[str, Any]) -> None:
-    """Ends the process with status 1, and one line, where it could not listen.
+def log(message: str) -> None:
+    """Logs a message before Granian configures logging."""
+    handler = Stdout()
+    handler.setFormatter(formatter())
+    record = logging.LogRecord("serving", logging.CRITICAL, __file__, 0, message, None, None)
+    handler.handle(record)
+    handler.flush()
 
-    Granian binds its port so that any process of the same user may bind it too: two servers would
-    answer by turns. For other faults it has a traceback, which does not name the address.
+
+def spawn_workers() -> None:
+    """Makes Granian start each worker with a fresh interpreter instead of a fork.
+
+    It counts metrics in threads of the main process. A lock that one of them holds at the moment of the
+    fork stays locked in the worker: one worker in 70 never answered. Python 3.14 and other systems than
+    Linux spawn anyway; without metrics, a fork saves memory. Open in Granian 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L494-L500
     """
-    try:
-        check_addresses(flags)
-    except AddressError as error:
-        handler = Stdout()
-        handler.setFormatter(formatter())
-        handler.handle(
-            logging.LogRecord(__name__, logging.CRITICAL, __file__, 0, str(error), None, None)
-        )
-        handler.flush()
-        raise SystemExit(1) from None
+    multiprocessing.set_start_method("spawn", force=True)
 
 
-def spawn_workers(flags: Mapping[str, Any]) -> None:
-    """Has Granian start its workers with a fresh interpreter, and not by a fork, if it counts metrics.
+def reset_signals(main_process: int) -> None:
+    """Lets a signal end a worker that was forked just now, where it would call the main process's handler.
 
-    It counts them in threads of the main process. Where one of them holds a lock at the moment of the
-    fork, nobody gives it back in the worker: one worker in 70 never answered. Granian itself does so
-    under Python 3.14, and so do other systems than Linux; without metrics there are no such threads, and
-    a fork saves memory.
-    https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
+    Until it has imported the application a worker has none of its own. Open in Granian 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/_signals.py#L14-L19
     """
-    if flags["metrics_enabled"]:
-        multiprocessing.set_start_method("spawn", force=True)
+    if os.getppid() == main_process:  # and not in what a worker forks
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The whole of it: Django, and around it what serves it."""
 
-import json
 import logging
 import logging.config
 import sys
@@ -9,89 +8,85 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from serving.log.config import CONFIGURATION, logging_config
 from serving.log.hooks import thread_failed, unraisable
-from serving.stopping import stopping
+from serving.stopping.signals import stopping
 from serving.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
 
-def get_application(log_config: Path | None = None) -> ASGIApp:
-    """The ASGI application, with every layer; `serving.conf` has the settings that they read.
+HANDLER = "serving.http.handler.DjangoHandler"
 
-    Takes over the process: its signals, its excepthooks, and its log, by the file `log_config` unless
-    the server has done so. Where Django does not start, it logs why and raises SystemExit with status 1.
+
+def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = HANDLER) -> ASGIApp:
+    """The ASGI application, with every layer; `serving.conf` lists the settings that they read.
+
+    Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
+    configures unless the server has (None: nobody does). `handler` is the dotted name of the class of
+    Django's handler. If Django does not start, logs why and raises SystemExit(1).
     """
-    logging.captureWarnings(True)
-    # What Python itself would write to stderr.
-    threading.excepthook = thread_failed
-    sys.unraisablehook = unraisable
-    if log_config and not logging.getLogger().handlers:
-        logging.config.dictConfig(json.loads(log_config.read_bytes()))
-    # Before Django is imported, which takes longest: a signal that comes meanwhile would be lost.
-    stopping.listen_early()
+    take_over_process(log_config)
     try:
-        return build()
+        return build(handler)
     except SystemExit as error:
-        if isinstance(error.code, str):  # Python would write it to stderr
-            logger.critical("Django does not start: %s", error.code)
-        else:
+        if not isinstance(error.code, str):
             raise
-    except ImproperlyConfigured as error:  # the message says it all; a traceback would bury it
+        logger.critical("Django does not start: %s", error.code)  # Python would write it to stderr
+    except ImproperlyConfigured as error:  # whose message is enough: a traceback would bury it
         logger.critical("%s", error)
     except Exception:
         logger.critical("Django does not start", exc_info=True)
     raise SystemExit(1)
 
 
-def build() -> ASGIApp:
+def take_over_process(log_config: Path | None) -> None:
+    """Logs what Python itself would write to stderr, and handles signals before Django is imported."""
+    logging.captureWarnings(True)
+    threading.excepthook = thread_failed
+    sys.unraisablehook = unraisable
+    if log_config and not logging.getLogger().handlers:
+        logging.config.dictConfig(logging_config(log_config))
+    stopping.install()
+
+
+def build(handler: str) -> ASGIApp:
     """The layers; a request passes them from the last to the first."""
     import django
 
-    from serving.process.start import refuse_wrong_start, start_as_ever
+    from serving.process.start import refuse_wrong_start, reset_start_method
     from serving.stopping.parent import stop_without_parent
 
-    start_as_ever()
     stop_without_parent()
     refuse_wrong_start()
+    reset_start_method()
     django.setup()
 
-    from django.conf import settings
     from django.core.checks.urls import check_url_config
+    from django.utils.module_loading import import_string
 
+    from serving.checks import refuse_wrong_settings
     from serving.conf import conf
-    from serving.http.handler import DjangoHandler
     from serving.http.proxy import Proxy
     from serving.http.request_id import RequestId
     from serving.http.static import static_files
     from serving.lifespan import Lifespan
-    from serving.log.batching import hold_requests
-    from serving.probes.probes import Probes
+    from serving.log.access import hold_requests
+    from serving.probes import Probes
     from serving.process.report import report_configuration
-    from serving.stopping.drain import Drain
+    from serving.stopping import Drain
 
-    check_url_config(None)  # imports all of it: or each request would fail of what is wrong with it
+    refuse_wrong_settings()
+    check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
     hold_requests()
     report_configuration()
     if conf.METRICS_ENABLED:
         from serving.metrics import serve_metrics
 
         serve_metrics(conf.METRICS_ADDRESS, conf.METRICS_PORT, conf.WORKERS)
-    required = conf.LIFESPAN == "required"
-    app: ASGIApp = static_files(DjangoHandler())
-    app = Drain(app, timeout=conf.DRAIN_TIMEOUT)
-    app = Probes(app, lifespan_required=required, prefix=conf.URL_PATH_PREFIX)
-    app = Proxy(
-        app,
-        trusted=conf.TRUSTED_PROXIES,
-        prefix=conf.URL_PATH_PREFIX,
-        redirects=settings.SECURE_SSL_REDIRECT,
-    )
+    app: ASGIApp = static_files(import_string(handler)())
+    app = Drain(app)
+    app = Probes(app)
+    app = Proxy(app)
     app = RequestId(app)
-    return Lifespan(
-        app,
-        enabled=conf.LIFESPAN != "disabled",
-        required=required,
-        startup_timeout=conf.LIFESPAN_STARTUP_TIMEOUT,
-        shutdown_timeout=conf.LIFESPAN_SHUTDOWN_TIMEOUT,
-    )
+    return Lifespan(app)

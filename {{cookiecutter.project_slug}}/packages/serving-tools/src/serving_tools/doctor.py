@@ -1,18 +1,17 @@
-"""Looks for what is wrong before anything starts: a line for each thing, with the fix.
+"""Looks for what is wrong before anything starts: a line for each problem, with the fix.
 
     python -I packages/serving-tools/src doctor                     # everything: `make doctor`
-    python -I packages/serving-tools/src doctor setup|dev|run|up    # what concerns that target, in silence where all is well
+    python -I packages/serving-tools/src doctor setup|dev|run|up    # what concerns that target; silent if all is well
 
-Exit status 1 where something is fatal. It starts and changes nothing. By itself it needs Python 3.9 and
-no package, since what it is asked for may be why the packages are missing; what needs Django is asked by
-the project's own interpreter, in a process of its own (`inside`), whatever state the settings are in.
+Exit status 1 where something is fatal. It starts and changes nothing. It needs Python 3.9 and no
+package, since a missing package may be the reason to run it. What needs Django is asked by the project's own
+interpreter, in a process of its own (`doctor_inside`), whatever state the settings are in.
 """
 
 from __future__ import annotations
 
 import difflib
 import errno
-import ipaddress
 import json
 import os
 import re
@@ -21,9 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from serving_tools.env_file import EnvFileError, read
 from serving_tools.ports import why_not_bound
@@ -32,7 +29,7 @@ from serving_tools.secret_files import from_file
 ROOT = Path.cwd()  # the project's
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-MARK = "doctor: "  # before each finding that the process inside prints
+MARK = "doctor: "  # before each finding that `doctor_inside` prints
 COMPOSE_MIN, ENGINE_MIN = (2, 24), (25, 0)  # `!reset`, `required: false`; `start_interval`
 DISK_MIN = 1024**3  # bytes
 
@@ -48,7 +45,7 @@ class Finding:
 
 @dataclass
 class Case:
-    """What is looked at, and what several checks want to know."""
+    """What several checks want to know."""
 
     purpose: str
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -103,7 +100,7 @@ def unreadable(error: EnvFileError) -> Iterator[Finding]:
 
 
 def misspelled(case: Case) -> Iterator[Finding]:
-    """Names that nothing reads and that resemble one that something does."""
+    """Names that nothing reads, and that resemble one that is read."""
     files = [
         "config/settings.py",
         "config/granian.env",
@@ -123,7 +120,7 @@ def misspelled(case: Case) -> Iterator[Finding]:
 
 
 def by_other_readers(case: Case) -> dict[str, dict[str, str | None]]:
-    """What uv and Compose read, as far as they are here."""
+    """What uv and Compose read, if they are installed."""
     found: dict[str, dict[str, str | None]] = {}
     uv = shutil.which(case.get("UV", "uv"))  # `make` and `uv run` set UV
     show = "import json, os; print(json.dumps(dict(os.environ)))"
@@ -151,7 +148,7 @@ def by_other_readers(case: Case) -> dict[str, dict[str, str | None]]:
 
 
 def required(case: Case) -> Iterator[Finding]:
-    """What has no default; the settings, asked inside, know of all the rest."""
+    """What has no default; the settings check all the rest."""
     if case.purpose == "setup" or not (ROOT / ".env").exists():
         return
     names = ["SECRET_KEY"]
@@ -193,14 +190,14 @@ def interpreter(case: Case) -> Iterator[Finding]:
             )
         return
     if wanted and not f"{version[1]}.".startswith(f"{wanted}."):
-        text = f"{folder} has Python {version[1]}, .python-version says {wanted}; `make setup` mends it"
+        text = f"{folder} has Python {version[1]}, .python-version says {wanted}; `make setup` fixes it"
         yield Finding("warning", "interpreter", text)
     elif case.purpose == "all":
         yield Finding("ok", "interpreter", f"Python {version[1]}")
 
 
 def engine(case: Case) -> Iterator[Finding]:
-    """The engine and its Compose, which `up` can't do without."""
+    """The engine and its Compose, which `up` needs."""
     grade = "fatal" if case.purpose == "up" else "warning"
     if not shutil.which(case.engine):
         text = f"{case.engine} is not installed; `make up` needs it, or ENGINE=podman"
@@ -228,7 +225,7 @@ def engine(case: Case) -> Iterator[Finding]:
 
 
 def containers(case: Case) -> Iterator[Finding]:
-    """What `make up` would meet: another checkout's containers, a deployment, taken ports."""
+    """What would stop `make up`: another checkout's containers, a deployment, taken ports."""
     if not case.answers:
         return
     os.environ.update(case.environ)  # of .env too, as the other targets ask it
@@ -253,7 +250,7 @@ def containers(case: Case) -> Iterator[Finding]:
 
 
 def ports(case: Case) -> Iterator[Finding]:
-    """Whether a server of `make run` can listen, and who does where it can't."""
+    """Whether the server of `make run` can listen, and who has the port if it can't."""
     wanted = [("PORT", case.get("HOST", "127.0.0.1"), case.get("PORT", "8000"))]
     if case.get("GRANIAN_METRICS_ENABLED").lower() == "true":
         first, workers = case.get("GRANIAN_METRICS_PORT", "9090"), case.get("GRANIAN_WORKERS", "1")
@@ -263,12 +260,12 @@ def ports(case: Case) -> Iterator[Finding]:
                 wanted.append(("GRANIAN_METRICS_PORT", host, str(port)))
     for variable, host, number in wanted:
         if number.isdigit() and int(number) in case.published:
-            continue  # `containers` has told of those
+            continue  # `containers` has reported those
         yield from one_port(case, variable, host, number)
 
 
 def one_port(case: Case, variable: str, host: str, port: str) -> Iterator[Finding]:
-    """One port that something of this project listens on, or wants to."""
+    """One port that the project's server wants to listen on."""
     if not (port.isdigit() and int(port) < 65536):
         yield Finding(
             "fatal", variable, f"{port!r} is no port, a number from 1 to 65535; correct it"
@@ -304,7 +301,7 @@ def from_inside(case: Case) -> Iterator[Finding]:
     """Settings, databases, cache and proxy trust, asked by the project's own interpreter."""
     python = environment(case) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
-        return  # `interpreter` has said so
+        return  # `interpreter` has reported that
     try:
         flags = read(ROOT / "config" / "granian.env", case.environ, "config/granian.env")
     except EnvFileError as error:
@@ -312,13 +309,13 @@ def from_inside(case: Case) -> Iterator[Finding]:
         return
     variables = {**flags, **case.environ}
     variables.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    command = [str(python), "-m", "serving_tools.doctor", "inside"]
+    command = [str(python), "-m", "serving_tools.doctor_inside"]
     try:
         done = subprocess.run(  # noqa: S603
             command, env=variables, capture_output=True, text=True, check=False, timeout=60
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding("fatal", "Django", f"{python}: {type(error).__name__}; `make setup` mends it")
+        yield Finding("fatal", "Django", f"{python}: {type(error).__name__}; `make setup` fixes it")
         return
     for line in done.stdout.splitlines():
         if line.startswith(MARK):
@@ -340,220 +337,12 @@ CHECKS: list[tuple[Callable[[Case], Iterator[Finding]], set[str]]] = [
 ]
 
 
-def settings_inside() -> Iterator[Finding]:
-    """Whether the settings can be loaded, and Django's own checks."""
-    import django
-    from django.core.checks import Error, run_checks
-    from django.core.exceptions import ImproperlyConfigured
-
-    try:
-        django.setup()
-        errors = [each for each in run_checks() if each.level >= Error("").level]
-    except ImproperlyConfigured as error:
-        lines = str(error).splitlines()
-        for line in [line.strip() for line in lines[1:]] or lines:
-            yield Finding("fatal", "settings", line)
-        return
-    except SystemExit as error:
-        yield Finding("fatal", "settings", f"they end the process: {error.code}")
-        return
-    except Exception as error:
-        yield Finding("fatal", "settings", f"{described(error)}; correct it there")
-        return
-    for problem in errors:
-        yield Finding(
-            "fatal", "settings", f"{problem.id}: {problem.msg} {problem.hint or ''}".strip()
-        )
-    if not errors:
-        yield Finding("ok", "settings", "loaded, and Django's checks find nothing")
-
-
-def databases_inside() -> Iterator[Finding]:
-    """Whether each database answers, is this project's, and has its migrations."""
-    from django.apps import apps
-    from django.db import connections
-    from django.db.migrations.recorder import MigrationRecorder
-    from serving.probes.diagnosis import mend, missing_migrations
-
-    for alias in connections:
-        connection = connections[alias]
-        config = connection.settings_dict
-        subject = f"database {alias}"
-        host, port = config["HOST"] or "", int(config["PORT"] or 5432)
-        if connection.vendor == "sqlite" and not Path(config["NAME"]).exists():
-            text = f"{config['NAME']} is not there yet; `make migrate` makes it"
-            yield Finding("warning", subject, text)
-            continue
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            missing = missing_migrations(connection)
-            applied = {app for app, _ in MigrationRecorder(connection).applied_migrations()}
-        except Exception as error:
-            advice = mend(error) or described(error)
-            if host in LOOPBACK and "Connection refused" in str(error):
-                text = f"nothing listens on {host}:{port} yet; `make services` starts Compose's"
-                yield Finding("warning", subject, text)
-                continue
-            if host in LOOPBACK:
-                advice += f"; {who_listens(host, port)} listens on {host}:{port}"
-                if has_services():
-                    from serving_tools import services
-
-                    advice += f": {services.way_out('db', port, str(error))}"
-            yield Finding("fatal", subject, advice)
-            continue
-        strange = sorted(applied - {each.label for each in apps.get_app_configs()})
-        if strange:
-            text = f"it has migrations of {', '.join(strange)}, which is no app here: another project's?"
-            yield Finding("warning", subject, f"{text} correct DATABASE_URL")
-        if missing:
-            text = f"{len(missing)} migrations are missing; `make migrate` runs them"
-            yield Finding("warning", subject, text)
-        if not (strange or missing):
-            yield Finding("ok", subject, "answers, and has every migration")
-
-
-def cache_inside() -> Iterator[Finding]:
-    """Whether the cache's server answers, and takes a write."""
-    if not (ROOT / "data/valkey.py").exists():
-        return
-    from django.conf import settings
-
-    redis: Any = import_module("redis")  # of projects that have it
-    url = settings.CACHES["default"]["LOCATION"]
-    if isinstance(url, list):
-        url = url[0]
-    try:
-        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-            client.set("doctor", 1, ex=1)
-    except (OSError, redis.RedisError, ValueError) as error:
-        text = f"it takes no write: {described(error)}; start it (`make services`), or correct CACHE_URL"
-        yield Finding("warning", "cache", text)
-    else:
-        yield Finding("ok", "cache", "answers, and takes a write")
-
-
-PROXY, CLIENT, STRANGER = "127.0.0.1", "203.0.113.7", "198.51.100.9"
-CLAIM = f"X-Forwarded-For: {CLIENT}, X-Forwarded-Proto: https"
-
-
-def proxy_inside() -> Iterator[Finding]:
-    """Sends the application a request as a proxy would, and says what it believes."""
-    from django.conf import settings
-    from serving.http.proxy import UNIX
-
-    trusted = list(settings.TRUSTED_PROXIES)
-    networks = [ipaddress.ip_network(each, strict=False) for each in trusted if each != UNIX]
-    proxy = PROXY
-    if trusted:  # what comes by a unix socket has no address
-        proxy = str(next(iter(networks[0].hosts()), networks[0][0])) if networks else ""
-    client, scheme, status = seen_of(proxy)
-    peer = proxy or "the server's unix socket"
-    shown = f"a request by {peer} with {CLAIM} is seen as {scheme} from {client}"
-    redirected = status in {301, 302, 307, 308} and scheme != "https"
-    if trusted and (client, scheme) != (CLIENT, "https"):
-        yield Finding(
-            "fatal", "proxy", f"{shown}, though TRUSTED_PROXIES names that proxy; correct it"
-        )
-    elif trusted:
-        yield Finding("ok", "proxy", shown)
-    elif redirected:
-        text = (
-            f"no proxy is believed: {shown}, and redirected to https for ever;"
-            " name the proxy's address in TRUSTED_PROXIES (no proxy and no TLS: SECURE_SSL_REDIRECT=false)"
-        )
-        yield Finding("warning", "proxy", text)
-    else:
-        yield Finding("ok", "proxy", f"no proxy is believed: {shown}")
-    if any(ipaddress.ip_address(STRANGER) in network for network in networks):
-        text = f"anyone is believed, {STRANGER} too; TRUSTED_PROXIES must name proxies alone"
-        yield Finding("warning", "proxy", text)
-    elif seen_of(STRANGER)[:2] != (STRANGER, "http"):
-        text = f"a stranger's {CLAIM} is believed; TRUSTED_PROXIES must name proxies alone"
-        yield Finding("fatal", "proxy", text)
-
-
-def seen_of(peer: str) -> tuple[str, str, int]:
-    """Client and scheme as Django sees them of a request by this peer, and the answer's status."""
-    import asyncio
-
-    from config.asgi import application
-    from django.conf import settings
-    from django.core.signals import request_started
-
-    host = next((name.lstrip(".") for name in settings.ALLOWED_HOSTS if name != "*"), "localhost")
-    seen: dict[str, Any] = {}
-
-    def started(**arguments: Any) -> None:
-        seen.update(arguments["scope"])
-
-    async def ask() -> int:
-        status = 0
-
-        async def receive() -> dict[str, Any]:
-            if asked:
-                await asyncio.sleep(3600)
-            asked.append(True)
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            nonlocal status
-            status = message.get("status", status)
-
-        asked: list[bool] = []
-        headers = [("host", host), ("x-forwarded-for", CLIENT), ("x-forwarded-proto", "https")]
-        scope: Any = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
-            "scheme": "http", "path": "/doctor-asks", "raw_path": b"/doctor-asks", "root_path": "",
-            "query_string": b"", "client": (peer, 50000), "server": ("127.0.0.1", 8000), "state": {},
-            "headers": [(name.encode(), value.encode()) for name, value in headers],
-        }  # fmt: skip
-        await asyncio.wait_for(application(scope, receive, send), 20)
-        return status
-
-    request_started.connect(started, weak=False)
-    try:
-        status = asyncio.run(ask())
-    finally:
-        request_started.disconnect(started)
-    if not seen:
-        raise RuntimeError(f"the request did not reach Django: {status}")
-    return str(seen["client"][0]), str(seen["scheme"]), status
-
-
-def inside() -> None:
-    """What needs Django; prints each finding for `from_inside`, without a secret in it."""
-    sound = True
-    for check in (settings_inside, databases_inside, cache_inside, proxy_inside):
-        try:
-            for finding in check():
-                sound = sound and not (check is settings_inside and finding.grade == "fatal")
-                tell(finding)
-        except (Exception, SystemExit) as error:
-            subject = check.__name__.partition("_")[0]
-            tell(Finding("fatal", subject, f"can't be asked: {described(error)}"))
-        if not sound:
-            return  # the rest needs settings
-
-
-def tell(finding: Finding) -> None:
-    from serving.log.redaction import Secrets
-
-    text = " ".join(Secrets().hidden_in(finding.text).split())
-    print(MARK + json.dumps([finding.grade, finding.subject, text]), flush=True)
-
-
 def described(error: BaseException) -> str:
-    """An error on one line, with the place in the project where it was raised."""
+    """An error on one line, with the place in the project's own code where it was raised."""
     place, trace = "", error.__traceback__
     while trace:
         file = Path(trace.tb_frame.f_code.co_filename)
-        if (
-            file.is_relative_to(ROOT)
-            and file != Path(__file__).resolve()
-            and ".venv" not in file.parts
-        ):
+        if file.is_relative_to(ROOT) and not {".venv", "packages"} & set(file.parts):
             place = f" ({file.relative_to(ROOT)}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
@@ -562,7 +351,7 @@ def described(error: BaseException) -> str:
 def output(
     command: list[str], given: str | None = None, environ: dict[str, str] | None = None
 ) -> str | None:
-    """What a program prints; None where there is none, where it fails, or takes more than 10 s."""
+    """What a program prints; None if it is missing, fails or takes more than 10 s."""
     try:
         done = subprocess.run(  # noqa: S603
             command, input=given, env=environ, capture_output=True, text=True, check=False,
@@ -574,12 +363,12 @@ def output(
 
 
 def template(part: str) -> str:
-    """A part of what the engine prints, as its --format wants it, in two pairs of braces."""
+    """A part of what the engine prints, as its --format takes it: in two pairs of braces."""
     return "{" * 2 + part + "}" * 2
 
 
 def text_of(path: str | Path) -> str:
-    """A file's text; none where it can't be read."""
+    """A file's text; empty if it can't be read."""
     try:
         return (ROOT / path).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -591,16 +380,12 @@ def environment(case: Case) -> Path:
     return Path(case.get("UV_PROJECT_ENVIRONMENT", ".venv"))
 
 
-def has_services() -> bool:
-    return any((ROOT / "data" / name).exists() for name in ("postgres.py", "valkey.py"))
-
-
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def who_listens(host: str, port: int) -> str:
-    """Who listens on a port, as far as that can be known."""
+    """Who listens on a port, as far as this user may know."""
     from serving_tools.deploy import checkout, engine
 
     try:
@@ -620,7 +405,7 @@ def main(purpose: str = "all") -> int:
             continue
         try:
             findings = list(check(case))
-        except Exception as error:  # a check that breaks must not hide the others
+        except Exception as error:  # a check that fails itself must not hide the others
             findings = [Finding("warning", check.__name__, f"can't be told: {described(error)}")]
         for finding in findings:
             fatal = fatal or finding.grade == "fatal"
@@ -633,9 +418,7 @@ def main(purpose: str = "all") -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["inside"]:
-        inside()
-    elif set(sys.argv[1:]) <= {"setup", "dev", "run", "up"} and len(sys.argv) <= 2:
+    if set(sys.argv[1:]) <= {"setup", "dev", "run", "up"} and len(sys.argv) <= 2:
         sys.exit(main(*sys.argv[1:]))
     else:
         sys.exit("usage: doctor [setup | dev | run | up]")

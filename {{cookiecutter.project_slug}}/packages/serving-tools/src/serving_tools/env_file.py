@@ -1,11 +1,11 @@
-"""Reads .env files, whole or not at all: every way into the project goes through here.
+"""Reads .env files, completely or not at all, for every way to start the project.
 
     python -m serving_tools.env_file FILE...                   # checks them
     python -m serving_tools.env_file FILE... -- COMMAND...     # and runs a command with their variables
 
-A line is read if uv, python-dotenv and Docker Compose would read it alike; any other is refused with
-its number, and nothing is run. No message shows a value, which may be a secret. A variable that is set
-already wins over a file, and a later file over an earlier one.
+A line is read if uv, python-dotenv and Docker Compose would all read it the same way; any other is refused
+with its number, and nothing is run. No message shows a value, which may be a secret. A variable that is set
+already overrides a file, and a later file an earlier one.
 
 The grammar, a line each; spaces and tabs may stand before a name, around the = and at the end:
 
@@ -45,7 +45,7 @@ QUOTED_REFERENCE = "has ${...} in single quotes, which some readers replace"
 
 
 class EnvFileError(Exception):
-    """A file that can't be read whole; the text has a line for each reason."""
+    """A file that can't be read; the message has a line for each reason."""
 
 
 def load(path: Path, environ: MutableMapping[str, str], name: str | None = None) -> None:

@@ -1,12 +1,17 @@
-"""The environment as settings read it: typed by environs, and secrets from files, too."""
+"""The environment as settings read it: typed and checked, with secrets from files too, and with its log."""
 
+import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env, EnvValidationError, ValidationError
+from environs import Env, EnvValidationError, ValidationError, validate
+from serving.log.access import check_format
+from serving.log.levels import LEVELS, parse_levels
 
 from serving_tools.env_file import has_one_of
 from serving_tools.secret_files import from_file
@@ -15,6 +20,8 @@ from serving_tools.secret_files import from_file
 class Environment(Env):
     """Reads NAME, or the file that NAME_FILE names, and collects what is wrong until `refuse_problems()`.
 
+    What has a default is never None: where the value is wrong, the default stands in for it until then.
+
     environs' own FileAwareEnv keeps the line break at a file's end, reads an empty file, lets NAME_FILE
     win where both are set, and raises for a file that is missing before the other problems are known.
     """
@@ -22,6 +29,70 @@ class Environment(Env):
     def __init__(self) -> None:
         super().__init__(eager=False)
         self.file_problems: dict[str, list[str]] = {}
+
+    def choice(self, name: str, default: str, *others: str) -> str:
+        """One of these words."""
+        return self.str(name, default, validate=validate.OneOf([default, *others])) or default
+
+    def integer(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+        """An integer within these bounds."""
+        found = self.int(name, default, validate=validate.Range(least, most))
+        return default if found is None else found
+
+    def number(
+        self, name: str, default: float, *, above: float = 0, least: float | None = None
+    ) -> float:
+        """A number that is greater than `above`, or at least `least` if that is given."""
+        bounds = (
+            validate.Range(above, min_inclusive=False) if least is None else validate.Range(least)
+        )
+        found = self.float(name, default, validate=bounds)
+        return default if found is None else found
+
+    def items(
+        self,
+        name: str,
+        default: list[str],
+        *,
+        check: Callable[[str], object] = str,
+        least: int = 0,
+    ) -> list[str]:
+        """At least so many items, separated by commas. `check` raises ValueError for a wrong one."""
+
+        def check_each(items: list[str]) -> None:
+            for item in items:
+                valid(check)(item)
+
+        checks: list[Callable[[Any], object]] = [validate.Length(least), check_each]
+        found = self.list(name, default, subcast=str.strip, validate=checks)
+        return default if found is None else found
+
+    def checked(self, name: str, default: str, check: Callable[[str], object]) -> str:
+        """Text that `check` has no objection to; it raises ValueError, which says what is wrong."""
+        return self.str(name, default, validate=valid(check)) or default
+
+    def parsed[A](
+        self, name: str, parse: Callable[[str], A], default: str | EllipsisType = ...
+    ) -> A | None:
+        """What `parse` makes of a value; None for a missing or a wrong one, which raises ValidationError."""
+        value = self.str(name, default, validate=parse)  # type: ignore[arg-type]  # `...`: it is required
+        return parse(value) if value else None
+
+    def logging(self, file: Path, *, path_prefix: str = "") -> dict[str, Any]:
+        """LOGGING by the file that Granian reads too, with levels and access log as variables set them."""
+        self.choice("GRANIAN_LOG_LEVEL", "info", *LEVELS)
+        self.choice("LOG_FORMAT", "console", "json")
+        self.checked("GRANIAN_LOG_ACCESS_FMT", "", check_format)
+        config: dict[str, Any] = json.loads(file.read_bytes())
+        levels = partial(parse_levels, known=config["loggers"])
+        for logger, level in levels(self.checked("LOG_LEVELS", "", levels)).items():
+            config["loggers"].setdefault(logger, {})["level"] = level
+        config["filters"]["access"].update(
+            probes=self.bool("ACCESS_LOG_PROBES", False),
+            query=self.bool("ACCESS_LOG_QUERY", True),
+            prefix=path_prefix,
+        )
+        return config
 
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:
@@ -32,9 +103,9 @@ class Environment(Env):
         return super()._get_value(env_key, default) if value is None else value
 
     def refuse_problems(self, *, secret: Mapping[str, str], env_file: Path) -> None:
-        """Raises ImproperlyConfigured, which lists every value that is missing or wrong, if one is.
+        """Raises ImproperlyConfigured, which lists every value that is missing or wrong, if there is one.
 
-        `secret`: the variables whose values no message shows, each with a hint where it is to be had from.
+        `secret`: the variables whose values no message shows, each with a hint where to get one.
         """
         problems: dict[str, list[str]] = {}
         try:
@@ -57,16 +128,6 @@ class Environment(Env):
         raise ImproperlyConfigured("\n".join(lines)) from None
 
 
-def each(check: Callable[[str], object]) -> Callable[[list[str]], None]:
-    """A validator of lists: checks every item."""
-
-    def check_each(items: list[str]) -> None:
-        for item in items:
-            check(item)
-
-    return check_each
-
-
 def valid(check: Callable[[str], object]) -> Callable[[str], None]:
     """A validator from a function that raises ValueError, which says what is wrong."""
 
@@ -77,3 +138,10 @@ def valid(check: Callable[[str], object]) -> Callable[[str], None]:
             raise ValidationError(str(error)) from None
 
     return is_valid
+
+
+def check_origin(text: str) -> None:
+    """Raises ValueError unless it is a scheme and a host, as CSRF_TRUSTED_ORIGINS takes them."""
+    scheme, separator, host = text.partition("://")
+    if scheme not in {"http", "https"} or not separator or not host or "/" in host:
+        raise ValueError(f"{text!r} is not scheme://host.")

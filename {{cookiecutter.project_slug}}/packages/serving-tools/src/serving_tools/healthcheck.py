@@ -1,10 +1,10 @@
 """Asks the server in the same container, for the engine: `python -I -m serving_tools.healthcheck /livez`.
 
-Exit status 0 for an answer of 200; else 1, with one line that says what was asked and answered. It asks
-where the server's own variables say, of the environment or of config/granian.env: what the command line
-alone says (`granian --port`) it can't know.
+Exit status 0 for an answer of 200; else 1, with one line about what was asked and answered. It finds the
+address in the server's own variables, of the environment or of config/granian.env: it can't know what only
+the command line says (`--port`).
 
-A raw socket and no import that is not needed: it is run every few seconds.
+It uses a raw socket and imports no more than it needs, since it runs every few seconds.
 https://docs.docker.com/reference/dockerfile/#healthcheck
 """
 
@@ -20,15 +20,15 @@ FLAGS = Path("config", "granian.env")  # of the working directory, the project's
 
 TIMEOUT = 2.0  # seconds for each step; Dockerfile and compose.yaml allow three in all
 
-# Who listens on all addresses is asked on loopback.
+# A server that listens on all addresses is asked on loopback.
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 TRUE = {"1", "true", "t", "yes", "y", "on"}  # as Granian reads a flag
 
 
 def variables() -> dict[str, str]:
-    """The server's flags, as the image's entrypoint and `make run` put them together.
+    """The server's flags, combined as the image's entrypoint and `make run` do.
 
-    Raises SystemExit, which says what is wrong, where they would have read no line of the file.
+    Raises SystemExit, with the reason, if the file can't be read; these would not have started either.
     """
     found = dict(os.environ)
     if FLAGS.exists():  # else all of them are variables
@@ -68,7 +68,7 @@ class Address:
 
 
 def port_of(text: str) -> int:
-    """A port. Raises SystemExit, which says what is wrong."""
+    """A port. Raises SystemExit, with the reason, if it is none."""
     try:
         return int(text)
     except ValueError:
@@ -76,7 +76,7 @@ def port_of(text: str) -> int:
 
 
 def with_tls(connection: socket.socket, flags: Mapping[str, str]) -> socket.socket:
-    """The connection with TLS on it. Whose certificate it is does not matter: it is this machine's."""
+    """The connection, with TLS. The certificate is not verified: the server is on this machine."""
     import ssl  # takes half as long as all the rest
 
     context = ssl.create_default_context()
@@ -85,7 +85,7 @@ def with_tls(connection: socket.socket, flags: Mapping[str, str]) -> socket.sock
     if flags.get("GRANIAN_HTTP") == "2":
         context.set_alpn_protocols(["h2"])
     if flags.get("GRANIAN_SSL_CLIENT_VERIFY", "").lower() in TRUE:
-        # The one certificate at hand: it will do where the same authority signed it.
+        # The server's own certificate is accepted if the same authority signed it.
         context.load_cert_chain(
             flags["GRANIAN_SSL_CERTIFICATE"],
             flags["GRANIAN_SSL_KEYFILE"],
@@ -163,7 +163,7 @@ def check(path: str, flags: Mapping[str, str]) -> str | None:
 
 
 def explained(error: Exception, flags: Mapping[str, str]) -> str:
-    """What an error means where that is known."""
+    """An error, with its meaning if that is known."""
     text = str(error) or type(error).__name__
     verified = flags.get("GRANIAN_SSL_CLIENT_VERIFY", "").lower() in TRUE
     if verified and type(error).__name__.startswith("SSL"):

@@ -6,7 +6,7 @@ import socket
 
 
 def why_not_bound(host: str, port: int) -> int | str:
-    """Why nothing can listen there: an `errno`, or what the name service says; 0 where it can."""
+    """Why nothing can listen there: an `errno`, or the name service's message; 0 if something can."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -14,8 +14,8 @@ def why_not_bound(host: str, port: int) -> int | str:
     except (OSError, UnicodeError) as error:
         return str(error)
     with socket.socket(family, kind, protocol) as tried:
-        # Past the connections that an earlier server closed; a listener is in the way all the same, since
-        # this socket does not ask to share the port.
+        # Ignores connections that an earlier server closed. A listener still stops the bind, since this
+        # socket does not ask to share the port.
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind(place)

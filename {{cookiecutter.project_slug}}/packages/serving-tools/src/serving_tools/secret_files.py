@@ -1,7 +1,7 @@
 """Secrets that lie in files: `NAME_FILE` holds the path of a file with NAME's value.
 
-So engines and orchestrators mount secrets, whose values then stand in no environment: `docker inspect`,
-/proc/1/environ and a child process show the path alone.
+This is how engines and orchestrators mount secrets. Their values are in no environment then: `docker
+inspect`, /proc/1/environ and child processes show only the path.
 
     python -m serving_tools.secret_files FOLDER NAME...
 
@@ -22,10 +22,10 @@ from pathlib import Path
 
 
 def from_file(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """What the file that NAME_FILE names holds, without the line break at its end.
+    """The content of the file that NAME_FILE names, without the line break at its end.
 
-    None where NAME_FILE is not set, or empty. Raises ValueError, whose text shows nothing of the value:
-    for a file that can't be read or holds nothing, and where NAME is set as well.
+    None if NAME_FILE is not set, or empty. Raises ValueError, whose text shows nothing of the value, for a
+    file that can't be read or is empty, and if NAME is set as well.
     """
     variable = f"{name}_FILE"
     path = environ.get(variable)
@@ -48,11 +48,13 @@ def from_file(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.environ) -> None:
-    """Writes each variable's value to a file of its name in lower case; one with a NAME_FILE has one.
+    """Writes each variable's value to a file with its name in lower case, unless NAME_FILE is set.
 
-    Others may read the files, as the container's user must, but not enter the folder: the engine, which
-    mounts a file, may. `changed.env` says when a value last changed: it becomes a variable of the
-    containers, so that Compose replaces those that have an older value. Raises ValueError, OSError.
+    Everyone may read the files, as the container's user must, but only the owner may enter the folder; the
+    engine mounts the files by themselves. `changed.env` holds the time when a value last changed: it becomes
+    a variable of the containers, so that Compose replaces those with an older value.
+
+    Raises ValueError, OSError.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
@@ -62,12 +64,13 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
         raise ValueError(
             f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
         )
-    anew = not changed.exists()
+    renewed = not changed.exists()
     for name in names:
         if environ.get(f"{name}_FILE"):
-            from_file(name, environ)  # or the engine would make a folder in its place
+            # Raises if the file is missing: the engine would make a folder in its place.
+            from_file(name, environ)
             file = Path(environ[f"{name}_FILE"])
-            anew = anew or file.stat().st_mtime > changed.stat().st_mtime
+            renewed = renewed or file.stat().st_mtime > changed.stat().st_mtime
             continue
         file = folder / name.lower()
         value = environ[name].encode()
@@ -79,8 +82,8 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
             part.write_bytes(value)
             part.chmod(0o444)
             part.replace(file)
-            anew = True
-    if anew:
+            renewed = True
+    if renewed:
         now = datetime.now(timezone.utc)  # noqa: UP017, for Python 3.9
         changed.write_text(f"SECRETS_CHANGED={now:%Y-%m-%dT%H:%M:%S.%fZ}\n")
 

@@ -1,9 +1,9 @@
-"""Starts by Compose the servers that this machine's variables name and that do not answer.
+"""Starts, by Compose, the servers that the variables name on this machine and that do not answer.
 
     python -m serving_tools.services
 
-And says what answers there, where that is none of this project's. A convenience for a developer's
-machine: where no engine answers, it says what to set. A deployed process never calls it.
+Also reports what answers there, if that is not this project's. It is a convenience for a developer's machine:
+without an engine, it says what to set. A deployed process never calls it.
 """
 
 import json
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from serving_tools.secret_files import from_file, write
 
-# What is asked for: variable, Compose's service, port unless the URL has one, and an example.
+# Variable, Compose's service, port unless the URL has one, and an example.
 SERVICES = (
     ("DATABASE_URL", "db", 5432, "postgres://user:password@host:5432/name"),
     ("CACHE_URL", "cache", 6379, "redis://host:6379/0"),
@@ -27,7 +27,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def main() -> None:
-    """Ends the process with status 1 where there is no database; a cache can be missing."""
+    """Ends the process with status 1 if there is no database; a cache may be missing."""
     startable: list[str] = []
     named: list[tuple[str, str, int]] = []  # on this machine: the service, its URL, its port
     for variable, service, port, example in SERVICES:
@@ -70,14 +70,15 @@ def main() -> None:
 
 
 def usable(service: str, url: str, port: int) -> bool:
-    """Whether what answers is what the URL asks for. Says what to do where it is not."""
+    """Whether what answers is what the URL asks for; if not, prints what to do."""
     try:
-        greet = import_module({"db": "data.postgres", "cache": "data.valkey"}[service]).greet
+        module = {"db": "data.postgres", "cache": "data.valkey_address"}[service]
+        greet = import_module(module).greet
     except ModuleNotFoundError:  # a variable that this project does not read
         return True
     found: str | None = greet(url)
     if found and service == "cache" and publishes(service, port):
-        return True  # what is in it is this project's own affair
+        return True  # it is this project's own, whatever keys are in it
     if found:
         say(f"port {port} is answered by {found}: {way_out(service, port, found)}")
     return not found
@@ -117,7 +118,7 @@ def volume() -> str:
 
 
 def compose(*arguments: str) -> str:
-    """What Compose prints; nothing where it fails."""
+    """What Compose prints; nothing if it fails."""
     command = [ENGINE, "compose", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)  # noqa: S603
@@ -141,7 +142,7 @@ def answers(host: str, port: int) -> bool:
 
 
 def engine_answers() -> bool:
-    """Whether Compose is here, understands compose.yaml and has an engine to talk to."""
+    """Whether Compose is installed, can read compose.yaml and reaches an engine."""
     for command in ([ENGINE, "compose", "config", "--quiet"], [ENGINE, "info"]):
         try:
             done = subprocess.run(command, capture_output=True, check=False, timeout=20)  # noqa: S603

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from threading import Lock
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
@@ -105,7 +105,7 @@ class Bodies:
             body.close()
             raise
         body.seek(0)
-        return body
+        return cast("IO[bytes]", body)  # what it lacks, its file has
 
     async def _receive(self, body: "Body", size: int | None, receive: Receive) -> None:
         """Receives a body, of which `size` bytes are announced, as long as it comes fast enough."""
@@ -216,7 +216,7 @@ class Body:
         free = shutil.disk_usage(folder).free
         if free < self._reserved:
             raise OSError(errno.ENOSPC, f"{free} bytes are free, and {self._reserved} wanted")
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # `close` closes it
         self._file.write(held.getvalue())  # type: ignore[attr-defined]
         self.on_disk = True
 

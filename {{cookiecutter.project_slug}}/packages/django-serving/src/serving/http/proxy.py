@@ -19,6 +19,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from django.conf import settings
+
+from serving.conf import conf
 from serving.types import ASGIApp, Receive, Scope, Send
 
 # Granian's own wrapper does not read what many proxies send; open in 2.8.9:
@@ -56,18 +59,25 @@ class Proxy:
     In place since the server's access log reads the scope at the end. IPv4 addresses that a server
     writes as IPv6 (`::ffff:192.0.2.1`) are IPv4 addresses, whether a proxy is trusted or not.
 
-    `trusted`: addresses, networks, and the word "unix"; see `network`.
+    `trusted`: addresses, networks, and the word "unix"; see `network`. TRUSTED_PROXIES unless given.
     `prefix`: the path that the site lies below, as "/app", whether the proxy strips it or not; or "".
-    `redirects`: whether http is redirected to https: then a proxy that is not trusted is warned of.
+    URL_PATH_PREFIX unless given.
+    `redirects`: whether http is redirected to https, as SECURE_SSL_REDIRECT does unless given: then a
+    proxy that is not trusted is warned of.
     """
 
     def __init__(
-        self, app: ASGIApp, *, trusted: Iterable[str], prefix: str = "", redirects: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        trusted: Iterable[str] | None = None,
+        prefix: str | None = None,
+        redirects: bool | None = None,
     ) -> None:
-        trusted = list(trusted)
         self.app = app
-        self.prefix = prefix
-        self.redirects = redirects
+        self.prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
+        self.redirects = settings.SECURE_SSL_REDIRECT if redirects is None else redirects
+        trusted = list(conf.TRUSTED_PROXIES if trusted is None else trusted)
         self._trusts_unix = UNIX in trusted
         self._networks = [network(item) for item in trusted if item != UNIX]
         for everyone in (found for found in self._networks if found.prefixlen == 0):

@@ -2,7 +2,7 @@
 
 Our handler makes a `Request`. Everything else that makes one (Django's test clients and request factories,
 `runserver`, a WSGI server, `HttpRequest()` in a shell or a command) makes a class of Django's own, to which
-`complete` gives the same two attributes; `serving.apps` calls it.
+`add_attributes` gives the same two; `serving.apps` calls it.
 """
 
 from functools import cached_property
@@ -38,7 +38,7 @@ class Request[S](ASGIRequest):
             raise refused from error
 
 
-def complete(request_class: type[HttpRequest]) -> None:
+def add_attributes(request_class: type[HttpRequest]) -> None:
     """Gives a class of requests, and its subclasses, the attributes `state` and `request_id`.
 
     Both are made when they are first read, and can be set on a request.
@@ -63,4 +63,4 @@ def id_for(request: HttpRequest) -> str:
     return identify([(HEADER, brought.encode(errors="replace"))])
 
 
-complete(Request)
+add_attributes(Request)

@@ -15,10 +15,11 @@ SCOPE_KEY = "serving.request_id"
 
 HEADER = b"x-request-id"
 
-# What Granian says of itself to anyone, where a response does not: a word that names no product.
+# Granian names itself, and has no option against it; open in 2.8.9: this names no product.
+# https://github.com/emmett-framework/granian/issues/594
 SERVER = (b"server", b"web")
 
-# What a client or a proxy may send: nothing that a log, a shell or a file name could trip over.
+# What a client or a proxy may send: nothing that needs quoting in a log, a shell or a file name.
 well_formed = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
@@ -42,8 +43,8 @@ class RequestId:
             carry_context(loop)
         own = identify(scope["headers"])
         scope[SCOPE_KEY] = own
-        # Never taken back: each request is a task with a context of its own, and at the end of it
-        # Granian writes the access record, which shall have the id too.
+        # Never reset: each request is a task with a context of its own, in which Granian writes the access
+        # record afterwards, which needs the id too.
         request_id.set(own)
         header = (HEADER, own.encode())
 

@@ -4,6 +4,7 @@ import inspect
 import logging
 import os
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.headers import Headers
@@ -22,11 +23,14 @@ logger = logging.getLogger(__name__)
 
 def static_files(app: ASGIHandler) -> ASGIApp:
     """Serves what `collectstatic` gathered; with DEBUG on, the files of each app as they are."""
+    if not settings.STATIC_URL:
+        return app
     path = urlsplit(settings.STATIC_URL).path  # it may name the host of a content delivery network
     if settings.DEBUG:
         return StaticFiles(app, ASGIStaticFilesHandler(app), path)
-    if not settings.STATIC_ROOT.is_dir():
-        logger.warning("no static files: %s is missing; run collectstatic", settings.STATIC_ROOT)
+    if not settings.STATIC_ROOT or not Path(settings.STATIC_ROOT).is_dir():
+        missing = settings.STATIC_ROOT or "STATIC_ROOT"
+        logger.warning("no static files: %s is missing; run collectstatic", missing)
         return app
     files = Files(
         app,

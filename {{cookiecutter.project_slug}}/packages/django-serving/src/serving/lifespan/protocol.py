@@ -15,10 +15,12 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
+from serving.conf import conf
 from serving.lifespan.resources import LifespanError, Resources, cancel_requested
-from serving.lifespan.state import ORIGIN
+from serving.lifespan.state import ORIGIN, Origin
 from serving.lifespan.watchdogs import end_without_threads, ended_if_blocked
 from serving.log.context import carry_context
 from serving.stopping.signals import stopping
@@ -26,39 +28,37 @@ from serving.types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger(__package__)
 
-GIVEN_UP = "startup given up: the server was told to stop"
-
 
 class Lifespan:
     """ASGI middleware that answers the `lifespan` scope and passes everything else on untouched.
 
-    `required`: whether a failed startup ends the server, or is logged and served without.
+    `mode`: "required" (a failed startup ends the server), "optional" (it is logged, and the server serves
+    without) or "disabled" (the apps' lifespans never run).
     `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take.
-    `enabled`: whether the apps' lifespans run at all; the server gets its answer either way.
+    `drain_timeout`: seconds that responses may stay open after the order to stop. A second later the
+    lifespans are left, even if the server still waits for a client.
+    What is not given is read from LIFESPAN, LIFESPAN_STARTUP_TIMEOUT and so on.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        required: bool,
-        startup_timeout: float,
-        shutdown_timeout: float,
-        enabled: bool = True,
+        mode: str | None = None,
+        startup_timeout: float | None = None,
+        shutdown_timeout: float | None = None,
+        drain_timeout: float | None = None,
     ) -> None:
         self.app = app
-        self.required = required
-        self.startup_timeout = startup_timeout
-        self.shutdown_timeout = shutdown_timeout
-        self.enabled = enabled
-        self.mode = "LIFESPAN=disabled"
-        self.problem: str | None = "no lifespan runs, since LIFESPAN=disabled"
-        self.public_problem: str | None = self.problem
-        if enabled:
-            self.mode = "LIFESPAN=required" if required else "LIFESPAN=optional"
-            self.problem = self.public_problem = None
+        self.mode = mode or conf.LIFESPAN
+        self.startup_timeout = startup_timeout or conf.LIFESPAN_STARTUP_TIMEOUT
+        self.shutdown_timeout = shutdown_timeout or conf.LIFESPAN_SHUTDOWN_TIMEOUT
+        self.drain_timeout = drain_timeout or conf.DRAIN_TIMEOUT
+        self._origin = Origin(f"LIFESPAN={self.mode}")
+        if self.mode == "disabled":
+            self._note("no lifespan runs, since LIFESPAN=disabled")
 
-    # Servers ask whether they are given a coroutine function. This one hands on the coroutine of the
+    # Servers ask whether they are given a coroutine function. This one returns the coroutine of the
     # application itself, so a request pays for no coroutine of its own.
     @inspect.markcoroutinefunction
     def __call__(
@@ -83,43 +83,41 @@ class Lifespan:
             guard=ended_if_blocked,
         )
         await receive()  # lifespan.startup
-        stopping.listen(starting=True)
         try:
-            try:
-                started = await self._started(resources)
-            except asyncio.CancelledError:  # Granian takes it for a success
-                logger.error("startup failed: %s: its task was cancelled", resources.at_work)
-                await send({"type": "lifespan.startup.failed", "message": ""})
-                raise
-            if not started:
-                await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
-                return
-            state.update(resources.items, **{ORIGIN: self})
-            await send({"type": "lifespan.startup.complete"})
-
-            failures = await self._served(resources, receive, state)
-            outcome = "failed" if failures else "complete"
-            await send({"type": f"lifespan.shutdown.{outcome}"})
+            with stopping.startup():
+                if not await self._start(resources, send):
+                    await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
+                    return
+                state.update(resources.items, **{ORIGIN: self._origin})
+                await send({"type": "lifespan.startup.complete"})
+                failures = await self._serve_then_leave(resources, receive, state)
+                outcome = "failed" if failures else "complete"
+                await send({"type": f"lifespan.shutdown.{outcome}"})
         finally:
-            stopping.stop_listening()
             if resources.hung:
                 end_without_threads(resources.hung)
 
-    async def _started(self, resources: "Resources") -> bool:
-        """Enters the lifespans; whether the server is to go on."""
-        if self.enabled and not await self._entered(resources):
-            return False
-        if stopping.serve():
-            return True
+    async def _start(self, resources: Resources, send: Send) -> bool:
+        """Enters the lifespans; returns whether the server is to serve."""
+        try:
+            entered = self.mode == "disabled" or await self._enter_apps(resources)
+        except asyncio.CancelledError:  # which Granian takes for a success
+            logger.error("startup failed: %s: its task was cancelled", resources.at_work)
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            raise
+        if stopping.end_startup():
+            return entered
         await resources.leave()  # what was entered by code that no cancellation reached
-        logger.warning(GIVEN_UP)
+        logger.warning("startup given up: the server was told to stop")
         return False
 
-    async def _entered(self, resources: "Resources") -> bool:
-        """Enters the lifespans; whether they may be served with, or without in the optional mode."""
+    async def _enter_apps(self, resources: Resources) -> bool:
+        """Enters the lifespans; returns whether to serve with them, or without in the optional mode."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
-        stopping.call(task.cancel)
+        if stopping.is_set():
+            return False
+        stopping.add_callback(task.cancel)
         try:
             await resources.enter()
         except asyncio.CancelledError:
@@ -127,60 +125,63 @@ class Lifespan:
                 raise
             while task.uncancel():
                 pass
-            logger.warning(GIVEN_UP)
             return False
         except LifespanError as error:
-            self.problem = f"startup failed: {error}"
-            self.public_problem = f"startup failed: {error.public}; the log says more"
-            if self.required:
-                logger.error("%s", self.problem, exc_info=error.__cause__)
+            problem = self._note("startup failed", error)
+            if self.mode == "required":
+                logger.error("%s", problem, exc_info=error.__cause__)
                 return False
             detailed = logger.isEnabledFor(logging.DEBUG)
             logger.warning(
                 "%s; serving without the apps' state (LIFESPAN=optional)%s",
-                self.problem,
+                problem,
                 "" if detailed else "; GRANIAN_LOG_LEVEL=debug shows the traceback",
                 exc_info=error.__cause__ if detailed else None,
             )
         finally:
-            stopping.forget(task.cancel)
+            stopping.remove_callback(task.cancel)
         return True
 
-    async def _served(
-        self, resources: "Resources", receive: Receive, state: dict[str, Any]
+    def _note(self, what: str, *errors: LifespanError) -> str:
+        """Notes why there is no state; returns it for the log."""
+        origin = self._origin
+        origin.problem = origin.public_problem = what
+        if errors:
+            origin.problem = f"{what}: {'; '.join(map(str, errors))}"
+            kinds = "; ".join(error.public for error in errors)
+            origin.public_problem = f"{what}: {kinds}; the log says more"
+        return origin.problem
+
+    async def _serve_then_leave(
+        self, resources: Resources, receive: Receive, state: dict[str, Any]
     ) -> list[LifespanError]:
         """Waits for the shutdown and leaves the lifespans; returns what failed to be left."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        overdue = False
-
-        def leave_now() -> None:
-            nonlocal overdue
-            overdue = task.cancel()
-
-        stopping.overdue = leave_now
+        shutdown = asyncio.ensure_future(receive())
+        overdue = asyncio.ensure_future(self._overdue())
         try:
-            await receive()  # lifespan.shutdown
-        except asyncio.CancelledError:
-            if overdue:
-                # Granian waits for ever for a client that does not read what it was sent.
-                task.uncancel()
-                logger.warning("the server does not stop: leaving the lifespans before it kills it")
-                failures = await resources.leave()
-                await receive()  # lifespan.shutdown, should it come yet
-                return failures
-            # By the server, or by a task group that an app holds open, one of whose tasks failed.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({shutdown, overdue}, return_when=asyncio.FIRST_COMPLETED)
+            cancelled = not (shutdown.done() or overdue.done())
+            if not (shutdown.done() or cancelled):
+                logger.warning("leaving the lifespans: the server does not stop by itself")
             failures = await resources.leave()
-            if cancel_requested():
-                raise
-            self.problem = f"ended while serving: {'; '.join(map(str, failures))}"
-            kinds = "; ".join(failure.public for failure in failures)
-            self.public_problem = f"ended while serving: {kinds}; the log says more"
-            logger.critical("%s", self.problem)
-            state.clear()
-            state[ORIGIN] = self
-            await receive()  # lifespan.shutdown
-            return failures
+            if cancelled:
+                if cancel_requested():
+                    raise asyncio.CancelledError
+                # By a task group that an app holds open, one of whose tasks failed.
+                logger.critical("%s", self._note("ended while serving", *failures))
+                state.clear()
+                state[ORIGIN] = self._origin
+            await shutdown
         finally:
-            stopping.overdue = None
-        return await resources.leave()
+            shutdown.cancel()
+            overdue.cancel()
+        return failures
+
+    async def _overdue(self) -> None:
+        """Returns when the server should have shut down: Granian waits for a client that does not read.
+
+        https://github.com/emmett-framework/granian/issues/547
+        """
+        await stopping.wait()
+        await asyncio.sleep(self.drain_timeout + 1.0)

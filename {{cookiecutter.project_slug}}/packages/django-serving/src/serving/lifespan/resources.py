@@ -4,19 +4,17 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    nullcontext,
-)
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from keyword import iskeyword
+from threading import Event
 from typing import Any, Self
 
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-from serving.lifespan.state import ORIGIN, State, opened
+from serving.lifespan.state import ORIGIN, Origin, State, opened
 
 logger = logging.getLogger(__package__)
 
@@ -24,7 +22,6 @@ logger = logging.getLogger(__package__)
 GENERATOR_MISTAKES = {
     "generator didn't yield": "lifespan() never yields; it must yield once, a mapping",
     "generator didn't stop": "lifespan() yields twice; it must yield once",
-    "generator didn't stop after athrow()": "lifespan() yields twice; it must yield once",
 }
 
 
@@ -50,13 +47,9 @@ class Resources:
         async with Resources() as resources:
             await resources.state.client.get(...)
 
-        with Resources() as resources:
+        with Resources() as resources:  # on an event loop in a thread of its own
             resources.run(resources.state.client.get(...))
     """
-
-    mode = "outside a server"
-    problem: str | None = None
-    public_problem: str | None = None
 
     def __init__(
         self,
@@ -77,10 +70,10 @@ class Resources:
     @property
     def state(self) -> Any:
         """What the apps yielded, as attributes; see `State`."""
-        return State({**self.items, ORIGIN: self})
+        return State({**self.items, ORIGIN: Origin()})
 
     async def enter(self) -> None:
-        """Enters every app's lifespan. Raises LifespanError, having left those it had entered."""
+        """Enters every app's lifespan. Raises LifespanError, after leaving those it had entered."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.startup_timeout
         owners: dict[str, str] = {}
@@ -93,7 +86,7 @@ class Resources:
                         context = open_context(app)
                         items = await context.__aenter__()
                         self._entered.append((app, context))
-                if clock() >= deadline:  # code that blocked, or took no cancellation for an answer
+                if clock() >= deadline:  # by code that blocked, or ignored its cancellation
                     raise TimeoutError
                 self.items.update(checked(app, items, owners))
             except GeneratorExit:
@@ -106,21 +99,14 @@ class Resources:
                 self.at_work = app
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     raise
-                if late:
-                    raise LifespanError(
-                        f"{app}: not started after {self.startup_timeout:g} s"
-                        " (LIFESPAN_STARTUP_TIMEOUT)",
-                        f"{app}: TimeoutError",
-                    ) from error
-                raise LifespanError(
-                    f"{app}: {reason(error)}", f"{app}: {type(error).__name__}"
-                ) from error
+                limit = f"started after {self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
+                raise failure(app, error, limit if late else "") from error
             logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
         self._shown = self.state
         opened.append(self._shown)
 
     async def leave(self) -> list[LifespanError]:
-        """Leaves what was entered. What fails to is logged and returned; the others are still left."""
+        """Leaves what was entered. A failure is logged and returned; the others are still left."""
         if self._shown is not None:
             opened.remove(self._shown)
             self._shown = None
@@ -132,25 +118,23 @@ class Resources:
             app, context = self._entered.pop()
             began = clock()
             self.at_work = app
-            # Half of what is left, the last one all: an app that hangs leaves time for the others.
+            # Half of what is left, the last app all: one that hangs leaves time for the others.
             share = (deadline - began) / (2 if self._entered else 1)
             try:
                 with self._guard(self, deadline - began):
                     async with asyncio.timeout(share) as timeout:
-                        # As on an ordinary end, whatever the reason: so code behind a bare `yield`
-                        # runs, too.
+                        # Without an error, whatever the reason: so code after a bare `yield` runs too.
                         await context.__aexit__(None, None, None)
             except GeneratorExit:
                 raise
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError) and cancel_requested():
                     cancelled = error
-                why, kind = reason(error), type(error).__name__
                 if timeout.expired():
                     self.hung.append(app)
-                    why, kind = f"not stopped after {share:.3g} s", "TimeoutError"
-                failures.append(LifespanError(f"{app}: {why}", f"{app}: {kind}"))
-                logger.exception("shutdown failed: %s: %s", app, why)
+                limit = f"stopped after {share:.3g} s" if timeout.expired() else ""
+                failures.append(failure(app, error, limit))
+                logger.exception("shutdown failed: %s", failures[-1])
             else:
                 logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
         self.items.clear()
@@ -166,62 +150,48 @@ class Resources:
         await self.leave()
 
     def __enter__(self) -> Self:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if asyncio._get_running_loop():
             raise RuntimeError("an event loop runs here already: write `async with Resources()`")
-        self._runner = asyncio.Runner()
-        try:
-            self._runner.run(self._start())
-        except BaseException:
-            self._runner.close()
-            raise
+        ready = Event()
+        self._thread = ThreadPoolExecutor(1, "lifespan")
+        self._held = self._thread.submit(asyncio.run, self._hold(ready))
+        self._held.add_done_callback(lambda _: ready.set())
+        ready.wait()
+        if self._held.done():
+            self._wait_for_end()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._runner:
-            self._runner.run(self._stop())
+        with suppress(RuntimeError):  # the loop has ended, if a lifespan has
+            self.loop.call_soon_threadsafe(self._end.set)
+        self._wait_for_end()
 
     def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
         """In the sync form: runs a coroutine on the event loop that the resources were opened on."""
-        return self._runner.run(coroutine)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
-    async def _start(self) -> None:
-        """Opens the resources in a task that lives until `_stop`: it must leave them as well."""
-        self._stopping = asyncio.Event()
-        started = asyncio.Event()
+    async def _hold(self, ready: Event) -> None:
+        """Holds the resources open, in one task, until `__exit__`."""
+        async with self:
+            self.loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+            ready.set()
+            try:
+                await self._end.wait()
+            except asyncio.CancelledError:  # by a task group that an app holds open
+                raise RuntimeError("a lifespan ended by itself; the log says why") from None
 
-        async def hold() -> None:
-            async with self:
-                started.set()
-                await self._stopping.wait()
-
-        self._holder = asyncio.create_task(hold())
-        waiter = asyncio.create_task(started.wait())
-        await asyncio.wait({self._holder, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        if not started.is_set():
-            waiter.cancel()
-            await self._holder  # raises what went wrong
-
-    async def _stop(self) -> None:
-        self._stopping.set()
-        await self._holder
-
-
-PACKAGE = __package__.partition(".")[0]
+    def _wait_for_end(self) -> None:
+        """Raises what went wrong."""
+        self._thread.shutdown()
+        self._held.result()
 
 
 def apps_with_lifespan() -> list[str]:
-    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS.
-
-    Not this package, whose own `lifespan.py` is the protocol.
-    """
+    """The installed apps that have a `lifespan.py`, in the order of INSTALLED_APPS."""
     return [
         config.name
         for config in apps.get_app_configs()
-        if config.name != PACKAGE
+        if config.name != "serving"  # whose own `lifespan` is the protocol
         and config.module is not None
         and module_has_submodule(config.module, "lifespan")
     ]
@@ -262,14 +232,16 @@ def checked(app: str, items: object, owners: dict[str, str]) -> Mapping[str, Any
     return items
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, on one line."""
-    text = str(error).strip().partition("\n")[0]
-    if isinstance(error, LifespanError):
-        return text
+def failure(app: str, error: BaseException, limit: str) -> LifespanError:
+    """An app's error as a LifespanError; `limit`: what it has not done in time, if that is it."""
+    if limit:
+        return LifespanError(f"{app}: not {limit}", f"{app}: TimeoutError")
+    kind, text = type(error).__name__, str(error).strip().partition("\n")[0]
     if isinstance(error, RuntimeError) and text in GENERATOR_MISTAKES:
-        return GENERATOR_MISTAKES[text]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        text = GENERATOR_MISTAKES[text]
+    elif not isinstance(error, LifespanError):
+        text = f"{kind}: {text}" if text else kind
+    return LifespanError(f"{app}: {text}", f"{app}: {kind}")
 
 
 def cancel_requested() -> bool:

@@ -2,38 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Self
 
-# Under this key a server's state holds who filled it. It is no identifier: no app can yield it.
+# Under this key a server's state holds its Origin. It is no identifier, so no app can yield it.
 ORIGIN = "serving.lifespan"
 
 NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
 
 
-class Origin(Protocol):
-    """Who filled a state: `mode` says how, `problem` why it is empty, if it is.
+@dataclass
+class Origin:
+    """How a state was filled, and why it is empty, if it is.
 
-    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors alone.
+    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors only.
     """
 
-    @property
-    def mode(self) -> str: ...
-    @property
-    def problem(self) -> str | None: ...
-    @property
-    def public_problem(self) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class Empty:
-    """The origin of a state that nobody filled."""
-
-    problem: str
-    mode: str = "no lifespan"
+    mode: str = "outside a server"
+    problem: str | None = None
+    public_problem: str | None = None
 
 
 class State:
-    """What the apps' lifespans yielded, as attributes. Read only: all requests share it.
+    """What the apps' lifespans yielded, as attributes. It is read-only: all requests share it.
 
     A name that nobody yielded raises AttributeError, so `getattr(state, name, None)` and `hasattr`
     work where a lifespan is optional.
@@ -48,7 +38,19 @@ class State:
         try:
             return self._items[name]
         except KeyError:
-            raise AttributeError(self._missing(name), name=name, obj=self) from None
+            why = self._why_missing()
+            raise AttributeError(
+                f"the lifespan's state has no {name!r}: {why}", name=name, obj=self
+            ) from None
+
+    def _why_missing(self) -> str:
+        origin: Origin | None = self._items.get(ORIGIN)
+        if origin is None:
+            return NO_LIFESPAN
+        names = ", ".join(dir(self)) or "none"
+        return origin.problem or (
+            f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
+        )
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
@@ -63,7 +65,6 @@ class State:
         return self
 
     def __deepcopy__(self, memo: object) -> Self:
-        """A request that is copied shares what the lifespans yielded, too."""
         return self
 
     def __dir__(self) -> list[str]:
@@ -71,18 +72,6 @@ class State:
 
     def __repr__(self) -> str:
         return f"<State: {', '.join(dir(self)) or 'empty'}>"
-
-    def _missing(self, name: str) -> str:
-        """Why there is no such name, so that a developer or an operator can act on it."""
-        origin: Origin | None = self._items.get(ORIGIN)
-        if origin is None:
-            why = NO_LIFESPAN
-        elif origin.problem:
-            why = origin.problem
-        else:
-            names = ", ".join(dir(self)) or "none"
-            why = f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
-        return f"the lifespan's state has no {name!r}: {why}"
 
 
 # What `serving.lifespan.Resources` has opened in this process, the latest last.
@@ -92,10 +81,10 @@ opened: list[State] = []
 UNSERVED = State({})
 OUTSIDE = State(
     {
-        ORIGIN: Empty(
-            "no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
-            " `with Resources():` (serving/lifespan.py) opens it, in a test the fixture `resources` or"
-            " LifespanMixin (serving/testing.py)"
+        ORIGIN: Origin(
+            problem="no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
+            " `with Resources():` (serving.lifespan) opens it, in a test the fixture `resources` or"
+            " LifespanMixin (serving.testing)"
         )
     }
 )
@@ -104,7 +93,7 @@ OUTSIDE = State(
 def state_of(scope: Mapping[str, Any] | None, *, empty: State) -> State:
     """The state of a request: its server's, else what this process opened last, else `empty`.
 
-    `scope`: the request's ASGI scope; None where it has none, as under WSGI.
+    `scope`: the request's ASGI scope; None if it has none, as under WSGI.
     """
     if scope and (items := scope.get("state")):
         return State(items)

@@ -1,14 +1,15 @@
-"""The two guards that end a process which its lifespans would keep from ending."""
+"""Two guards that end a process which its lifespans would keep from ending.
+
+Granian limits neither startup nor shutdown: https://github.com/emmett-framework/granian/issues/547
+"""
 
 import logging
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import (
-    contextmanager,
-)
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from serving.lifespan.resources import Resources
 
@@ -24,17 +25,13 @@ def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
     thread = threading.get_ident()
 
     def end() -> None:
-        stack = traceback.format_stack(sys._current_frames()[thread])
-        logger.critical(
+        stack = "".join(traceback.format_stack(sys._current_frames()[thread]))
+        end_process(
             f"{resources.at_work}: blocks the event loop, or ignores its cancellation; the process"
-            f" ends. It stands at\n{''.join(stack)}"
+            f" ends. It stands at\n{stack}"
         )
-        logging.shutdown()
-        os._exit(1)
 
-    timer = threading.Timer(max(seconds, 0) + 0.5, end)
-    timer.daemon = True
-    timer.start()
+    timer = start_timer(max(seconds, 0) + 0.5, end)
     try:
         yield
     finally:
@@ -44,25 +41,29 @@ def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
 def end_without_threads(hung: list[str]) -> None:
     """Ends the process, status 1, when threads keep it alive a second after its lifespan.
 
-    A lifespan that hangs in `asyncio.to_thread` can be cancelled and its thread cannot; at the end
-    Python waits for all threads, for ever if need be. Only to be called where the process is to end.
+    A lifespan that hangs in `asyncio.to_thread` can be cancelled and its thread cannot; Python waits for
+    all threads at its end, without a limit. Only to be called where the process is to end.
     """
 
     def end() -> None:
-        names = [
-            thread.name
-            for thread in threading.enumerate()
-            if not thread.daemon and thread is not threading.main_thread()
-        ]
-        if names:
-            logger.critical(
-                "%s: hung, and threads still run: %s; the process ends without them",
-                ", ".join(hung),
-                ", ".join(names),
-            )
-            logging.shutdown()
-            os._exit(1)
+        main = threading.main_thread()
+        if names := [t.name for t in threading.enumerate() if not t.daemon and t is not main]:
+            apps, threads = ", ".join(hung), ", ".join(names)
+            end_process(f"{apps}: hung, and threads still run: {threads}; the process ends anyway")
 
-    timer = threading.Timer(1.0, end)
+    start_timer(1.0, end)
+
+
+def start_timer(seconds: float, function: Callable[[], None]) -> threading.Timer:
+    """Calls a function later, in a thread that does not keep the process alive."""
+    timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
+    return timer
+
+
+def end_process(message: str) -> None:
+    """Logs why, and ends the process with status 1."""
+    logger.critical(message)
+    logging.shutdown()
+    os._exit(1)

@@ -1,17 +1,12 @@
-"""Filters of the log: what records show, and which are shown."""
+"""Filters of the log: each makes records of one library readable, or hides what they must not show."""
 
 import logging
 import os
 import re
-from contextlib import suppress
 from datetime import date
 from typing import Any, cast
 
-from serving.log.levels import parse_levels
 from serving.log.redaction import HIDDEN
-
-# The last error of a traceback: what is not indented, to the end.
-LAST_ERROR = re.compile(r"^([\w.<>]+)(?:: (.*))?\Z", re.MULTILINE | re.DOTALL)
 
 MORE_FILES = "raise the limit (`ulimit -n 4096`; in compose.yaml, `ulimits: {nofile: 4096}` at web)"
 
@@ -19,50 +14,50 @@ MORE_FILES = "raise the limit (`ulimit -n 4096`; in compose.yaml, `ulimits: {nof
 class ClientErrorFilter:
     """What clients do wrong, as Django logs it: one line, and for a 404 at level INFO.
 
-    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. It belongs
-    to the handler: a logger's filter does not see what `django.security`'s many children say.
+    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. The filter
+    belongs to the handler: a logger's own does not see the records of `django.security`'s many children.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
         status = getattr(record, "status_code", None)
-        if not (isinstance(status, int) and 400 <= status < 500):
-            return True
-        if not record.name.startswith("django."):
+        is_clients = isinstance(status, int) and 400 <= status < 500
+        if not (is_clients and record.name.startswith("django.")):
             return True
         if status == 404:
             record.levelno, record.levelname = logging.INFO, "INFO"
         logger = logging.getLogger(record.name)
-        tells_more = record.name != "django.security.DisallowedHost"
-        if not (tells_more and logger.isEnabledFor(logging.DEBUG)):
+        is_forged = record.name == "django.security.DisallowedHost"
+        if is_forged or not logger.isEnabledFor(logging.DEBUG):
             record.exc_info = None
         return logger.isEnabledFor(record.levelno)
 
 
 class GranianErrorFilter:
-    """Takes apart what Granian logs of an error that Django did not answer: in a stream, say.
+    """Takes apart what Granian logs of an error that Django did not answer, in a stream for example.
 
-    Its message holds the traceback, as text.
+    Granian puts the traceback into the message; open in 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.1/src/utils.rs#L43-L50
     """
 
+    HEADING = "Traceback (most recent call last):\n"
+    LAST_ERROR = re.compile(r"^([\w.<>]+)(?:: (.*))?\Z", re.MULTILINE | re.DOTALL)
+
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown: always."""
-        heading = "Traceback (most recent call last):\n"
-        message, found, trace = record.getMessage().rstrip().partition(f"\n{heading}")
+        message, found, trace = record.getMessage().rstrip().partition(f"\n{self.HEADING}")
         if found:
             record.msg, record.args = message, None
-            record.exc_text = heading + trace
-            if last := LAST_ERROR.search(trace.rpartition(heading)[2]):
+            record.exc_text = self.HEADING + trace
+            # The last traceback's error is what is not indented, to the end.
+            if last := self.LAST_ERROR.search(trace.rpartition(self.HEADING)[2]):
                 record.__dict__["error.type"] = last[1]
                 record.__dict__["error.message"] = last[2] or ""
         return True
 
 
 class OpenFilesFilter:
-    """Adds what to do where a worker may open no more files, so that it can't take a connection."""
+    """Adds what to do when a worker may open no more files, and so can't accept a connection."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown: always."""
         message = record.getMessage()
         if "Too many open files" in message:
             record.msg, record.args = f"{message}: {MORE_FILES}", None
@@ -70,38 +65,35 @@ class OpenFilesFilter:
 
 
 class SqlFilter:
-    """Hides the texts in SQL that Django logs: sessions' keys and passwords' hashes."""
+    """Hides the texts in SQL that Django logs: session keys and password hashes, for example."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown: always."""
         if hasattr(record, "sql"):
-            # A query is logged with how long it took and where, and what changes a schema without.
-            *before, sql, params = cast("tuple[Any, ...]", record.args)[:3]
-            after = cast("tuple[Any, ...]", record.args)[3:]
+            # Before the SQL of a query stands how long it took; nothing before what changes a schema.
+            args = cast("tuple[Any, ...]", record.args)
+            *before, sql, params = args[:3]
             sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
             params = [
                 value if isinstance(value, int | float | date | None) else HIDDEN
                 for value in params or ()
             ]
-            record.args = (*before, sql, params, *after)
+            record.args = (*before, sql, params, *args[3:])
             record.sql, record.params = sql, params
         return True
 
 
 class GranianLevelFilter:
-    """Holds LOG_LEVELS for Granian's own logger in its main process, which has no settings.
+    """Applies LOG_LEVELS to Granian's own logger in its main process, which reads no settings.
 
-    Granian sets that logger's level itself, after it has read the configuration.
+    Granian replaces this logger's level after reading the file; open in 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/log.py#L69
     """
 
     def __init__(self) -> None:
-        self.level = 0
-        items = os.environ.get("LOG_LEVELS", "").split(",")
-        own = ",".join(item for item in items if item.partition("=")[0].strip() == "_granian")
-        with suppress(ValueError):  # the worker's settings say what is wrong
-            levels = parse_levels(own, known=("_granian",))
-            self.level = logging.getLevelNamesMapping()[levels.get("_granian", "NOTSET")]
+        # The worker's settings report what is wrong with it.
+        found = re.search(r"(?:^|,)\s*_granian\s*=\s*(\w+)", os.environ.get("LOG_LEVELS", ""))
+        levels = logging.getLevelNamesMapping()
+        self.level = levels.get(found[1].upper(), logging.NOTSET) if found else logging.NOTSET
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
         return record.levelno >= self.level

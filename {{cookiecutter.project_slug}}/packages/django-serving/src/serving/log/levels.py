@@ -14,9 +14,9 @@ LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()  # config/loggin
 def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
     """LOG_LEVELS as levels by logger: "home=debug" gives {"home": "DEBUG"}.
 
-    Raises ValueError, which says what is wrong; see `is_logger`.
+    Raises ValueError with what is wrong; see `is_logger`.
     """
-    found = {}
+    found: dict[str, str] = {}
     for item in filter(None, map(str.strip, text.split(","))):
         name, equals, level = map(str.strip, item.partition("="))
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
@@ -36,24 +36,17 @@ def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
 
 def is_logger(name: str, known: Container[str]) -> bool:
     """Whether a logger is known, named after a module, or below one that is. Imports nothing."""
-    above, *parts = name.split(".")
-    # Those of Django's that are no modules stand in the file; others' may have any name below their own.
-    if name in known or (above in known and above != "django"):
+    parts = name.split(".")
+    names = [".".join(parts[: number + 1]) for number in range(len(parts))]
+    # Of Django's, those that no module has stand in the file; others' may have any name below their own.
+    if name in known or any(above in known and above != "django" for above in names):
         return True
-    spec = None if above == "__main__" else find_spec(above)
-    if not spec:
-        return False
-    for part in parts:
-        folders = spec.submodule_search_locations
-        if folders is None:
-            return True  # a module may have a logger for each of its classes
-        above = f"{above}.{part}"
-        if above in known:
-            return True
+    spec = None if names[0] == "__main__" else find_spec(names[0])
+    for below in names[1:]:
+        if not spec or spec.submodule_search_locations is None:
+            break  # a module may have a logger for each of its classes
         try:
-            spec = PathFinder.find_spec(above, folders)
+            spec = PathFinder.find_spec(below, spec.submodule_search_locations)
         except KeyError:
             return True  # a namespace within one: only an import could look into it
-        if not spec:
-            return False
-    return spec.origin is not None  # or it is a folder that holds no package
+    return bool(spec and spec.origin)  # a folder without an __init__.py has no origin

@@ -1,16 +1,17 @@
-"""Writes the log without ever waiting for who reads it.
+"""The handler of every log record, which never waits for whoever reads the log.
 
-A pipe that nobody reads is full after 64 KB, and from there on a write lasts until somebody reads. It
-is the event loop that writes the log: the server would stand still, and not even hear the order to
-stop. So what a pipe, a terminal or a socket does not take at once is kept, and a thread writes it
-later, in order. Where too much is kept, new lines are dropped; how many, the log says in their place.
+A pipe that nobody reads is full after 64 KB; from then on a write blocks until somebody reads. It is the
+event loop that writes the log: the server would stand still, and not even hear the order to stop. So
+what a pipe, a terminal or a socket does not take at once is kept, and a thread writes it later, in order.
+Where too much is kept, new lines are dropped, and a line in their place tells how many.
 
 https://man7.org/linux/man-pages/man7/pipe.7.html
 """
 
+import asyncio
+import logging
 import os
 import select
-import socket
 import stat
 import sys
 import threading
@@ -19,187 +20,188 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO
 
-PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes; Windows has none, and POSIX promises these
 KEPT = 4 * 1024 * 1024  # bytes at most, in each process
 AT_END = 2.0  # seconds that the end of a process waits for a reader, at most
 
+HELD = 64  # records at most
+HELD_SECONDS = 0.05
+
 # Writes what a file takes of some bytes and returns how many; raises BlockingIOError if it takes none.
-WriteSome = Callable[[bytes], int]
+WriteSome = Callable[[bytearray], int]
 
 
-class Output:
-    """Where log lines go. Each method is to be called under `lock`.
+def log_stream() -> TextIO:
+    """Where the log goes: to stdout; for a command to stderr, since what it prints may be data."""
+    program = Path(sys.argv[0])
+    a_command = program.name in ("manage.py", "django-admin") or program.parent.name == "django"
+    return sys.stderr if a_command else sys.stdout
 
-    `notice`: makes the line that stands in the place of dropped ones, of their number and of the seconds
-    in which they were dropped.
-    """
 
-    def __init__(
-        self, stream: TextIO | None, lock: threading.RLock, notice: Callable[[int, float], str]
-    ) -> None:
-        self._stream = stream
-        self._lock = lock
-        self._notice = notice
-        self._opened = open_for(stream)
-        self._forget()
+class Stdout(logging.StreamHandler[TextIO]):
+    """Writes records to `log_stream()`: at once, or those that are held together, 50 ms late at most."""
 
-    def _forget(self) -> None:
+    def __init__(self) -> None:
+        super().__init__(log_stream())
+        if isinstance(self.stream, TextIOWrapper):
+            # Whatever the locale: a letter that it lacks would lose the record, and its neighbours.
+            self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        self._file, self._write_some = writer_of(self.stream)
+        self._start_anew()
+
+    def _start_anew(self) -> None:
         self._process = os.getpid()
-        self._kept: deque[bytes] = deque()
-        self._size = 0  # bytes that are kept
-        self._dropped = 0  # lines
-        self._dropping_since = 0.0
-        self._writer: threading.Thread | None = None
-        self._given_up = False  # nobody read in time when the process was about to end
+        self.held: deque[logging.LogRecord] = deque()
+        self._kept = bytearray()  # while there is some, a thread waits to write it
+        self._dropped = 0  # lines, after what is kept
 
-    def write(self, text: str) -> None:
-        """Writes, keeps or drops whole lines. Raises OSError or ValueError if the file is broken."""
-        if self._opened is None:
-            if self._stream is not None:
-                self._stream.write(text)
-                self._stream.flush()
-            return
-        if self._process != os.getpid():  # an app has forked, and its parent writes what it keeps
-            self._forget()
-        data = text.encode("utf-8", "backslashreplace")
-        if not self._kept:
-            self._stream.flush()  # type: ignore[union-attr]  # what was printed before comes first
-            data = self._rest_of(data)
-        if data:
-            self._keep(data)
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + self.terminator
+            self._write(self._held_lines() + line)
+        except Exception:
+            self.handleError(record)
+
+    def hold(self, record: logging.LogRecord) -> None:
+        """Writes a record soon, if the filters let it pass. For the thread of the event loop.
+
+        Lines are made together, since the first takes twice as long as those after it, and written together:
+        a write gives up the interpreter lock, and the event loop waits to get it back from other threads.
+        """
+        self.held.append(record)
+        if len(self.held) == 1:
+            asyncio.get_running_loop().call_later(HELD_SECONDS, self.write_held)
+        elif len(self.held) == HELD:
+            self.write_held()
+
+    def write_held(self) -> None:
+        """Writes the records that are held."""
+        with self.lock:  # type: ignore[union-attr]  # every handler has one
+            try:
+                if lines := self._held_lines():
+                    self._write(lines)
+            except Exception:
+                self.handleError(logging.makeLogRecord({"name": "granian.access"}))
 
     def flush(self) -> None:
-        """Writes what is kept, as a process must before it ends; for AT_END at most, and only once."""
-        if self._opened is None:
-            if self._stream is not None:
-                self._stream.flush()
-            return
-        if self._process != os.getpid():
-            return
+        """Writes what is held and kept, as a process must before it ends; waits for AT_END at most."""
+        self.write_held()
         deadline = time.monotonic() + AT_END
-        while self._kept and not self._given_up:
-            if self._takes_more(max(0.0, deadline - time.monotonic())):
-                self._write_kept()
-            else:
-                self._given_up = True
+        with self.lock, suppress(OSError, ValueError):  # type: ignore[union-attr]
+            while not self._write_kept() and (left := deadline - time.monotonic()) > 0:
+                ready(self._file, left)
 
-    def _rest_of(self, data: bytes) -> bytes:
-        """Writes what the file takes at once; returns what it does not."""
-        assert self._opened  # noqa: S101
-        _, write_some = self._opened
-        with suppress(BlockingIOError):
-            while data:
-                data = data[write_some(data) :]
-        return data
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Reports that something was lost, and why. Python would print it all, secrets too."""
+        error = sys.exception()
+        with suppress(Exception):
+            lost = f"what {record.name} logged was lost: {type(error).__name__}: {error}"
+            print(lost, file=sys.stderr)
 
-    def _keep(self, data: bytes) -> None:
-        # One gap and not many: once lines were dropped, half of what is kept must have gone first.
-        if self._size > (KEPT // 2 if self._dropped else KEPT):
-            if not self._dropped:
-                self._dropping_since = time.monotonic()
-            self._dropped += data.count(b"\n")
+    def _held_lines(self) -> str:
+        if self._process != os.getpid():  # an app has forked, and its parent writes what it has
+            self._start_anew()
+        lines = []
+        while self.held:
+            record = self.held.popleft()
+            try:
+                if found := self.filter(record):
+                    shown = record if found is True else found
+                    lines.append(self.format(shown) + self.terminator)
+            except Exception:
+                self.handleError(record)
+        return "".join(lines)
+
+    def _write(self, lines: str) -> None:
+        """Writes, keeps or drops lines. Raises OSError or ValueError if the file is broken."""
+        if self._dropped or len(self._kept) > KEPT:  # one gap and not many: until nothing is kept
+            self._dropped += lines.count("\n")
             return
-        self._note_gap()
-        self._kept.append(data)
-        self._size += len(data)
-        if self._writer is None:
-            self._writer = threading.Thread(target=self._write_later, name="log", daemon=True)
+        at_once = not self._kept
+        if at_once and self.stream:
+            self.stream.flush()  # what was printed before comes first
+        self._kept += lines.encode("utf-8", "backslashreplace")
+        if at_once and not self._write_kept():
             with suppress(RuntimeError):  # a process that ends starts none, and calls flush()
-                self._writer.start()
+                threading.Thread(target=self._write_later, name="log", daemon=True).start()
 
-    def _note_gap(self) -> None:
-        if self._dropped:
-            lasted = time.monotonic() - self._dropping_since
-            line = self._notice(self._dropped, lasted).encode("utf-8", "backslashreplace")
-            self._dropped = 0
-            self._kept.append(line)
-            self._size += len(line)
+    def _write_kept(self) -> bool:
+        """Writes what is kept as far as the file takes it at once; returns whether nothing is left.
+
+        In whole lines, and no more than a pipe takes as a whole: those of several workers do not mix.
+        """
+        while self._kept:
+            end = self._kept.rfind(b"\n", 0, select.PIPE_BUF) + 1 or self._kept.find(b"\n") + 1
+            try:
+                del self._kept[: self._write_some(self._kept[:end])]
+            except BlockingIOError:
+                return False
+            except (OSError, ValueError):
+                self._kept.clear()
+                self._dropped = 0
+                raise
+            if self._dropped and not self._kept:
+                gap = f"{self._dropped} lines were dropped here: nobody read the log"
+                record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, gap, None, None)
+                self._kept += (self.format(record) + self.terminator).encode()
+                self._dropped = 0
+        return True
 
     def _write_later(self) -> None:
         """Writes what is kept whenever the file takes more; a thread of its own, until nothing is left."""
-        while True:
-            self._takes_more(None)
-            with self._lock:
-                self._write_kept()
-                if not self._kept:
-                    self._writer = None
-                    self._given_up = False
-                    return
-
-    def _write_kept(self) -> None:
-        """Writes as much of what is kept as the file takes at once."""
         while self._kept:
-            data = self._kept.popleft()
-            self._size -= len(data)
-            try:
-                rest = self._rest_of(data)
-            except OSError:  # its reader is gone; the next line will say so
-                self._kept.clear()
-                self._size = 0
-                return
-            if rest:
-                self._kept.appendleft(rest)
-                self._size += len(rest)
-                return
-            if not self._kept:
-                self._note_gap()
-
-    def _takes_more(self, seconds: float | None) -> bool:
-        """Waits until the file takes more, for ever if `seconds` is None; returns whether it does."""
-        assert self._opened  # noqa: S101
-        return ready(self._opened[0], seconds)
+            ready(self._file, None)
+            with self.lock, suppress(OSError, ValueError):  # type: ignore[union-attr]
+                self._write_kept()
 
 
-def ready(file: int, seconds: float | None) -> bool:
-    """Whether a file takes some bytes, or is broken, within some seconds; None waits for ever."""
-    asker = select.poll()
-    asker.register(file, select.POLLOUT)
-    return bool(asker.poll(None if seconds is None else seconds * 1000))
+def writer_of(stream: TextIO) -> tuple[int, WriteSome]:
+    """A stream's file, and how to write to it without waiting.
 
-
-def open_for(stream: TextIO | None) -> tuple[int, WriteSome] | None:
-    """A stream's file and how to write to it without waiting; None where that is not called for.
-
-    So for a text in memory, for stderr, which commands log to (they may wait for who reads them), and for a
-    process that was started with both closed.
+    Through the stream where nothing has to be waited for: a file on disk, a text in memory, stderr, whose
+    reader a command may wait for.
     """
-    if stream is None or stream is sys.stderr or not hasattr(select, "poll"):
-        return None
-    try:
+    with suppress(AttributeError, OSError, ValueError):
         file = stream.fileno()
         found = os.fstat(file)
-    except (AttributeError, OSError, ValueError):
-        return None
-    return open_file(file, found.st_mode, found.st_dev, found.st_ino)
+        if stream is not sys.stderr and not stat.S_ISREG(found.st_mode):
+            return file, write_at_once(file, found.st_dev, found.st_ino)
+    return -1, partial(write_to, stream)
+
+
+def write_to(stream: TextIO | None, data: bytearray) -> int:
+    """Writes to a stream, if there is one: a process may be started without stdout and stderr."""
+    if stream:
+        stream.write(data.decode())
+        stream.flush()
+    return len(data)
 
 
 @cache  # logging is configured several times, and each would open it again
-def open_file(file: int, mode: int, *_identity: int) -> tuple[int, WriteSome]:
-    """An open file, and how to write to it without waiting.
+def write_at_once(file: int, *_identity: int) -> WriteSome:
+    """How to write to a file without waiting.
 
-    Not by making it non-blocking: whoever else has it open, the shell for one, would find it so as well.
+    Not by making it non-blocking: it would be so for whoever else has it open, such as the shell.
     """
-    if stat.S_ISREG(mode):
-        return file, partial(os.write, file)
-    if stat.S_ISSOCK(mode):
-        connection = socket.socket(fileno=os.dup(file))
-        return file, lambda data: connection.send(data, socket.MSG_DONTWAIT)
     try:  # Linux: a description of its own
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        own = os.open(f"/proc/self/fd/{file}", flags)
-    except OSError:
-        return file, partial(write_if_ready, file)
-    return own, partial(os.write, own)
+        return partial(os.write, os.open(f"/proc/self/fd/{file}", flags))
+    except OSError:  # a socket, another user's pipe, or no /proc
+        return partial(write_if_ready, file)
 
 
-def write_if_ready(file: int, data: bytes) -> int:
-    """Writes a piece to a file that has room for one.
-
-    It waits all the same where another process takes that room in between, and for a terminal, which
-    says that it has room as soon as there is some.
-    """
+def write_if_ready(file: int, data: bytearray) -> int:
+    """Writes a piece to a file that has room for one, unless another process takes it in between."""
     if not ready(file, 0):
         raise BlockingIOError
-    return os.write(file, data[:PIPE_BUF])
+    return os.write(file, data[: select.PIPE_BUF])
+
+
+def ready(file: int, seconds: float | None) -> bool:
+    """Waits until a file takes some bytes or is broken, or some seconds are over; returns whether it is."""
+    asker = select.poll()
+    asker.register(file, select.POLLOUT)
+    return bool(asker.poll(None if seconds is None else seconds * 1000))

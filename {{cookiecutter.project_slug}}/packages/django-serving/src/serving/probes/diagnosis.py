@@ -11,13 +11,13 @@ from django.db.migrations.executor import MigrationExecutor
 logger = logging.getLogger(__package__)
 
 MIGRATE = "the database lacks a migration; run `manage.py migrate`"
-
-# What the drivers say, and what to do: the first that matches. Each is fit for strangers to read, as
-# the answer of /readyz is, so it names no host, user or database.
 FULL = r"too many clients|connection slots|too many connections|no more connections allowed"
-MENDS = {
+
+# What the drivers say, and what to do: the first that matches. Strangers may read each, in the answer
+# of /readyz, so it names no host, user or database.
+ADVICE = {
     r"password authentication failed|no password supplied|role .* does not exist": (
-        "the server refuses the user or the password; correct them in DATABASE_URL, or see whether it"
+        "the server refuses the user or the password; correct them in DATABASE_URL, or check whether it"
         " is the server that you mean (a database keeps the password that it was made with)"
     ),
     r"database .* does not exist": (
@@ -27,22 +27,19 @@ MENDS = {
         "no server listens there; start it, or correct host and port in DATABASE_URL"
     ),
     r"resolve host|translate host name": (
-        "the host has no address; correct it in DATABASE_URL, or mend the name service"
+        "the host has no address; correct it in DATABASE_URL, or fix the name service"
     ),
     r"timeout expired|No route to host|Network is unreachable": (
-        "the host does not answer; look at the network, or correct host and port in DATABASE_URL"
+        "the host does not answer; check the network, or correct host and port in DATABASE_URL"
     ),
     FULL: (
         "the server has no connection left; lower SERVING_THREADS or GRANIAN_WORKERS, or raise its"
         " max_connections and DATABASE_MAX_CONNECTIONS"
     ),
     r"query_wait_timeout": "the pooler had no connection to the server in time; give its pool more",
-    r"unsupported startup parameter": (
-        "what answers is a pooler, which takes no `options`; set DATABASE_POOLER=transaction"
-    ),
-    r"cursor .* does not exist|prepared statement .* (does not exist|already exists)": (
-        "what answers is a pooler, which keeps nothing between transactions; set"
-        " DATABASE_POOLER=transaction"
+    r"unsupported startup parameter"
+    r"|cursor .* does not exist|prepared statement .* (does not exist|already exists)": (
+        "what answers is a pooler; set DATABASE_POOLER=transaction"
     ),
     r"invalid response to SSL negotiation|expected authentication request": (
         "what listens there is no PostgreSQL; correct host and port in DATABASE_URL"
@@ -50,7 +47,7 @@ MENDS = {
     r"(PostgreSQL|SQLite) [\d.]+ or later is required": (
         "the database is too old for this version of Django; upgrade it"
     ),
-    r"pg_hba\.conf": "the server admits no such connection; mend its pg_hba.conf or DATABASE_URL",
+    r"pg_hba\.conf": "the server admits no such connection; correct its pg_hba.conf or DATABASE_URL",
     r"SSL error|support SSL|sslmode|(root|server) certificate|private key file": (
         "TLS failed; correct sslmode and sslrootcert in DATABASE_URL"
     ),
@@ -65,15 +62,15 @@ MENDS = {
 }
 
 
-def mend(error: BaseException) -> str | None:
-    """What to do about an error of a database's driver; None where that can't be told.
+def advice(error: BaseException) -> str | None:
+    """What to do about an error of a database's driver; None if that is unknown.
 
-    An error that names a row or a value, and not the database's state, may hold any words.
+    The text of integrity and data errors quotes users' data, so it is never matched.
     """
     if isinstance(error, (DataError, IntegrityError)):
         return None
     said = str(error)
-    return next((advice for pattern, advice in MENDS.items() if re.search(pattern, said)), None)
+    return next((fix for pattern, fix in ADVICE.items() if re.search(pattern, said)), None)
 
 
 def described(error: BaseException, password: str) -> str:
@@ -86,28 +83,28 @@ class Databases:
     """Asks all databases for a row, and whether they have every migration."""
 
     def __init__(self) -> None:
-        self._migrated: set[str] = set()  # migrations go forward: so each is asked until it has all
+        self._migrated: set[str] = set()  # once a database has all its migrations it keeps them
 
     def problem(self) -> str | None:
-        """The first problem, with its mend, as strangers may read it; the log says more."""
+        """The first problem, with the fix, as strangers may read it; the log says more."""
         for alias in connections:
             try:
                 with closing(connections[alias]) as connection, connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
                     missing = [] if alias in self._migrated else missing_migrations(connection)
             except Exception as error:
-                advice = mend(error)
+                fix, kind = advice(error), type(error).__name__
                 said = described(error, connections.settings[alias]["PASSWORD"])
-                logger.warning("database %r: %s (%s)", alias, advice or type(error).__name__, said)
-                # A full one still serves the threads that have a connection. Were this server taken
-                # away, the others would have its load too, and be taken away after it.
+                logger.warning("database %r: %s (%s)", alias, fix or kind, said)
+                # A full one still serves the threads that have a connection. If this server were taken
+                # away, the others would get its load too, and be taken away after it.
                 if alias in self._migrated and re.search(FULL, said):
                     continue
-                return f"{alias}: {advice or f'{type(error).__name__}; the log says more'}"
+                return f"{alias}: {fix or f'{kind}; the log says more'}"
             if missing:
-                advice = f"migrations are missing ({len(missing)}); run `manage.py migrate`"
-                logger.warning("database %r: %s (%s)", alias, advice, ", ".join(missing))
-                return f"{alias}: {advice}"
+                fix = f"migrations are missing ({len(missing)}); run `manage.py migrate`"
+                logger.warning("database %r: %s (%s)", alias, fix, ", ".join(missing))
+                return f"{alias}: {fix}"
             self._migrated.add(alias)
         return None
 

@@ -1,6 +1,6 @@
 """/livez and /readyz, answered before Django: no allowed host, no redirect, no session is involved.
 
-livez: whether the process can still serve; a restart mends a failure. It does no I/O.
+livez: whether the process can still serve; a restart fixes a failure. It does no I/O.
 readyz: whether requests should come here now: the databases answer and have every migration. Both
 say in JSON what is wrong, in words that anyone may read; the log says more.
 
@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any
 
+from serving.conf import conf
 from serving.lifespan.state import NO_LIFESPAN, ORIGIN, Origin
 from serving.probes.diagnosis import Databases
 from serving.security import security_headers
@@ -24,30 +25,27 @@ from serving.types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger(__package__)
 
+DATABASE_TIMEOUT = 2.0  # seconds that the databases may take to answer, all together
+
 
 class Probes:
     """ASGI middleware that answers the two probes.
 
-    `lifespan_required`: whether a server that ran no lifespan is not ready.
-    `prefix`: the path that the site lies below, as "/app", or "".
-    `database_timeout`: seconds that the databases may take to answer, all together.
+    `lifespan`: the mode, as LIFESPAN unless given; with "required", a server that ran none is not ready.
+    `prefix`: the path that the site lies below, as "/app", or ""; URL_PATH_PREFIX unless given.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        lifespan_required: bool,
-        prefix: str = "",
-        database_timeout: float = 2.0,
+        self, app: ASGIApp, *, lifespan: str | None = None, prefix: str | None = None
     ) -> None:
+        if prefix is None:
+            prefix = conf.URL_PATH_PREFIX
         self.app = app
         self.live, self.ready = f"{prefix}/livez", f"{prefix}/readyz"
-        self.lifespan_required = lifespan_required
-        self.database_timeout = database_timeout
-        self._said = False  # that no lifespan ran
+        self.lifespan = lifespan or conf.LIFESPAN
+        self._warned = False  # that no lifespan ran
         self._databases = Databases()
-        self._checking: Future[str | None] | None = None
+        self._check: Future[str | None] | None = None  # the latest of the databases
 
     @inspect.markcoroutinefunction
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
@@ -65,50 +63,39 @@ class Probes:
         problems = {part: problem for part, problem in found.items() if problem}
         body = {"status": "unavailable", "problems": problems} if problems else {"status": "ok"}
         content = json.dumps(body).encode()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 503 if problems else 200,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", str(len(content)).encode()),
-                    (b"cache-control", b"no-store"),
-                    *security_headers(scope),
-                ],
-                "trailers": False,
-            }
-        )
-        await send(
-            {
-                "type": "http.response.body",
-                "body": b"" if scope["method"] == "HEAD" else content,
-                "more_body": False,
-            }
-        )
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(content)).encode()),
+            (b"cache-control", b"no-store"),
+            *security_headers(scope),
+        ]
+        status = 503 if problems else 200
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        content = b"" if scope["method"] == "HEAD" else content
+        await send({"type": "http.response.body", "body": content})
 
     def _lifespan_problem(self, origin: Origin | None, *, ready: bool) -> str | None:
-        if not self.lifespan_required:
+        if self.lifespan != "required":
             return None
         if origin is not None:
             return origin.public_problem
-        # A restart with the same flags would not mend this, so livez does not ask for one.
-        if not ready:
+        if not ready:  # livez asks for no restart, which would fail with the same flags
             return None
-        if not self._said:
-            self._said = True
+        if not self._warned:
+            self._warned = True
             logger.warning("not ready: LIFESPAN=required, but %s", NO_LIFESPAN)
         return "LIFESPAN=required, but this server ran no lifespan; the log says more"
 
     async def _database_problem(self) -> str | None:
-        # One check at a time, which those who ask meanwhile share: a database that does not answer
-        # costs one thread. A daemon thread, so that it can't hold up the end of the process; and
-        # none of the pool's, since a pool busy with requests must not make the server unready.
-        if self._checking is None or self._checking.done():
-            self._checking = Future()
-            Thread(target=self._check_databases, args=(self._checking,), daemon=True).start()
-        answer = asyncio.wrap_future(self._checking)
-        await asyncio.wait({answer}, timeout=self.database_timeout)
-        return answer.result() if answer.done() else f"no answer in {self.database_timeout:g} s"
+        # One check at a time, which all who ask meanwhile share: a database that does not answer costs
+        # one thread. It is a daemon, so that it can't delay the end of the process, and none of the
+        # pool's, since a pool busy with requests must not make the server unready.
+        if self._check is None or self._check.done():
+            self._check = Future()
+            Thread(target=self._check_databases, args=(self._check,), daemon=True).start()
+        answer = asyncio.wrap_future(self._check)
+        await asyncio.wait({answer}, timeout=DATABASE_TIMEOUT)
+        return answer.result() if answer.done() else f"no answer in {DATABASE_TIMEOUT:g} s"
 
     def _check_databases(self, answer: Future[str | None]) -> None:
         answer.set_result(self._databases.problem())

@@ -11,6 +11,7 @@ def granian_flags() -> Mapping[str, Any]:
     """The flags as Granian resolves them, from its command line, variables and defaults.
 
     Empty under another program: a worker has the command line of its main process.
+    Raises click's exceptions where Granian would end with a message: for --help, or a wrong option.
     """
     program = Path(sys.argv[0])
     as_module = program.parent.name == "granian" and program.name == "__main__.py"

@@ -1,6 +1,6 @@
 """Refuses ways to start the server that would serve errors only, and warns of those that may.
 
-Asked in each worker, before it imports Django: by hand, nothing of the project runs any sooner.
+Each worker calls this before it imports Django: with plain `granian`, no code of the project runs sooner.
 """
 
 import logging
@@ -16,8 +16,9 @@ from serving.process.flags import granian_flags
 
 logger = logging.getLogger(__name__)
 
-CONNECTIONS = 1024  # Granian's own bound, with one worker: --backlog
+CONNECTIONS = 1024  # that Granian admits with one worker: --backlog
 TARGET = "config.asgi:application"
+COMMAND = f"python -m serving --interface asgi {TARGET}"
 
 
 def refuse_wrong_start() -> None:
@@ -28,42 +29,38 @@ def refuse_wrong_start() -> None:
         return
     if flags["interface"] not in ("asgi", "asginl"):
         raise ImproperlyConfigured(
-            f"Granian's interface is {flags['interface']}, which could answer nothing but errors here:"
-            f" start it by `make run`, or with GRANIAN_INTERFACE=asgi, or `granian --interface asgi"
-            f" {TARGET}`"
+            f"Granian's interface is {flags['interface']}, which would answer every request with an"
+            f" error: use `make run`, GRANIAN_INTERFACE=asgi, or `{COMMAND}`"
         )
     module, _, name = flags["app"].partition(":")
     ours = module in ("config.asgi", "config/asgi.py")  # or one that wraps it
     if ours and (flags["factory"] or name != "application"):
         given = f"{flags['app']} with --factory" if flags["factory"] else flags["app"]
         raise ImproperlyConfigured(
-            f"Granian was told to serve {given}: write `granian {TARGET}`, without --factory"
+            f"Granian was told to serve {given}: use `{COMMAND}`, without --factory"
         )
     if flags["workers_kill_timeout"] is None:
         logger.warning(
-            "config/granian.env was not read, so a response that never ends holds up a stop for ever"
-            " (GRANIAN_WORKERS_KILL_TIMEOUT), nobody has looked whether another server has the port, and"
-            " other flags are not as they should be: `make run`"
+            "GRANIAN_WORKERS_KILL_TIMEOUT is not set: a response that never ends delays a stop without limit,"
+            " and nobody has checked whether another server has the port; use `make run`, or"
+            " `python -m serving` in the place of `granian`"
         )
-    check_open_files()
+    if flags["metrics_enabled"] and multiprocessing.get_start_method() == "fork":
+        logger.warning(
+            "with metrics, a worker that `granian` forks may hang from its start; use `make run`, or"
+            " `python -m serving` in the place of `granian`"
+        )
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < CONNECTIONS:
+        logger.warning(
+            "this process may open %d files, and each connection is one: %s", files, MORE_FILES
+        )
 
 
-def start_as_ever() -> None:
-    """Lets what the apps start choose how, in a worker that Granian's main process started by "spawn".
-
-    See `serving.__main__.spawn_workers`.
-    """
+def reset_start_method() -> None:
+    """Undoes, in a worker, what `serving.__main__.spawn_workers` set: the apps choose for themselves."""
     if multiprocessing.current_process().name == "granian-worker":
         multiprocessing.set_start_method(None, force=True)
-
-
-def check_open_files() -> None:
-    """Warns of a limit that is less than the connections that Granian admits, each of which is a file."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < CONNECTIONS:
-        logger.warning(
-            "this process may open %d files, and each connection is one: %s", soft, MORE_FILES
-        )
 
 
 def check_settings_module(name: str) -> None:

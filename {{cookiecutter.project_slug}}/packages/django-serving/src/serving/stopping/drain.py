@@ -1,8 +1,8 @@
 """Stopping in time: requests finish, streams learn of it, and what stays open is ended.
 
-Granian stops listening on SIGTERM, waits for the responses that are open, for ever if one never ends,
-and runs lifespan shutdown after that. So one open stream would leave every resource unclosed when the
-worker is killed. Here what is still open after a while is ended.
+On SIGTERM Granian stops listening, waits for the open responses without a limit, and runs lifespan
+shutdown only then: with one open stream the worker would be killed before it closed its resources.
+https://github.com/emmett-framework/granian/issues/547
 """
 
 import asyncio
@@ -21,15 +21,17 @@ logger = logging.getLogger(__package__)
 class Drain:
     """ASGI middleware that ends the responses still open `timeout` seconds after the order to stop.
 
-    Their task is cancelled, so async views and streams run their `finally`. A response that was not
+    Their task is cancelled, so async views and streams run their `finally`. A response that has not
     begun becomes a 503; a stream is ended as if it were complete, unless it has promised a length.
+    `timeout`: DRAIN_TIMEOUT unless given.
     """
 
-    def __init__(self, app: ASGIApp, *, timeout: float) -> None:
+    def __init__(self, app: ASGIApp, *, timeout: float | None = None) -> None:
+        from serving.conf import conf  # here, since signals are handled before Django is imported
+
         self.app = app
-        self.timeout = timeout
+        self.timeout = timeout or conf.DRAIN_TIMEOUT
         self._open: set[Response] = set()
-        stopping.call(self._begin)
 
     @inspect.markcoroutinefunction
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
@@ -38,9 +40,9 @@ class Drain:
         return self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not stopping.listening:  # in a server that ran no lifespan
-            stopping.listen()
         response = Response(scope, send)
+        if not self._open:
+            stopping.add_callback(self._begin)
         self._open.add(response)
         try:
             await self.app(scope, receive, response.send)
@@ -51,6 +53,8 @@ class Drain:
             await response.finish()
         finally:
             self._open.discard(response)
+            if not self._open:
+                stopping.remove_callback(self._begin)
 
     def _begin(self) -> None:
         asyncio.get_running_loop().call_later(self.timeout, self._end)
@@ -66,12 +70,6 @@ class Drain:
         for response in list(self._open):
             response.ended = True
             response.task.cancel()
-        asyncio.get_running_loop().call_later(1.0, self._give_up)
-
-    def _give_up(self) -> None:
-        """A server that still waits for a client has no response left to wait for."""
-        if stopping.overdue:
-            stopping.overdue()
 
 
 class Response:
@@ -100,7 +98,7 @@ class Response:
         await self._send(message)
 
     async def finish(self) -> None:
-        """Ends the response in the application's place, as well as HTTP lets it.
+        """Ends the response in the application's place, as well as HTTP allows.
 
         A client that does not read gets no end: its connection is closed half a second later.
         """
@@ -108,19 +106,15 @@ class Response:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                await self._end()
+                if not self.started:
+                    await self._send(
+                        {"type": "http.response.start", "status": 503, "headers": self._headers()}
+                    )
+                text = b"" if self.started else b"The server is stopping.\n"
+                await self._send({"type": "http.response.body", "body": text, "more_body": False})
 
-    async def _end(self) -> None:
-        body = b""
-        if not self.started:
-            body = b"The server is stopping.\n"
-            # Imported here, since this module must be there before Django is.
-            from serving.security import security_headers
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        from serving.security import security_headers  # here, as conf above
 
-            headers = [
-                (b"content-type", b"text/plain"),
-                (b"retry-after", b"1"),
-                *security_headers(self._scope),
-            ]
-            await self._send({"type": "http.response.start", "status": 503, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        own = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
+        return [*own, *security_headers(self._scope)]

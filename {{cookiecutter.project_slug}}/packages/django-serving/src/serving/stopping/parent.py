@@ -1,16 +1,16 @@
 """Ends a worker whose main process is gone: killed by the kernel, say, when memory ran out.
 
-Nobody would tell such a worker to stop, replace it, or hand its port on: it would serve the old code
-for ever, beside whatever is started next.
+Granian's go on serving the old code, beside whatever is started next:
+https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/mp.py#L97-L100
 """
 
 import logging
 import multiprocessing
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from threading import Thread
 
 from serving.process.flags import granian_flags
 from serving.stopping.signals import stopping
@@ -22,36 +22,30 @@ KILL_TIMEOUT = 25.0  # seconds, under a server without a flag for it
 
 
 def stop_without_parent() -> None:
-    """Has this process stop, as on SIGTERM, once the process that started it is gone.
+    """Starts a thread that stops this process, as SIGTERM does, once its parent process is gone.
 
-    Only where multiprocessing started it, as Granian and uvicorn start their workers: whoever starts
-    a server itself, a shell or an engine, may well end before it.
+    Only where multiprocessing started it, as Granian and uvicorn start their workers: a shell or an
+    engine that starts a server may well end before it.
     """
     if parent := multiprocessing.parent_process():
-        watch = threading.Thread(target=stop_when, args=(gone(parent),), name="parent", daemon=True)
-        watch.start()
+        Thread(target=watch, args=(parent,), name="parent", daemon=True).start()
 
 
-def gone(parent: multiprocessing.process.BaseProcess) -> Callable[[], bool]:
-    """A function that says whether a parent process is gone.
+def watch(parent: BaseProcess) -> None:
+    """Waits until the parent is gone, then does what the parent does to a worker that is to stop.
 
-    A process is handed to another parent when its own dies: on every system, and whichever of its
-    threads had started it, which Linux's PR_SET_PDEATHSIG asks about. The pipe that multiprocessing
-    has for this stays open as long as a sibling that was forked lives.
-    https://man7.org/linux/man-pages/man2/getppid.2.html
+    A process gets another parent when its own dies: on every system, and whichever thread of the parent
+    had started it, which matters to Linux's PR_SET_PDEATHSIG. The pipe that multiprocessing has for this
+    stays open as long as a forked sibling lives. https://man7.org/linux/man-pages/man2/getppid.2.html
     """
-    if os.getppid() == parent.pid:
-        return lambda: os.getppid() != parent.pid
-    return lambda: not parent.is_alive()  # gone already, or there is a fork server between
-
-
-def stop_when(parent_is_gone: Callable[[], bool]) -> None:
-    """Waits until the parent is gone; does then what it does to a worker that is to stop."""
     timeout = granian_flags().get("workers_kill_timeout") or KILL_TIMEOUT
-    while not parent_is_gone():
+    is_own = (
+        os.getppid() == parent.pid
+    )  # else it is gone already, or there is a fork server between
+    while os.getppid() == parent.pid if is_own else parent.is_alive():
         time.sleep(INTERVAL)
     logger.error("the server's main process is gone (was it killed?), so this worker stops")
-    if not stopping.is_set():  # else the parent has said so before
+    if not stopping.is_set():  # else the parent has told it before
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(timeout)
     logger.critical("this worker did not stop in %g s, and is killed", timeout)

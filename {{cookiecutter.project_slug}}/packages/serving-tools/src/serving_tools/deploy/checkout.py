@@ -46,10 +46,9 @@ VARIABLES = {
 
 
 def problems(target: str) -> list[str]:
-    """What stands against running a Make target here, a line each.
+    """The reasons not to run a Make target here, a line each. This folder must be the project's.
 
-    Of this folder, which must be the project's. Raises EngineError where the engine or its Compose can't
-    be asked: what the target calls then says so itself.
+    Raises EngineError if the engine or its Compose can't be asked; the target's own commands report that.
     """
     found = [f"a deployment runs ({who}); wait for it" for who in [lock.holder()] if who]
     if target not in ALONE:
@@ -178,8 +177,7 @@ def process_on(port: int) -> str | None:
     for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
         try:
             if any(os.readlink(each) in inodes for each in folder.iterdir()):
-                name = (folder.parent / "comm").read_text().strip()
-                return f"{name} (process {folder.parent.name})"
+                return f"{name_of(folder.parent)} (process {folder.parent.name})"
         except OSError:
             continue  # another user's, or just gone
     try:  # where there is no /proc
@@ -189,6 +187,14 @@ def process_on(port: int) -> str | None:
         return None
     found = re.search(r"^p(\d+)\nc(.+)$", said, re.MULTILINE)
     return f"{found[2]} (process {found[1]})" if found else None
+
+
+def name_of(process: Path) -> str:
+    """The name of a process of /proc: its program's, or that of the module that Python was told to run."""
+    words = (process / "cmdline").read_text().split("\0")
+    if "-m" in words[:-1]:
+        return words[words.index("-m") + 1]
+    return (process / "comm").read_text().strip()
 
 
 def taken_networks(configured: dict[str, Any]) -> list[str]:

@@ -59,7 +59,7 @@ def ask(*arguments: str, timeout: float = 120.0) -> str:
 
 
 def inspect(kind: str, *names: str) -> list[dict[str, Any]]:
-    """What the engine knows of containers, networks or images; what is gone meanwhile is left out."""
+    """What the engine knows of containers, networks or images; those that no longer exist are left out."""
     if not names:
         return []
     try:

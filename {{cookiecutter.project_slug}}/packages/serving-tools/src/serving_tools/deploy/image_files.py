@@ -1,10 +1,10 @@
-"""Compares what .dockerignore lets into the image with what git has; `make build` does so first.
+"""Compares what .dockerignore lets into the image with what git has, before `make build` builds it.
 
     python3 -m serving_tools.deploy.image_files     # exit status 1 where a line is missing, which it says
 
-A file that git has and that would be left out in silence, and a file that git ignores (as a secret) and
-that would go in, stop the build, unless a line of .dockerignore names it. Without git it only says what
-is left out.
+Two kinds of files stop the build, unless a line of .dockerignore names them: one in git that a general rule
+would leave out, and one that git ignores (a secret, perhaps) and that would go in. Without git, it only
+lists what is left out.
 
 The rules: https://docs.docker.com/build/concepts/context/#dockerignore-files
 """
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# What git may ignore, and an image has all the same: what a build step before this one has made.
+# Git may ignore these, and the image still has them: an earlier build step made them.
 MADE = re.compile(r"\.mo$|(^|/)(static|dist)/")
 
 MANY = 10  # lines of one kind
@@ -152,7 +152,7 @@ def below(folder: Path, paths: list[str], ignored: Ignored) -> Iterator[str]:
 
 
 def walk(folder: Path, ignored: Ignored, start: str = "") -> Iterator[str]:
-    """Every file, but for those in folders that are left out as a whole."""
+    """Every file, except those in folders that are left out completely."""
     for where, folders, files in os.walk(folder / start):
         here = Path(where).relative_to(folder).as_posix()
         prefix = "" if here == "." else f"{here}/"

@@ -44,7 +44,7 @@ class Failed(Exception):
 
 
 class Interrupted(Exception):
-    """Somebody told this process to stop. `number` is the signal's."""
+    """This process was told to stop, by the signal `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -52,9 +52,9 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Takes note of the order to stop; `check` obeys it, where everything can still be undone.
+    """Notes the order to stop; `check` obeys it, at points where everything can still be undone.
 
-    A second one changes nothing: undoing takes seconds, and what is left half done would stay.
+    A second order changes nothing: undoing takes seconds, and stopping it would leave a half-done deployment.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Interruption:
         self.number = self.number or number
 
     def end(self) -> None:
-        """From now on it is too late: Python, as it ends, would die of one that it has a handler for."""
+        """Ignores further orders: while Python shuts down, its handlers are gone and a signal would kill it."""
         for number in STOP:
             signal.signal(number, signal.SIG_IGN)
 
@@ -79,7 +79,7 @@ class Interruption:
 
 
 def say(line: str) -> None:
-    with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop half-way
+    with contextlib.suppress(OSError):  # losing the terminal must not stop the deployment half-way
         print(f"deploy: {line}", file=sys.stderr, flush=True)
 
 
@@ -96,7 +96,7 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
 
 
 class Deployment:
-    """One run. `new` are the containers that it made and that are in place."""
+    """One run. `new` are the containers that it has made and that serve."""
 
     def __init__(self, interruption: Interruption) -> None:
         self.interruption = interruption
@@ -120,7 +120,7 @@ class Deployment:
         self._check_those_in_place()
 
     def _check(self) -> None:
-        """Raises Failed for what can be known before anything is touched."""
+        """Raises Failed for what is wrong before anything is changed."""
         if not any(self._state(proxy)["Running"] for proxy in self._containers("proxy")):
             raise Failed(
                 "no proxy runs; set COMPOSE_FILE=compose.yaml:compose.proxy.yaml in .env, and `make up`"
@@ -140,14 +140,14 @@ class Deployment:
             ask("rm", "--force", container)
 
     def _remove_what_serves_nothing(self) -> None:
-        """Compose would start them again, and count them."""
+        """Removes containers that Compose would start again, and count."""
         for container in self._containers():
             if self._state(container)["Status"] in {"created", "dead", "exited"}:
                 say(f"{short(container)} has ended, so it is removed")
                 ask("rm", "--force", container)
 
     def _migrate(self) -> None:
-        """In a container of their own. Raises Failed where they fail, Interrupted if told to stop."""
+        """Migrates, in a container of its own. Raises Failed if that fails, Interrupted if told to stop."""
         running = subprocess.Popen(
             [ENGINE, "compose", "run", "--rm", "-T", "migrate"],
             stdin=subprocess.DEVNULL,
@@ -158,7 +158,7 @@ class Deployment:
                 self.interruption.check()
             self.interruption.check()  # it may have hit that command too, before its session was made
         except Interrupted:
-            # As process 1 Python takes no other one, and it leaves its transaction.
+            # Python as process 1 obeys no other signal, and rolls its transaction back.
             for container in self._containers("migrate", oneoff=True):
                 self._undo("kill", "--signal=INT", container)
             if ended(running, within=10) is None:
@@ -170,7 +170,7 @@ class Deployment:
             raise Failed("the migrations failed; what runs stays as it is")
 
     def _replace(self, old: list[str], number: int) -> None:
-        """Makes one container and stops one of `old`. Before the second has begun, the first is undone."""
+        """Makes one container and stops one of `old`. If anything fails before that stop, undoes the first."""
         before = self._containers()
         new: list[str] = []
         try:
@@ -206,7 +206,7 @@ class Deployment:
         while not self._is_ready(container):
             self.interruption.check()
             found = inspect("container", container)
-            # The engine starts it anew where it ends.
+            # The engine restarts a container that ended.
             if not found or not found[0]["State"]["Running"] or found[0].get("RestartCount"):
                 why = "has ended: it"
                 break
@@ -235,7 +235,7 @@ class Deployment:
         return True
 
     def _stop(self, container: str) -> None:
-        """Lets it finish what it was asked. Somebody else may have removed it already."""
+        """Lets it finish its requests. Somebody else may have removed it already."""
         for command in ("stop", "rm"):
             try:
                 ask(command, container)
@@ -244,7 +244,7 @@ class Deployment:
                     raise
 
     def _undo(self, *command: str) -> None:
-        """A command that may fail: the rest must be undone all the same."""
+        """Runs a command that may fail: the rest must still be undone."""
         try:
             ask(*command)
         except EngineError as error:

@@ -1,0 +1,17 @@
+"""A lifespan that fails at startup, and names an address with a password."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+
+class HomeState(Protocol):
+    started_at: datetime
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncIterator[Mapping[str, Any]]:
+    raise ConnectionError(f"no {os.environ['DATABASE_URL']}")
+    yield {}

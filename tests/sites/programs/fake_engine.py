@@ -1,0 +1,110 @@
+"""Plays a container engine that keeps its containers in state.json.
+
+`faults` there names commands that fail: what they do first, and say.
+"""
+
+import fcntl
+import json
+import os
+import sys
+import time
+from typing import Never
+
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(folder + "/lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    path = folder + "/state.json"
+    with open(path) as file:
+        state = json.load(file)
+    containers = state["containers"]
+
+    def done(status: int = 0, text: str = "", error: str = "") -> Never:
+        ready = [c for c in containers.values() if c["running"] and c["ready"]]
+        state["least"] = min(state["least"], len(ready))
+        with open(path + ".new", "w") as new:
+            json.dump(state, new)
+        os.replace(path + ".new", path)
+        if text:
+            print(text)
+        if error:
+            print(error, file=sys.stderr)
+        raise SystemExit(status)
+
+    words = sys.argv[1:]
+    name = words[1] if words[0] in ("compose", "container", "image") else words[0]
+    state["calls"] = state["calls"] + [" ".join(words)]
+    count = state["counts"][name] = state["counts"].get(name, 0) + 1
+    if state["gone_after"] is not None and len(state["calls"]) > state["gone_after"]:
+        done(1, error="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
+    if name == "config":
+        web = {"image": "shop:latest", "deploy": {"replicas": state["replicas"]}}
+        done(text=json.dumps({"name": "shop", "services": {"web": web}}))
+    if name == "ls":
+        filters = dict(w.split("=", 2)[2].split("=") for w in words if w.startswith("--filter"))
+        service = filters.get("com.docker.compose.service")
+        oneoff = filters.get("com.docker.compose.oneoff") == "True"
+        done(
+            text="\n".join(
+                i for i, c in containers.items() if c["service"] == service and not oneoff
+            )
+        )
+    if name == "inspect":
+        if words[0] == "image":
+            done(text="[{}]")
+        for identity in words[2:]:
+            if identity not in containers:
+                done(1, error="Error: No such container: " + identity)
+        found = [
+            {
+                "Id": i,
+                "Created": c["created"],
+                "RestartCount": c["restarts"],
+                "State": {"Running": c["running"], "Status": c["status"], "ExitCode": 0},
+            }
+            for i, c in containers.items()
+            if i in words[2:]
+        ]
+        done(text=json.dumps(found))
+    if name == "run":
+        done()
+    if name == "up":
+        identity = "new" + str(count)
+        fault = state["faults"].get(identity)
+        containers[identity] = {
+            "service": "web",
+            "created": time.time(),
+            "restarts": 0,
+            "running": True,
+            "ready": True,
+            "status": "running",
+        }
+        if fault == "full":
+            containers[identity].update(running=False, ready=False, status="created")
+            done(
+                1,
+                error="Error response from daemon: mkdir /var/lib/docker: no space left on device",
+            )
+        if fault == "restarts":
+            containers[identity].update(restarts=3, ready=False)
+        if fault == "hangs":
+            containers[identity].update(ready=False)
+        done()
+    if name == "exec":
+        c = containers.get(words[1])
+        if c and state["faults"].get(words[1]) == "falls ill" and count > 3:
+            c["ready"] = False
+        done(0 if c and c["running"] and c["ready"] else 1, error="not ready")
+    if name in ("stop", "rm"):
+        identity = words[-1]
+        if identity not in containers:
+            done(1, error="Error: No such container: " + identity)
+        if name == "stop":
+            containers[identity].update(running=False, status="exited")
+        else:
+            del containers[identity]
+            if state["faults"].get(identity) == "in progress":
+                done(1, error="removal of container " + identity + " is already in progress")
+        done()
+    if name == "logs":
+        done(text="no tea today")
+    done(2, error="no such command: " + " ".join(words))

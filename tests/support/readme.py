@@ -1,0 +1,80 @@
+"""The README of packages/django-serving, as somebody follows it who has a project already."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from tests.conftest import TEMPLATE
+
+PACKAGE = TEMPLATE / "packages" / "django-serving"
+README = PACKAGE / "README.md"
+
+
+def tokens() -> Iterator[tuple[str, Token]]:
+    """Each token, with the heading that it stands below."""
+    heading, below = "", False
+    for token in MarkdownIt().enable("table").parse(README.read_text()):
+        if below:
+            heading = token.content
+        below = token.type == "heading_open"
+        yield heading, token
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """The blocks of code in a language, each with the heading that it stands below."""
+    return [
+        (heading, token.content)
+        for heading, token in tokens()
+        if token.type == "fence" and token.info == language
+    ]
+
+
+def files() -> list[tuple[str, str, str]]:
+    """The files that it has one write: heading, path and text; the text's first line names the path."""
+    found = []
+    for heading, text in blocks("python"):
+        path = re.match(r"# ([\w/]+\.py)\n", text)
+        assert path, f"no path in the first line: {text}"
+        found.append((heading, path[1], text))
+    return found
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the table below a heading, their cells as written, the row of titles left out."""
+    cells = [
+        token.content for below, token in tokens() if below == heading and token.type == "inline"
+    ]
+    lines = README.read_text().splitlines()
+    table = lines[lines.index(f"## {heading}") :]
+    made = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in table[
+            : next((i for i, line in enumerate(table) if i and line.startswith("## ")), None)
+        ]
+        if line.startswith("|")
+    ]
+    assert all(cell in cells for row in made[2:] for cell in row), (
+        "the table is rendered as it reads"
+    )
+    return made[2:]
+
+
+def follow(project: Path, *headings: str) -> None:
+    """Writes the files below these headings into a project, in this order.
+
+    What is for the settings comes at their end.
+    """
+    wanted = [each for heading in headings for each in files() if each[0] == heading]
+    assert {heading for heading, _, _ in wanted} == set(headings)
+    for _, name, text in wanted:
+        file = project / name
+        if name.endswith("settings.py"):
+            file.write_text(f"{file.read_text()}\n{text}")
+        else:
+            if file.parent != project:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                (file.parent / "__init__.py").touch()
+            file.write_text(text)

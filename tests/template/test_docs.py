@@ -1,0 +1,159 @@
+"""What the texts name is there: modules, files, links; and docs/architecture.md names every module."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from markdown_it import MarkdownIt
+
+from tests.conftest import ROOT, TEMPLATE, Bake, package_sources
+from tests.support.answers import choices
+from tests.support.names import is_there, module_file
+
+OWN_PACKAGES = sorted((TEMPLATE / "packages").iterdir())
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    TEMPLATE / "README.md",
+    *(package / "README.md" for package in OWN_PACKAGES),
+]
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+# What a path in a text may be relative to.
+ROOTS = [ROOT, ROOT / "docs", TEMPLATE, *OWN_PACKAGES, *package_sources(TEMPLATE)]
+
+# Files that are no part of the template: an owner writes them, or something that runs does.
+ELSEWHERE = re.compile(
+    r"(shop|mysite|build|\.secrets|\.venv)/.*|lifespan\.py|\.?/.*|0\.0\.0\.0/0|.*/"
+)
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+
+# The generated README
+
+
+@pytest.mark.usefixtures("fast_hooks")
+@pytest.mark.parametrize("cache", choices()["cache"])
+@pytest.mark.parametrize("database", choices()["database"])
+def test_the_generated_readme_can_be_read_in_one_go(bake: Bake, database: str, cache: str) -> None:
+    lines = (bake(database=database, cache=cache) / "README.md").read_text().splitlines()
+    assert len(lines) < 150
+
+
+def test_no_other_answer_changes_its_length() -> None:
+    conditions = re.findall(r"cookiecutter\.(\w+) ==", (TEMPLATE / "README.md").read_text())
+    assert set(conditions) == {"database", "cache"}
+
+
+# What all texts name
+
+
+@pages
+def test_every_module_that_is_named_is_there(page: Path) -> None:
+    text = page.read_text()
+    own = r"(?:serving|serving_tools|data)"
+    named = set(re.findall(rf"(?<![\w./-]){own}(?:\.[A-Za-z_]\w*)+", text))
+    imports = rf"from ({own}[\w.]*) import (?:\(([^)]*)\)|(.*))"
+    for module, several, one in re.findall(imports, text):
+        named |= {f"{module}.{name}" for name in re.findall(r"\w+", several or one)}
+    checks = (module_file("serving.checks") or page).read_text()
+    missing = [name for name in named if not is_there(name) and f'"{name}"' not in checks]
+    assert not missing, f"{page.relative_to(ROOT)} names what is not there"
+
+
+@pages
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    spans = re.findall(r"`([^`\n]+)`", page.read_text())
+    words = {word.strip(",;:()") for span in spans for word in span.split()}
+    ending = r"py|md|toml|json|yaml"
+    paths = {
+        word for word in words if re.fullmatch(rf"[\w.*-]+(/[\w.*-]*)+|[\w-]+\.({ending})", word)
+    }
+    missing = [path for path in paths if not ELSEWHERE.fullmatch(path) and not stands(path)]
+    assert not missing, f"{page.relative_to(ROOT)} names what is not there"
+
+
+def stands(path: str) -> bool:
+    return any(any(root.glob(path)) for root in ROOTS)
+
+
+@pages
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in links(page):
+        if re.match(r"[a-z]+:", target):
+            ours = re.match(
+                r"https://github\.com/org/cookiecutter-django-granian/tree/main/(.*)", target
+            )
+            assert not ours or (ROOT / ours[1]).exists(), f"{target} leads nowhere"
+            continue
+        name, _, anchor = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), f"{page.relative_to(ROOT)}: {target} leads nowhere"
+        assert not anchor or anchor in anchors(linked), f"{linked.name} has no heading #{anchor}"
+
+
+def links(page: Path) -> Iterator[str]:
+    for token in MarkdownIt().enable("table").parse(page.read_text()):
+        for child in token.children or []:
+            if child.type == "link_open":
+                yield unquote(str(child.attrs["href"]))
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_linked_from_the_readme_or_a_page() -> None:
+    linked = {link for page in PAGES for link in links(page)}
+    listed = set(
+        re.findall(r"^\| `([\w-]+\.md)` \|", (TEMPLATE / "README.md").read_text(), re.MULTILINE)
+    )
+    names = {link.partition("#")[0].rpartition("/")[2] for link in linked} | listed
+    lost = {page.name for page in (ROOT / "docs").glob("*.md")} - names
+    assert not lost, "no page leads there"
+
+
+# docs/architecture.md
+
+
+def test_every_module_has_its_line_and_nothing_else_has_one() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "*.py"],
+        cwd=TEMPLATE, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    modules = {
+        name
+        for name in listed
+        if re.match(r"packages/[^/]+/src/|data/|config/", name)
+        and not name.endswith("__init__.py")
+        and (TEMPLATE / name).exists()
+    }
+    shown = set(shown_files(ARCHITECTURE.read_text()))
+
+    missing = "\n".join(f"  {name}" for name in sorted(modules - shown))
+    assert not missing, f"docs/architecture.md lacks a line for each of\n{missing}"
+    gone = "\n".join(f"  {name}" for name in sorted(shown) if not (TEMPLATE / name).exists())
+    assert not gone, f"docs/architecture.md names what is not there\n{gone}"
+
+
+def shown_files(text: str) -> Iterator[str]:
+    """The paths in the page's trees: a line has one name or more, and two spaces before what it says."""
+    folders: list[tuple[int, str]] = []
+    for line in re.findall(r"^    .*$", text, re.MULTILINE):
+        indent = len(line) - len(line.lstrip())
+        names, _, rest = line.strip().partition("  ")
+        while folders and folders[-1][0] >= indent:
+            folders.pop()
+        folder = folders[-1][1] if folders else ""
+        for name in names.split(", "):
+            yield folder + name
+        if names.endswith("/"):
+            folders.append((indent, folder + names))
+            if re.fullmatch(r"([\w.]+\.\w+(, )?)+", rest.strip()):
+                yield from (folder + names + name for name in rest.strip().split(", "))

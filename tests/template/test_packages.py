@@ -1,0 +1,75 @@
+"""What a generated project has under packages/: copied verbatim, typed, and described."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TEMPLATE, Bake, Run
+
+PACKAGES = TEMPLATE / "packages"
+NAMES = {"django-serving": "serving", "serving-tools": "serving_tools"}
+
+
+def tracked() -> dict[str, bytes]:
+    """The packages' files that git has or would take, by their paths below packages/."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=PACKAGES, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = [name for name in listed.split("\0") if name and (PACKAGES / name).exists()]
+    return {name: (PACKAGES / name).read_bytes() for name in names}
+
+
+def test_no_file_holds_a_tag_of_jinja() -> None:
+    found = {name: re.findall(rb"\{\{|\{%|\{#", content) for name, content in tracked().items()}
+    assert {name: tags for name, tags in found.items() if tags} == {}
+
+
+def test_a_project_has_them_as_they_are(bake: Bake) -> None:
+    project = bake(database="postgres", cache="valkey", lifespan_mode="disabled", workers="3")
+    copied = {
+        str(file.relative_to(project / "packages")): file.read_bytes()
+        for file in (project / "packages").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert copied == tracked()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_typed(default_project: Path, run: Run, name: str) -> None:
+    config = f"packages/{name}/pyproject.toml"
+    cache = f"--cache-dir={PACKAGES.parent.parent / 'build' / 'mypy-packages' / name}"
+    done = run(default_project, "mypy", "--config-file", config, cache, "-p", NAMES[name])
+    modules = len(list((PACKAGES / name / "src" / NAMES[name]).rglob("*.py")))
+    assert f"no issues found in {modules} source files" in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_owner_checks_and_tests_none_of_it(default_project: Path, run: Run, name: str) -> None:
+    """Nor does he read what is in it: the project's own tools stay outside."""
+    shown = run(default_project, "ruff", "check", "--show-files").stdout
+    assert "config/settings.py" in shown
+    assert "packages" not in shown
+    collected = run(default_project, "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
+    assert "packages" not in collected.stdout
+
+
+def test_every_tool_is_in_the_readme() -> None:
+    tools = PACKAGES / "serving-tools" / "src" / "serving_tools"
+    runnable = [
+        ".".join(file.relative_to(tools).with_suffix("").parts)
+        for file in tools.rglob("*.py")
+        if '__name__ == "__main__"' in file.read_text()
+    ]
+    listed = re.findall(
+        r"^\| `([\w.]+)", (tools.parents[1] / "README.md").read_text(), re.MULTILINE
+    )
+    assert runnable
+    assert set(runnable) <= set(listed)
+
+
+def test_the_packages_own_log_is_configured_as_a_projects() -> None:
+    own = PACKAGES / "django-serving" / "src" / "serving" / "log" / "logging.json"
+    assert own.read_bytes() == (TEMPLATE / "config" / "logging.json").read_bytes()

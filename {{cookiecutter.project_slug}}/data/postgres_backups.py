@@ -1,0 +1,146 @@
+"""Dumps of a PostgreSQL database, and how they are restored: `manage.py backup`, `manage.py restore`."""
+
+import os
+import re
+import subprocess
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from data.history import stranger
+from data.postgres_programs import Config, errors_in_one_line, prepared, run
+
+
+def new_file(config: Config) -> Path:
+    """Where a backup goes unless its user says otherwise."""
+    return Path("backups", f"{config['NAME']}-{now()}.dump")
+
+
+def refuse_pooler() -> None:
+    """Raises CommandError behind a pooler, which would give the changed session to the site's requests."""
+    if settings.DATABASE_POOLER == "transaction":
+        raise CommandError(
+            "not through a pooler (DATABASE_POOLER=transaction); name the server itself, before the"
+            " command: DATABASE_POOLER=none DATABASE_URL=postgres://user:password@host:5432/name"
+        )
+
+
+@errors_in_one_line()
+def backup(config: Config, target: Path) -> None:
+    """Dumps the database in pg_dump's own format. The target appears when it is complete.
+
+    Only its owner may read it: it holds what the server keeps behind a password. Raises CommandError.
+    """
+    refuse_pooler()
+    if target.exists():
+        raise CommandError(f"{target} is there already")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with open(part, "wb", opener=partial(os.open, mode=0o600)) as file:
+            run(config, ["pg_dump", "--format=custom"], stdout=file)
+        os.link(part, target)  # as a rename, but it replaces nothing
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@errors_in_one_line()
+def restore(config: Config, source: Path, *, force: bool = False) -> Path:
+    """Replaces the database by a dump, in one transaction: completely, or not at all.
+
+    It must be a dump of this project, judged by its migrations; with `force`, of any Django project.
+    Returns where the previous database is kept. Raises CommandError.
+    """
+    refuse_pooler()
+    if not source.is_file():
+        raise CommandError(f"there is no backup {source}")
+    with source.open("rb", buffering=0) as file:
+        if file.read(5) != b"PGDMP":
+            raise CommandError(f"{source} is no dump in pg_dump's own format (--format=custom)")
+        file.seek(0)  # and read to its end, or half a dump would be noticed too late
+        run(config, READ, stdin=file, stdout=subprocess.DEVNULL)
+    applied = migrations(config, source)
+    reason = stranger(applied, current_migrations())
+    if reason and not (force and applied):
+        raise CommandError(f"{source}: {reason}")
+    kept = source.parent / f"before-restore-{now()}.dump"
+    backup(config, kept)
+    write, environment = prepared(config, WRITE)
+    with (
+        source.open("rb") as file,
+        subprocess.Popen(
+            write, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0
+        ) as writer,
+    ):
+        assert writer.stdin  # noqa: S101
+        try:
+            writer.stdin.write(b"BEGIN;" + DROP_TABLES)
+            run(config, READ, stdin=file, stdout=writer.stdin)
+            writer.stdin.write(b"COMMIT;\n")  # never reached with half a dump
+        except (BrokenPipeError, subprocess.CalledProcessError):
+            writer.stdin.close()
+            if writer.wait() == 0:
+                raise
+    if writer.returncode:
+        raise subprocess.CalledProcessError(writer.returncode, write)
+    return kept
+
+
+# A row of django_migrations in a dump, with or without `pg_dump --inserts`: id, app, name, and when.
+ROW = re.compile(
+    r"^(?:INSERT INTO \S*django_migrations .*?VALUES \()?\d+(?:\t|, ')(\w+)(?:\t|', ')(\w+)(?:\t|')",
+    re.MULTILINE,
+)
+
+
+def migrations(config: Config, source: Path) -> set[tuple[str, str]]:
+    """The migrations that were applied to a dumped database; none if it is not one of Django's."""
+    command, environment = prepared(
+        config, ["pg_restore", "--data-only", "--table=django_migrations", "--file=-"]
+    )
+    with source.open("rb") as file:
+        done = subprocess.run(
+            command, env=environment, check=True, stdin=file, stdout=subprocess.PIPE
+        )
+    return set(ROW.findall(done.stdout.decode(errors="replace")))
+
+
+def current_migrations() -> set[tuple[str, str]]:
+    """The migrations that were applied to the database that is to be replaced."""
+    try:
+        return set(MigrationRecorder(connection).applied_migrations())
+    finally:
+        connection.close()
+
+
+READ = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--file=-"]
+WRITE = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+
+# Drops tables that are newer than the dump, which does not mention them. They may refer to those that it
+# replaces, and the migrations that made them will be run again.
+DROP_TABLES = b"""
+DO $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT schemaname, tablename FROM pg_tables
+        WHERE schemaname = ANY (current_schemas(false)) AND tableowner = current_user
+        AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE deptype = 'e' AND classid = 'pg_class'::regclass
+            AND objid = format('%I.%I', schemaname, tablename)::regclass
+        )
+    LOOP
+        EXECUTE format('DROP TABLE IF EXISTS %I.%I CASCADE', made.schemaname, made.tablename);
+    END LOOP;
+END $$;
+"""
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
