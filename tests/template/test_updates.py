@@ -319,6 +319,8 @@ def update_by_the_changelog(project: Path) -> None:
     follow(project, before)
 
     assert not list(project.rglob("*.rej")), "cruft has merged nothing"
+    removed = git(project, "diff", "--cached", "--find-renames", "--diff-filter=D", "--name-only")
+    assert not removed, "the text has an owner remove each file that goes, before git merges"
     unmerged = git(project, "diff", "--name-only", "--diff-filter=U").split()
     assert sorted(unmerged) == [".dockerignore", "pyproject.toml"], "these the text names"
     (theirs,) = re.findall(r"`(git checkout --theirs \S+)`", told)
