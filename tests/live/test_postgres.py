@@ -126,7 +126,7 @@ def test_a_mistake_is_told_with_its_mend_and_no_secret(
         server.wait_for_log(mend)
         assert server.get("/livez").status_code == 200, "a restart would not mend it"
         assert server.stop() == 0
-        (warning,) = [r for r in server.records if r["log.logger"] == "serving.probes.diagnosis"]
+        (warning,) = [r for r in server.records if r["log.logger"] == "serving.probes"]
         assert warning["log.level"] == "WARNING"
         for text in (said, server.log):
             assert "hunter2" not in text

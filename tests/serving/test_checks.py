@@ -196,7 +196,7 @@ def test_a_server_does_not_start_with_wrong_settings(settings: Any) -> None:
     assert first.endswith(" (serving.E001)")
     assert second.startswith("WORKERS = 0: ")
     with pytest.raises(ImproperlyConfigured):
-        application.build()
+        application.build(application.HANDLER)
 
 
 def test_what_is_silenced_stops_no_server(settings: Any, caplog: pytest.LogCaptureFixture) -> None:

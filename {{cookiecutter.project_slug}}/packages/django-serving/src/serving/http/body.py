@@ -33,9 +33,6 @@ MEMORY = 32 * 2**20
 # which the client still sends resets it, and the answer may be lost (RFC 9112, section 9.6).
 LINGER = 2.0
 
-# Seconds after which a client may try again where there was no room for its body.
-RETRY_AFTER = 5
-
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -138,7 +135,7 @@ class Bodies:
             if missing <= 0:
                 left, missing = self.timeout, self.least
             await body.add(part)
-            # When all of it is here, the message that says so is not awaited.
+            # When all of it is here, no further message is awaited.
             more = message.get("more_body", False) and received != size
 
     def _too_large(self, what: str) -> Refused:
@@ -252,7 +249,7 @@ async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -
         *security_headers(scope),
     ]
     if refused.status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER).encode()))
+        headers.append((b"retry-after", b"5"))  # seconds
     if scope.get("http_version", "1.1").startswith("1"):  # HTTP/2 has no such header
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})

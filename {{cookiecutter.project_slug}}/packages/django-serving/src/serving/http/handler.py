@@ -26,13 +26,7 @@ from serving.http.body import Bodies, tell_no_room
 from serving.http.disconnect import DisconnectWatcher, cancel_on_disconnect
 from serving.http.inline_middleware import closes_nothing, inline, only_tidies
 from serving.http.request import Request
-from serving.http.streams import (
-    PatientSend,
-    is_large,
-    keeps_thread,
-    read_in_thread,
-    send_in_parts,
-)
+from serving.http.streams import PatientSend, is_large, keeps_thread, read_in_thread, send_in_parts
 from serving.http.thread_pool import pool
 from serving.http.threads import Call, Lease, asgiref_is_patched, one_thread
 from serving.types import Message, Receive, Scope, Send
@@ -130,7 +124,10 @@ class DjangoHandler(PlainHandler):
         response: Any = None
         async with one_thread() as lease:
             set_script_prefix(get_script_prefix(exchange.scope))
-            await self._signal_start(exchange.scope)
+            if only_tidies(signals.request_started, type(self)):
+                signals.request_started.send(sender=type(self), scope=exchange.scope)
+            else:
+                await signals.request_started.asend(sender=type(self), scope=exchange.scope)
             request, response = self.create_request(exchange.scope, exchange.body)
             with suppress(RequestAborted):
                 async with cancel_on_disconnect(exchange.watcher):
@@ -147,12 +144,6 @@ class DjangoHandler(PlainHandler):
                 await self._close(response, lease)
         if response is not None and response.streaming:
             await self._stream_and_close(response, exchange)
-
-    async def _signal_start(self, scope: Scope) -> None:
-        if only_tidies(signals.request_started, type(self)):
-            signals.request_started.send(sender=type(self), scope=scope)
-        else:
-            await signals.request_started.asend(sender=type(self), scope=scope)
 
     async def _close(self, response: HttpResponseBase, lease: Lease) -> None:
         """Closes a response, which sends the finish signal: in a thread if that means any work."""

@@ -66,7 +66,7 @@ class Pool:
 
     @property
     def bound(self) -> int:
-        """The most threads: SERVING_THREADS, unless it was given."""
+        """The most threads: SERVING_THREADS when it is first read, unless it was given."""
         if self._bound is None:
             self._bound = conf.SERVING_THREADS
             atexit.register(self.close)
@@ -88,7 +88,7 @@ class Pool:
         return len(self._idle)
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Has a thread make a call, which must raise nothing. To be called on an event loop.
+        """Queues a call for a thread; it must raise nothing. To be used on an event loop.
 
         Raises RuntimeError if the system gives the pool no thread at all.
         """

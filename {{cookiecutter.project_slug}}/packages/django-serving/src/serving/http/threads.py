@@ -165,7 +165,7 @@ class Lease(Executor):
         return future
 
     def make(self, call: Callable[[], None]) -> None:
-        """Has the thread make a call, which must raise nothing, after those that it was given before."""
+        """Queues a call for the thread; it must raise nothing."""
         if self._released:  # a task outlives its request: it gets a thread for each call
             own = Lease(self._pool)
             own.make(call)
@@ -231,7 +231,7 @@ def are_asgirefs(*functions: object) -> bool:
 
 
 def bind_to_loop(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
-    """Has `async_to_sync` in this thread run its coroutines on an event loop.
+    """Makes `async_to_sync` in this thread run its coroutines on an event loop.
 
     `tasks` will hold the tasks that this thread waits for.
     """

@@ -191,10 +191,11 @@ def process_on(port: int) -> str | None:
 
 def name_of(process: Path) -> str:
     """The name of a process of /proc: its program's, or that of the module that Python was told to run."""
-    words = (process / "cmdline").read_text().split("\0")
-    if "-m" in words[:-1]:
-        return words[words.index("-m") + 1]
-    return (process / "comm").read_text().strip()
+    name = (process / "comm").read_text().strip()
+    found = re.match(
+        r"[^\0]*python[^\0]*(?:\0-[^\0m]+)*\0-m\0([\w.]+)", (process / "cmdline").read_text()
+    )
+    return found[1] if found else name
 
 
 def taken_networks(configured: dict[str, Any]) -> list[str]:
