@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import bake_into, clean_environment
+from tests.conftest import bake_into, clean_environment, with_packages
 from tests.support.containers import build, docker, locked_project, make, require_engine
+from tests.support.packages import TOOLS
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -136,7 +137,7 @@ def test_the_rules_are_read_as_the_engine_reads_them(
         str(path.relative_to(grown_project)) for path in grown_project.rglob("*") if path.is_file()
     ]
     done = subprocess.run(
-        [sys.executable, "-c", ask], cwd=grown_project, input="\n".join(everything), text=True,
+        [sys.executable, "-c", ask], cwd=grown_project, env=with_packages(grown_project, clean_environment()), input="\n".join(everything), text=True,
         capture_output=True, check=True,
     )  # fmt: skip
     goes_in = {path for path in done.stdout.splitlines() if path}
@@ -185,7 +186,7 @@ def git(project: Path, *arguments: str) -> None:
 def check(project: Path) -> tuple[int, list[str]]:
     """The exit status of the check that `make build` begins with, and what it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.image_files"], cwd=project, env=clean_environment(),
+        [sys.executable, "-I", TOOLS, "deploy.image_files"], cwd=project, env=clean_environment(),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout.splitlines()

@@ -88,6 +88,15 @@ def test_sqlite_files_of_others_are_refused(project: Path, run: Run) -> None:
     assert kept(project) == files
 
     assert "restored" in run(project, *data, "restore", "own.sqlite3", **variables).stdout
+    # An older one, and an app that was removed since.
+    removed = "INSERT INTO django_migrations (app, name, applied) VALUES ('removed', '0001', '')"
+    shutil.copy(project / "own.sqlite3", project / "older.sqlite3")
+    for path in (project / "older.sqlite3", database):
+        with closing(sqlite3.connect(path)) as changed, changed:
+            changed.execute(removed)
+    with closing(sqlite3.connect(project / "older.sqlite3")) as older, older:
+        older.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
+    assert "restored" in run(project, *data, "restore", "older.sqlite3", **variables).stdout
     forced = run(project, *data, "restore", "newer.sqlite3", "--force", **variables)
     assert "restored newer.sqlite3" in forced.stdout
 

@@ -118,3 +118,37 @@ def test_a_backup_is_put_back_while_others_write(
     before, its_rows = counted(kept)
     assert before == its_rows
     assert counter + before <= PROCESSES * WRITES // 2
+
+
+JUDGE = """
+import sys
+from pathlib import Path
+from environs import ValidationError
+from data.sqlite import database_settings
+
+for url in sys.argv[1:]:
+    try:
+        found = database_settings(url, folder=Path("/srv"))
+        print(found["NAME"], found["OPTIONS"]["timeout"], found["OPTIONS"]["transaction_mode"])
+    except ValidationError as error:
+        print("refused:", *error.messages)
+"""
+TAKEN = {
+    "sqlite:///db.sqlite3": "/srv/db.sqlite3 20.0 IMMEDIATE",
+    "sqlite:////data/a%23b.sqlite3?timeout=2.5&transaction_mode=exclusive": "/data/a#b.sqlite3 2.5 exclusive",
+}
+REFUSED = [
+    "sqlite:///a?hunter2=1", "sqlite:///a?hunter2=", "sqlite:///a?timeout=soon", "sqlite:///a?timeout=-1",
+    "sqlite:///a?transaction_mode=tea", "sqlite:///a?timeout=1&timeout=2", "sqlite://db.sqlite3",
+    "sqlite:///a#b.sqlite3", "sqlite:///", "mysql://a/b",
+]  # fmt: skip
+
+
+def test_an_address_is_taken_as_it_is_meant_or_refused(default_project: Path, run: Run) -> None:
+    said = run(default_project, "python", "-B", "-c", JUDGE, *TAKEN, *REFUSED).stdout
+
+    taken, refused = said.splitlines()[: len(TAKEN)], said.splitlines()[len(TAKEN) :]
+    assert taken == list(TAKEN.values())
+    assert [line for line in refused if not line.startswith("refused: ")] == []
+    assert len(refused) == len(REFUSED)
+    assert "hunter2" not in said

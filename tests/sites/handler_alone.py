@@ -14,7 +14,7 @@ def sync_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse(threading.current_thread().name)
 
 
-async def async_view(request: HttpRequest) -> HttpResponse:
+async def async_view(request: Any) -> HttpResponse:
     return HttpResponse(f"{threading.current_thread().name} {request.state} {request.request_id}")
 
 

@@ -16,8 +16,6 @@ from urllib.request import urlopen
 import pytest
 from django.db import connection
 
-ROOT = Path(__file__).parent.parent
-
 
 def answer(port: int, path: str) -> str:
     """What a page says; "" for an error, or where nobody listens."""
@@ -30,7 +28,7 @@ def answer(port: int, path: str) -> str:
 def test_a_server_starts_is_ready_serves_a_page_and_stops(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    name = connection.settings_dict["NAME"]
+    name, root = connection.settings_dict["NAME"], Path(__file__).parent.parent
 {% if cookiecutter.database == "postgres" %}
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 {% else %}
@@ -43,7 +41,7 @@ def test_a_server_starts_is_ready_serves_a_page_and_stops(tmp_path: Path) -> Non
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*flags, *server], cwd=ROOT, env=environment, stdout=output, stderr=output
+            [*flags, *server], cwd=root, env=environment, stdout=output, stderr=output
         )
     try:
         deadline = time.monotonic() + 60

@@ -24,10 +24,8 @@ def test_every_connection_is_set_up_for_production() -> None:
             for name in (*PRAGMAS, "foreign_keys", "busy_timeout")
         }
     numbers = {"WAL": "wal", "NORMAL": 1, "MEMORY": 2}
-    assert found == {name: numbers.get(str(value), value) for name, value in PRAGMAS.items()} | {
-        "foreign_keys": 1,
-        "busy_timeout": 20_000,
-    }
+    wanted = {name: numbers.get(str(value), value) for name, value in PRAGMAS.items()}
+    assert found == wanted | {"foreign_keys": 1, "busy_timeout": 20_000}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from serving.stopping.signals import SIGNALS
 DEFAULTS = {
     "GRANIAN_INTERFACE": "asgi",  # Granian's own is RSGI, which Django does not speak
     "GRANIAN_LOG_CONFIG": str(CONFIGURATION),
-    # Seconds. Without it a response that never ends holds up a stop for ever.
+    # Seconds. Without it a response that never ends delays a stop without limit.
     "GRANIAN_WORKERS_KILL_TIMEOUT": "25",
     "GRANIAN_WEBSOCKETS": "false",  # Django has none: an upgrade would be an error with a traceback
 }

@@ -2,7 +2,7 @@
 
 Every request pays for it. Granian makes a dict of each, with a local time as text, and a LogRecord of that,
 which is written by itself. Where stdout alone listens, `hold_requests` makes records with less, and has some
-written together: that takes 26 % less of the CPU time of a small view.
+written together: a small view then takes a quarter less CPU time.
 """
 
 import logging
