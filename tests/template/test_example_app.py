@@ -28,7 +28,8 @@ def assert_green(project: Path, run: Run) -> None:
 def remove(project: Path) -> None:
     """Does what README.md says."""
     readme = (project / "README.md").read_text()
-    assert "To remove it, delete the folder and `tests/test_home.py`, and its lines in\n" in readme
+    told = "`home/` can be removed: delete the folder and `tests/test_home.py`, and its lines in `INSTALLED_APPS` and"
+    assert f"{told}\n`config/urls.py`." in readme
     shutil.rmtree(project / "home")
     (project / "tests" / "test_home.py").unlink()
     change(project / "config" / "settings.py", ('    "home",\n', ""))
