@@ -4,10 +4,9 @@ from pathlib import Path
 
 
 def with_djangos_handler(project: Path) -> None:
-    """Changes the one line that names the handler."""
-    path = project / "packages" / "django-serving" / "src" / "serving" / "application.py"
-    text, line = path.read_text(), "from serving.http.handler import DjangoHandler\n"
-    assert line in text
-    path.write_text(
-        text.replace(line, line.replace("Django", "Plain")[:-1] + " as DjangoHandler\n")
-    )
+    """Names Django's handler in the call that the package's README names."""
+    path = project / "config" / "asgi.py"
+    text, call = path.read_text(), "get_application(log_config="
+    assert call in text
+    named = 'get_application(handler="serving.http.handler.PlainHandler", log_config='
+    path.write_text(text.replace(call, named))

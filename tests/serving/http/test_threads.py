@@ -612,7 +612,7 @@ def test_a_stream_goes_out_part_by_part_and_is_closed(
 @pytest.mark.parametrize("view", ["idents", "aidents"])
 def test_a_stream_of_sync_code_stays_on_one_thread(finished: list[int], view: str) -> None:
     async def main() -> None:
-        exchange = Exchange(DjangoHandler(), f"/{view}/")
+        exchange = start(DjangoHandler(), f"/{view}/")
         await exchange.task
         of_parts = set(exchange.body.decode().splitlines())
         assert len(of_parts) == 1
