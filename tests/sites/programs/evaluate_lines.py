@@ -7,6 +7,7 @@ import sys
 import django
 
 django.setup()
+from django.core.cache import cache  # noqa: E402, F401  # for the lines
 
 said: list[str] = []
 
