@@ -59,7 +59,7 @@ def test_by_the_command_line_beside_the_check_that_would_find_it(
         ("__database_example", "x"),
         ("__check_project_name", "x"),
         ("_copy_without_render", []),
-        ("_copy_without_render", ["packages/*.*"]),
+        ("_copy_without_render", ["packages"]),
         ("_jinja2_env_vars", {"trim_blocks": False}),
         ("_jinja2_env_vars", {"autoescape": True}),
     ],
