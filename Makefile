@@ -54,7 +54,7 @@ lint: .venv/.synced  ## check style and types of the template's own code, and th
 	cd "$(PACKAGES)/django-serving" && PYTHONPATH=src "$(abspath .venv/bin/lint-imports)" --no-cache --no-logo
 	.venv/bin/mypy
 
-format: .venv/.synced  ## mend the style of the template's own code
+format: .venv/.synced  ## fix the style of the template's own code
 	.venv/bin/ruff check --fix . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
 	.venv/bin/ruff format . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
 

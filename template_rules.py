@@ -98,7 +98,7 @@ MARKDOWN_SYNTAX = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$])")
 def too_old(version: str) -> str | None:
     """Why this version of cookiecutter will not do. Good: "2.7.1", "3.0.0b1". Bad: "2.6.0"."""
     if tuple(int(part) for part in version.split(".")[:2]) < COOKIECUTTER_MIN:
-        return f"cookiecutter {version} is too old; `pip install -U 'cookiecutter>=2.7'` mends it"
+        return f"cookiecutter {version} is too old; `pip install -U 'cookiecutter>=2.7'` fixes it"
     return None
 
 
@@ -303,7 +303,7 @@ RULES: Mapping[str, Callable[[str], str | None]] = {
     )
 }
 
-# Answers that cannot stand together: ((answer, value), (answer, value), the reason and the mend). An
+# Answers that cannot stand together: ((answer, value), (answer, value), the reason and the fix). An
 # interpreter that an event loop has no wheel for belongs here; at the moment every pair has one.
 Answered = tuple[str, str | bool]
 REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = ()
@@ -382,7 +382,7 @@ def given_from_outside(answers: Mapping[str, object]) -> Iterator[str]:
 
 
 def problems(answers: Mapping[str, object]) -> Iterator[str]:
-    """Every problem of the answers given so far, one line each: answer, value, reason, mend."""
+    """Every problem of the answers given so far, one line each: answer, value, reason, fix."""
     yield from sorted(given_from_outside(answers))
     for answer, value in answers.items():
         if reason := problem(answer, value):
@@ -406,8 +406,8 @@ def folder_exists(answers: Mapping[str, object], command: Mapping[str, object]) 
     if command and slug and not command.get("overwrite_if_exists") and lexists(Path(folder, slug)):
         others = (f"{slug[: SLUG_MAX - 4].rstrip('-')}-{number}" for number in count(2))
         free = next(other for other in others if not lexists(Path(folder, other)))
-        mend = f"try {free!r}, or -f to write into it"
-        yield f"project_slug: {slug!r} is there already, in the folder {folder!r}; {mend}"
+        fix = f"try {free!r}, or -f to write into it"
+        yield f"project_slug: {slug!r} is there already, in the folder {folder!r}; {fix}"
 
 
 def unknown_keys(given: Iterable[str]) -> Iterator[str]:
@@ -415,8 +415,8 @@ def unknown_keys(given: Iterable[str]) -> Iterator[str]:
     for key in given:
         if key not in DEFAULTS:
             close = difflib.get_close_matches(key, QUESTIONS, n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(QUESTIONS)}"
-            yield f"warning: {shortened(key)} is no question and changes nothing; {mend}"
+            fix = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(QUESTIONS)}"
+            yield f"warning: {shortened(key)} is no question and changes nothing; {fix}"
 
 
 def command_line() -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A project on a real PostgreSQL: what a connection carries, faults and their mends, backups."""
+"""A project on a real PostgreSQL: what a connection carries, faults and their fixes, backups."""
 
 import json
 import os
@@ -109,7 +109,7 @@ MISTAKES = {
 def test_a_mistake_is_told_with_its_mend_and_no_secret(
     shop: Path, serve: Serve, postgres: Postgres, manage: Manage, mistake: str
 ) -> None:
-    template, mend = MISTAKES[mistake]
+    template, fix = MISTAKES[mistake]
     postgres.query("CREATE DATABASE empty")
     try:
         url = template.format(
@@ -122,9 +122,9 @@ def test_a_mistake_is_told_with_its_mend_and_no_secret(
         server = serve(shop, DATABASE_URL=url).ready()
 
         said = problem(server)
-        assert mend in said
-        server.wait_for_log(mend)
-        assert server.get("/livez").status_code == 200, "a restart would not mend it"
+        assert fix in said
+        server.wait_for_log(fix)
+        assert server.get("/livez").status_code == 200, "a restart would not fix it"
         assert server.stop() == 0
         (warning,) = [r for r in server.records if r["log.logger"] == "serving.probes"]
         assert warning["log.level"] == "WARNING"
@@ -136,7 +136,7 @@ def test_a_mistake_is_told_with_its_mend_and_no_secret(
             assert command.returncode == 1
             (line,) = command.stderr.splitlines()
             assert line.startswith("manage.py: ")
-            assert mend in line
+            assert fix in line
             assert "hunter2" not in line
     finally:
         postgres.query("DROP DATABASE empty WITH (FORCE)")

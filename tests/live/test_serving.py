@@ -215,7 +215,7 @@ def test_a_websocket_is_refused_without_a_traceback(project: Path, serve: Serve)
 def test_dev_reloads_on_an_edit_and_not_on_a_write_to_the_database(
     project: Path, serve: Serve
 ) -> None:
-    """`make dev`, driven: its own variables, a login (which writes), an edit, a mistake and its mend."""
+    """`make dev`, driven: its own variables, a login (which writes), an edit, a mistake and its fix."""
     dev = dev_variables(project) | {"LOG_FORMAT": "json"}
     server = serve(project, **dev).ready()
     with httpx.Client(base_url=server.address, timeout=60) as client:

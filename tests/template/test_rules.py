@@ -205,7 +205,7 @@ def test_refused_combinations_name_both_answers(monkeypatch: pytest.MonkeyPatch)
 
 def test_refused_combinations_are_of_answers_that_exist() -> None:
     for first, second, reason in rules.REFUSED_COMBINATIONS:
-        assert "; " in reason, "a reason and a mend"
+        assert "; " in reason, "a reason and a fix"
         for answer, value in (first, second):
             assert rules.problem(answer, value) is None
 
