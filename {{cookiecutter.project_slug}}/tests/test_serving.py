@@ -1,4 +1,4 @@
-"""The server starts as `make run` starts it, is ready, serves a page and stops."""
+"""The server starts, is ready, serves a page and stops."""
 
 import os
 import socket
@@ -34,15 +34,11 @@ def test_a_server_starts_is_ready_serves_a_page_and_stops(tmp_path: Path) -> Non
 {% else %}
     database = f"sqlite:///{name}"
 {% endif %}
-    variables = {"DATABASE_URL": database, "GRANIAN_INTERFACE": "asgi", "ALLOWED_HOSTS": "*"}
-    environment = os.environ | variables
-    flags = [sys.executable, "-m", "serving_tools.env_file", "config/granian.env", "--"]
+    environment = os.environ | {"DATABASE_URL": database, "ALLOWED_HOSTS": "*"}
     server = [sys.executable, "-m", "serving", "--port", str(port), "config.asgi:application"]
     log = tmp_path / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*flags, *server], cwd=root, env=environment, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(server, cwd=root, env=environment, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + 60
         while answer(port, "/readyz") != '{"status": "ok"}':

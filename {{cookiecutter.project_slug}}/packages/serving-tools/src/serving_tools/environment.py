@@ -47,7 +47,7 @@ class Environment(Env):
             validate.Range(above, min_inclusive=False) if least is None else validate.Range(least)
         )
         found = self.float(name, default, validate=bounds)
-        return default if found is None else found
+        return float(default if found is None else found)
 
     def items(
         self,
