@@ -33,7 +33,7 @@ LEVELS = ["debug", "info", "warning", "error", "critical"]
 PLANTED = [
     ".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "home/secret.sqlite3", "config/.env",
     "config/server.key", "config/server.pem", "venv/planted.py", ".venv/planted.py", "backups/one",
-    ".git/config", "tests/planted.py", "notes.txt", "config/__pycache__/planted.pyc",
+    ".git/config", "tests/planted.py", "notes.txt", "data/__pycache__/planted.pyc",
 ]  # fmt: skip
 
 
@@ -126,7 +126,8 @@ def test_it_runs_as_nobody_and_can_write_nothing(start: Start) -> None:
     container = start().ready()
 
     assert container.run("id", "-u") == container.run("id", "-g") == "10001"
-    assert container.run("cat", "/proc/1/comm") == "granian", "process 1 is the server itself"
+    command = container.run("cat", "/proc/1/cmdline").split("\0")
+    assert command[:4] == ["python", "-m", "serving", "config.asgi:application"], "no shell"
     status = container.run("cat", "/proc/1/status")
     assert re.search(r"CapEff:\s+0+\n", status)
     assert re.search(r"CapBnd:\s+0+\n", status)
@@ -153,7 +154,7 @@ def test_nothing_that_was_planted_is_in_it(image: str, built_project: Path) -> N
     files = {path.removeprefix("/app/") for path in names.splitlines()}
     assert not files & set(PLANTED)
     known = re.compile(
-        r"(accounts|config|home|serving|staticfiles)/.+|manage\.py|pyproject\.toml|uv\.lock"
+        r"(accounts|config|data|home|staticfiles)/.+|manage\.py|pyproject\.toml|uv\.lock"
         r"|__pycache__/manage\.[\w-]+\.pyc"
     )
     assert [name for name in files if not known.fullmatch(name)] == []
@@ -191,7 +192,7 @@ def test_it_says_what_it_is(image: str) -> None:
         "revision": "unknown",
     }
     assert config["User"] == "10001:10001"
-    assert config["Cmd"] == ["granian", "config.asgi:application"]
+    assert config["Cmd"] == ["python", "-m", "serving", "config.asgi:application"]
     assert config["StopSignal"] == "SIGTERM"
     assert config["Healthcheck"]["Test"][0] == "CMD"
     assert not [line for line in config["Env"] if "SECRET" in line]

@@ -34,7 +34,8 @@ WANTED = {
     "locale/de/LC_MESSAGES/django.mo": "mo",
     "static/site.css": "p {}",
     "packages/rates/src/rates/__init__.py": "",
-    "packages/rates/pyproject.toml": "[project]\nname = 'rates'\nversion = '1'\n",
+    "packages/rates/pyproject.toml": "[project]\nname = 'rates'\nversion = '1'\nrequires-python = '>=3.12'\n"
+    "[build-system]\nrequires = ['uv_build']\nbuild-backend = 'uv_build'\n",
     "packages/rates/README.md": "rates\n",
     "tasks.py": "",
     "VERSION": "1",
@@ -60,7 +61,7 @@ terraform.tfstate config/terraform.tfstate.backup config/prod.tfvars config/key.
 config/dump.rdb config/x.gpg config/x.asc config/vpn.ovpn local_settings.py config/local_settings.py
 notes.txt debug.log shop/debug.log config/settings.py~ config/settings.py.bak shop/.DS_Store .idea/workspace.xml
 .vscode/settings.json .mypy_cache/x.json .coverage htmlcov/index.html tests/planted.py docs/planted.md
-deploy/planted.py config/__pycache__/planted.pyc staticfiles/planted.css .deploy.lock
+deploy/planted.py data/__pycache__/planted.pyc staticfiles/planted.css .deploy.lock
 """.split()
 
 
@@ -82,6 +83,13 @@ def plant(project: Path) -> None:
         assert old in text
         text = text.replace(old, new, 1)
     settings.write_text(text)
+    metadata = project / "pyproject.toml"
+    text = metadata.read_text().replace(
+        '    "serving-tools",', '    "serving-tools",\n    "rates",'
+    )
+    metadata.write_text(
+        text.replace("[tool.uv.sources]", "[tool.uv.sources]\nrates = { workspace = true }")
+    )
 
 
 def put(path: Path, text: str) -> None:
@@ -96,17 +104,39 @@ def grown_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require_engine()
     project = locked_project(tmp_path_factory.mktemp("grown"))
     plant(project)
+    make(project, "lock", UV_NO_SYNC="1")
     return project
 
 
 @pytest.fixture(scope="session")
-def content(grown_project: Path) -> Iterator[set[str]]:
-    """The files under /app in its image."""
+def grown_image(grown_project: Path) -> Iterator[str]:
+    """Its image."""
     tag = f"test-{uuid.uuid4().hex[:8]}"
     build(grown_project, tag)
-    found = docker("run", "--rm", "--user=0", "--entrypoint=find", tag, "/app", "-type", "f")
-    yield {path.removeprefix("/app/") for path in found.splitlines()}
+    yield tag
     docker("image", "rm", "--force", tag, check=False)
+
+
+@pytest.fixture(scope="session")
+def content(grown_image: str) -> set[str]:
+    """The files under /app in its image."""
+    found = docker(
+        "run", "--rm", "--user=0", "--entrypoint=find", grown_image, "/app", "-type", "f"
+    )
+    return {path.removeprefix("/app/") for path in found.splitlines()}
+
+
+@pytest.mark.container
+def test_packages_are_installed_and_those_of_the_template_are_nowhere_else(
+    grown_image: str, content: set[str]
+) -> None:
+    """One of the project's own beside them is installed too."""
+    show = "import rates, serving, serving_tools; print(*[m.__file__ for m in (rates, serving, serving_tools)])"
+    found = docker("run", "--rm", "--entrypoint=python", grown_image, "-c", show).split()
+    assert all(path.startswith("/opt/venv/lib/") for path in found), found
+    assert not [
+        path for path in content if path.startswith(("packages/django", "packages/serving"))
+    ]
 
 
 @pytest.mark.container
@@ -137,10 +167,12 @@ def test_the_rules_are_read_as_the_engine_reads_them(
         str(path.relative_to(grown_project)) for path in grown_project.rglob("*") if path.is_file()
     ]
     done = subprocess.run(
-        [sys.executable, "-c", ask], cwd=grown_project, env=with_packages(grown_project, clean_environment()), input="\n".join(everything), text=True,
-        capture_output=True, check=True,
+        [sys.executable, "-c", ask], cwd=grown_project, input="\n".join(everything), text=True,
+        env=with_packages(grown_project, clean_environment()), capture_output=True, check=True,
     )  # fmt: skip
-    goes_in = {path for path in done.stdout.splitlines() if path}
+    # The build installs these two, and removes their sources.
+    installed = ("packages/django-serving/", "packages/serving-tools/")
+    goes_in = {path for path in done.stdout.splitlines() if path and not path.startswith(installed)}
     built = {
         path
         for path in content

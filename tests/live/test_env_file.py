@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 from dotenv import dotenv_values
 
-from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment
+from tests.conftest import ROOT, TEMPLATE, Bake, Run, clean_environment, package_sources
 from tests.support.packages import TOOLS
 
 UV = ROOT / ".venv" / "bin" / "uv"
@@ -405,7 +405,8 @@ def test_what_does_not_read_env_says_so_and_how(
     project = bake()
     (project / ".env").write_text(f"SECRET_KEY={SECRET}\n")
     program, *arguments = command.split()
-    variables = {"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": str(project)}
+    variables = {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    variables["PYTHONPATH"] = ":".join(map(str, [project, *package_sources(project)]))
 
     refused = run(project, program, *arguments, check=False, **variables)
 

@@ -14,7 +14,7 @@ from tests.support.server import Server, free_port, wait_for
 
 Check = Callable[..., tuple[int, str]]
 
-BY_VARIABLES = "granian config.asgi:application"
+BY_VARIABLES = "python -m serving config.asgi:application"
 
 
 @pytest.fixture

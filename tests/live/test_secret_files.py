@@ -153,6 +153,8 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
     for project in (default_project, widest_project):
         settings = (project / "config" / "settings.py").read_text()
         read = set(re.findall(r'\benv\.\w+\(\s*"(\w+)"', settings))
+        (helper,) = project.glob("packages/*/src/serving_tools/environment.py")
+        read |= set(re.findall(r'\bself\.\w+\("([A-Z_]+)"', helper.read_text()))
         assert {"SECRET_KEY", "ALLOWED_HOSTS", "LOG_LEVELS"} <= read, "the test finds them"
         flags = set(dotenv_values(project / "config" / "granian.env"))
         given = compose_variables(project)
