@@ -46,6 +46,7 @@ def main() -> None:
             spawn_workers()
         main_process = os.getpid()
         os.register_at_fork(after_in_child=lambda: reset_signals(main_process))
+        interrupt_every_second()
         serve(**flags)
 
     cli.callback = check_and_serve
@@ -72,6 +73,17 @@ def spawn_workers() -> None:
     multiprocessing.set_start_method("spawn", force=True)
 
 
+def interrupt_every_second() -> None:
+    """Lets Python handle a signal that came just before this thread began to wait, as Granian does without end.
+
+    Python handles a signal between two instructions of the main thread, so that one would be lost: one stop in a
+    hundred, on a busy machine, while workers started.
+    https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers
+    """
+    signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+
+
 def reset_signals(main_process: int) -> None:
     """Lets a signal end a worker that was forked just now, where it would call the main process's handler.
 
@@ -79,7 +91,7 @@ def reset_signals(main_process: int) -> None:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/_signals.py#L14-L19
     """
     if os.getppid() == main_process:  # and not in what a worker forks
-        for number in SIGNALS:
+        for number in (*SIGNALS, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
 
 
