@@ -86,9 +86,13 @@ class Service:
     def stop(self, number: int | None = None) -> None:
         """Ends it, and waits for the end."""
         if self.process:
-            self.process.send_signal(number or self.stop_signal)
-            self.process.wait(PATIENCE)
-            self.process = None
+            process, self.process = self.process, None
+            process.send_signal(number or self.stop_signal)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()  # or it would compute on, long after the tests
+                raise
 
     def signal(self, number: int) -> None:
         assert self.process

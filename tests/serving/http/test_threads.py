@@ -89,7 +89,7 @@ def test_the_pool_grows_when_all_threads_wait_and_no_further_than_its_bound() ->
     assert (small.idle, small.busy) == (0, 0)
 
 
-def test_calls_that_do_not_wait_share_a_few_threads() -> None:
+def test_calls_that_do_not_wait_share_a_few_threads(clocks: dict[str, float]) -> None:
     small = Pool(bound=64)
 
     async def main() -> None:
@@ -102,6 +102,7 @@ def test_calls_that_do_not_wait_share_a_few_threads() -> None:
             )
             assert len(set(seen)) <= thread_pool.CORE
             await asyncio.sleep(5 * thread_pool.TICK)  # that nobody asked is no stall
+            clocks["monotonic"] += 5 * thread_pool.TICK
 
     run(main)
     small.close()
