@@ -296,7 +296,9 @@ def test_shutdown_waits_for_an_open_response(serving):
         ]
 
 
-@works_around("granian", "v2.8.9/granian/_signals.py#L14-L19", "Stopping.install, reset_signals")
+@works_around(
+    "granian", "v2.8.9/granian/_signals.py#L14-L19", "Stopping.install, hold_signals_while_forking"
+)
 def test_a_worker_loses_a_signal_that_comes_before_its_loop(serving, monkeypatch):
     monkeypatch.setenv("SIGNAL", "yes")
     with serving() as server:

@@ -44,8 +44,7 @@ def main() -> None:
             sys.exit(1)
         if flags["metrics_enabled"]:
             spawn_workers()
-        main_process = os.getpid()
-        os.register_at_fork(after_in_child=lambda: reset_signals(main_process))
+        hold_signals_while_forking(os.getpid())
         interrupt_every_second()
         serve(**flags)
 
@@ -84,15 +83,29 @@ def interrupt_every_second() -> None:
     signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
 
 
-def reset_signals(main_process: int) -> None:
-    """Lets a signal end a worker that was forked just now, where it would call the main process's handler.
+def hold_signals_while_forking(main_process: int) -> None:
+    """Lets a signal end a worker that was forked just now, where it would be lost.
 
-    Until it has imported the application a worker has none of its own. Open in Granian 2.8.9:
+    Until it has imported the application a worker has no handler of its own but the main process's, and one
+    that is called before the fork has ended Python forgets. Open in Granian 2.8.9:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/_signals.py#L14-L19
     """
-    if os.getppid() == main_process:  # and not in what a worker forks
-        for number in (*SIGNALS, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
+
+    def hold() -> None:
+        if os.getpid() == main_process:  # and not in what a worker forks
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def release() -> None:
+        if os.getpid() == main_process:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def reset() -> None:
+        if os.getppid() == main_process:
+            for number in (*SIGNALS, signal.SIGALRM):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=reset)
 
 
 if __name__ == "__main__":
