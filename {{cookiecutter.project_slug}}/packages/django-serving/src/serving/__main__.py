@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from granian.cli import cli
@@ -45,8 +47,8 @@ def main() -> None:
         if flags["metrics_enabled"]:
             spawn_workers()
         hold_signals_while_forking(os.getpid())
-        interrupt_every_second()
-        serve(**flags)
+        with interrupted_every_second():
+            serve(**flags)
 
     cli.callback = check_and_serve
     cli(auto_envvar_prefix="GRANIAN", prog_name="python -m serving")
@@ -72,7 +74,8 @@ def spawn_workers() -> None:
     multiprocessing.set_start_method("spawn", force=True)
 
 
-def interrupt_every_second() -> None:
+@contextmanager
+def interrupted_every_second() -> Iterator[None]:
     """Lets Python handle a signal that came just before this thread began to wait, as Granian does without end.
 
     Python handles a signal between two instructions of the main thread, so that one would be lost: one stop in a
@@ -81,6 +84,12 @@ def interrupt_every_second() -> None:
     """
     signal.signal(signal.SIGALRM, lambda number, frame: None)
     signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(
+            signal.ITIMER_REAL, 0
+        )  # or it would end the process, which handles it no more
 
 
 def hold_signals_while_forking(main_process: int) -> None:
