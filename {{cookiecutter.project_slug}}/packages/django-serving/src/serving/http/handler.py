@@ -86,9 +86,14 @@ class DjangoHandler(PlainHandler):
             await call.ended()
         except RequestAborted:
             return
-        except BaseException:  # it was cancelled, or the stream broke: the thread ends without us
+        except BaseException as error:
             call.abort()
-            call.forget()
+            try:
+                if isinstance(error, Exception):  # the stream broke: its thread closes it first
+                    with suppress(RequestAborted):
+                        await call.ended()
+            finally:
+                call.forget()  # if it was cancelled, the thread ends without us
             raise
         finally:
             exchange.watcher.stop()
