@@ -189,6 +189,24 @@ def test_a_body_that_drips_is_given_up_and_one_that_is_slow_and_steady_is_not(
     assert server.stop() == 0
 
 
+def test_a_worker_that_stood_still_takes_what_came_meanwhile(site: Path, serve: Serve) -> None:
+    """As in a container that is paused; and a client that sends nothing is given up all the same."""
+    server = serve(site, BODY_TIMEOUT="1").ready()
+    (worker,) = psutil.Process(server.process.pid).children()
+
+    with connect(server) as client, connect(server) as silent:
+        silent.sendall(head("/echo/", "Content-Length: 10", "Connection: close"))
+        client.sendall(head("/echo/", "Content-Length: 10", "Connection: close") + b"12345")
+        assert server.get("/livez").status_code == 200, "it has their beginning"
+        worker.suspend()
+        client.sendall(b"67890")
+        time.sleep(2)  # longer than BODY_TIMEOUT
+        worker.resume()
+        assert status(read_all(client)) == 200
+        assert status(read_all(silent)) == 408
+    assert server.stop() == 0
+
+
 def test_a_worker_that_is_full_of_silent_clients_serves_again(site: Path, serve: Serve) -> None:
     """Granian admits 1,024 connections, and the others wait."""
     server = serve(site, BODY_TIMEOUT="2").ready()

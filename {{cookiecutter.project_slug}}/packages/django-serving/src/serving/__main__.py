@@ -87,9 +87,8 @@ def interrupted_every_second() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(
-            signal.ITIMER_REAL, 0
-        )  # or it would end the process, which handles it no more
+        # Or it would end the process, whose handler of it goes first.
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def hold_signals_while_forking(main_process: int) -> None:

@@ -15,7 +15,6 @@ from serving.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
-
 HANDLER = "serving.http.handler.DjangoHandler"
 
 

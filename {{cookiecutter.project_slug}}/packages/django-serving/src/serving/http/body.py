@@ -22,7 +22,7 @@ from django.http import HttpResponse
 from serving.conf import conf
 from serving.http.inline_middleware import SAFE_METHODS
 from serving.security import security_headers
-from serving.types import Receive, Scope, Send
+from serving.types import Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,10 @@ MEMORY = 32 * 2**20
 # Seconds in which the rest of a refused body is read and dropped. A server that closes a connection on
 # which the client still sends resets it, and the answer may be lost (RFC 9112, section 9.6).
 LINGER = 2.0
+
+# Seconds: a timer that is later shows that the event loop stood still; what is waited then for what came.
+STOOD_STILL = 0.1
+GRACE = 1.0
 
 BODY_HEADERS = (b"content-length", b"transfer-encoding")
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -113,14 +117,12 @@ class Bodies:
             raise self._too_large(f"of {size} bytes")
         if size and size > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
             await body.add(b"")  # where there is no room, it is refused before any of it is sent
-        loop, of_all = asyncio.get_running_loop(), "" if size is None else f" of {size}"
+        of_all = "" if size is None else f" of {size}"
         received, more = 0, size != 0
-        left, missing = self.timeout, self.least
+        deadline, missing = Deadline(self.timeout), self.least
         while more:
-            begun = loop.time()
             try:
-                async with asyncio.timeout(left):
-                    message = await receive()
+                message = await deadline.received(receive)
             except TimeoutError:
                 reason = f"gave up on a body after {received}{of_all} bytes: too slow for BODY_TIMEOUT and BODY_MIN_RATE"
                 raise Refused(408, "The body of the request came too slowly.", reason) from None
@@ -131,9 +133,9 @@ class Bodies:
             received += len(part)
             if received > self.max_size:
                 raise self._too_large(f"after {received} bytes")
-            left, missing = left - (loop.time() - begun), missing - len(part)
+            missing -= len(part)
             if missing <= 0:
-                left, missing = self.timeout, self.least
+                deadline, missing = Deadline(self.timeout), self.least
             await body.add(part)
             # When all of it is here, no further message is awaited.
             more = message.get("more_body", False) and received != size
@@ -144,6 +146,37 @@ class Bodies:
             f"The body of the request is larger than {self.max_size} bytes.",
             f"refused a body {what}: MAX_BODY_SIZE is {self.max_size}",
         )
+
+
+class Deadline:
+    """Seconds in which messages must come, and some more if the event loop stood still meanwhile.
+
+    While it does (in a paused container, say), nothing that a client sends is taken.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._at = self._loop.time() + seconds
+
+    async def received(self, receive: Receive) -> Message:
+        """The next message. Raises TimeoutError if it does not come in time."""
+        async with asyncio.timeout(None) as timeout:
+            self._timer = self._loop.call_at(self._at, self._check, timeout)
+            del (
+                timeout
+            )  # it leads to the task, and the task by its cancellation's traceback to this frame
+            try:
+                return await receive()
+            finally:
+                self._timer.cancel()
+
+    def _check(self, timeout: asyncio.Timeout) -> None:
+        now = self._loop.time()
+        if now - self._at > STOOD_STILL:
+            self._at = now + GRACE
+            self._timer = self._loop.call_at(self._at, self._check, timeout)
+        else:
+            timeout.reschedule(now)
 
 
 class Body:

@@ -39,9 +39,8 @@ def watch(parent: BaseProcess) -> None:
     stays open as long as a forked sibling lives. https://man7.org/linux/man-pages/man2/getppid.2.html
     """
     timeout = granian_flags().get("workers_kill_timeout") or KILL_TIMEOUT
-    is_own = (
-        os.getppid() == parent.pid
-    )  # else it is gone already, or there is a fork server between
+    # Else it is gone already, or there is a fork server between.
+    is_own = os.getppid() == parent.pid
     while os.getppid() == parent.pid if is_own else parent.is_alive():
         time.sleep(INTERVAL)
     logger.error("the server's main process is gone (was it killed?), so this worker stops")
