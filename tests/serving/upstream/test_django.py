@@ -73,6 +73,7 @@ def test_a_sync_stream_is_read_to_its_end_before_it_is_sent():
 
 
 @works_around("django", "6.1.3/django/http/response.py#L578", "what close() does to a file")
+@pytest.mark.django_db(transaction=True)  # since close() sends `request_finished`
 def test_a_file_that_was_not_sent_refers_to_its_response():
     response = FileResponse(BytesIO(b"x"))
     found = weakref.ref(response)

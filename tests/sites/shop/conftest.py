@@ -1,0 +1,11 @@
+from typing import Any
+
+import pytest
+from django.db import connection
+
+
+@pytest.fixture(autouse=True)
+def an_open_connection(django_db_setup: None, django_db_blocker: Any) -> None:
+    """As an earlier test of the same process may leave it: whatever touches it needs the mark."""
+    with django_db_blocker.unblock():
+        connection.ensure_connection()
