@@ -5,7 +5,7 @@ that would do ("is empty; try 'my-project'"), or None. cookiecutter loads this m
 cookiecutter.json); update tools render old answers through it, so the names of its filters are an
 interface:
 
-- `check` stops the questions at the first problem, in one line;
+- `check` asks a question again whose answer will not do, and without a terminal stops in one line;
 - `problems` gives them all, for hooks/pre_gen_project.py;
 - `slug`, `quoted` and `markdown` put an answer into a place of its own syntax.
 
@@ -17,12 +17,15 @@ cookiecutter copy the whole repository first.)
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
 import json
 import re
 import runpy
+import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from importlib.machinery import PathFinder
 from itertools import count
 from os.path import lexists  # of a name that the file system does not take it says no
@@ -34,6 +37,7 @@ import cookiecutter
 import idna
 from cookiecutter.cli import main as cookiecutter_command
 from cookiecutter.exceptions import FailedHookException
+from cookiecutter.prompt import prompt_for_config, read_user_variable
 from jinja2 import Environment
 from jinja2.ext import Extension
 from slugify import slugify
@@ -428,16 +432,39 @@ def command_line() -> Mapping[str, Any]:
     return context.params if context and context.command is cookiecutter_command else {}
 
 
-def check(answers: Mapping[str, object]) -> str:
+def check(answers: MutableMapping[str, Any]) -> str:
     """Nothing, where the answers given so far are right.
 
-    Raises FailedHookException otherwise: cookiecutter prints its text as one line, creates nothing
-    and exits with status 1.
+    A person at a terminal is asked again, in place, so that the answers before are not lost. Raises
+    FailedHookException otherwise: cookiecutter prints its text as one line, creates nothing and exits
+    with status 1.
     """
-    found = [*problems(answers), *folder_exists(answers, command_line())]
-    if found:
-        raise FailedHookException(found[0])
+    while found := [*problems(answers), *folder_exists(answers, command_line())]:
+        answer = found[0].partition(": ")[0]
+        if answer not in RULES or not somebody_is_asked():
+            raise FailedHookException(found[0])
+        click.echo(found[0], err=True)
+        place = f"  [dim][{list(QUESTIONS).index(answer) + 1}/{len(QUESTIONS)}][/] "
+        prompts = DEFAULTS["__prompts__"]
+        answers[answer] = read_user_variable(answer, suggestion(found[0]), prompts, place)
     return ""
+
+
+def somebody_is_asked() -> bool:
+    """Whether cookiecutter asks its questions, at a terminal.
+
+    No argument and no variable of Jinja's says so, and cruft has no click context: so the function that
+    asks is looked for among those that called this one. Where it has changed, nobody is asked.
+    """
+    callers = [info.frame for info in inspect.stack(context=0)]
+    asking = [frame for frame in callers if frame.f_code is prompt_for_config.__code__]
+    return sys.stdin.isatty() and any(not f.f_locals.get("no_input", True) for f in asking)
+
+
+def suggestion(problem: str) -> str:
+    """The value that a problem's line says would do."""
+    found = re.search(r"""; try ((['"]).*\2)""", problem)
+    return str(ast.literal_eval(found[1])) if found else ""
 
 
 def slug(name: str) -> str:

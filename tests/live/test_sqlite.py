@@ -1,14 +1,17 @@
 """SQLite under several processes that write at once, and backups taken meanwhile."""
 
+import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.conftest import Run, clean_environment
+from tests.conftest import Run, Serve, add_ada, clean_environment
 from tests.support.server import PATIENCE, server_environment
 from tests.support.sites import program
 
@@ -118,6 +121,59 @@ def test_a_backup_is_put_back_while_others_write(
     before, its_rows = counted(kept)
     assert before == its_rows
     assert counter + before <= PROCESSES * WRITES // 2
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The permissions of the database's files."""
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("*.sqlite3*")}
+
+
+@pytest.fixture
+def _open_umask() -> Iterator[None]:
+    """As where a group shares a folder."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_open_umask")
+def test_the_database_is_for_its_owners_eyes_alone_as_backups_are(
+    project: Path, run: Run, serve: Serve
+) -> None:
+    for path in project.glob("db.sqlite3*"):
+        path.unlink()
+    add_ada(project, run)
+    server = serve(project).ready()
+    page = httpx.Client(base_url=server.address, verify=False)  # noqa: S501
+    login = page.get("/admin/login/").text
+    token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', login)
+    assert token
+    form = {"csrfmiddlewaretoken": token[1], "username": "ada", "password": "open sesame"}
+    assert page.post("/admin/login/?next=/admin/", data=form).status_code == 302, "a write"
+
+    names = {"db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm"}
+    assert modes(project) == dict.fromkeys(names, 0o600)
+
+    run(project, "python", "manage.py", "backup", "saved.sqlite3", **server_environment(project))
+    server.stop()
+    for name in names:
+        (project / name).unlink(missing_ok=True)
+    run(project, "python", "manage.py", "restore", "saved.sqlite3", **server_environment(project))
+    assert set(modes(project).values()) == {0o600}, "one that a restore has made, too"
+
+
+def test_who_opened_the_database_to_others_keeps_it_so(project: Path, data: Data) -> None:
+    for path in project.glob("db.sqlite3*"):
+        path.chmod(0o660)
+    data("migrate", "--verbosity=0")
+    assert modes(project)["db.sqlite3"] == 0o660
+
+
+def test_a_folder_that_is_missing_is_still_said(project: Path, run: Run) -> None:
+    variables = server_environment(project) | {"DATABASE_URL": "sqlite:///nosuch/db.sqlite3"}
+    done = run(project, "python", "manage.py", "migrate", check=False, **variables)
+    assert done.returncode == 1
+    assert "the file can't be opened; make its folder" in done.stderr
 
 
 JUDGE = """

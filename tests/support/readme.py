@@ -1,4 +1,4 @@
-"""The README of packages/django-serving, as somebody follows it who has a project already."""
+"""The code that a page shows; and the README of packages/django-serving, as somebody follows it."""
 
 import re
 from collections.abc import Iterator
@@ -13,29 +13,29 @@ PACKAGE = TEMPLATE / "packages" / "django-serving"
 README = PACKAGE / "README.md"
 
 
-def tokens() -> Iterator[tuple[str, Token]]:
-    """Each token, with the heading that it stands below."""
+def tokens(page: Path = README) -> Iterator[tuple[str, Token]]:
+    """Each token of a page, with the heading that it stands below."""
     heading, below = "", False
-    for token in MarkdownIt().enable("table").parse(README.read_text()):
+    for token in MarkdownIt().enable("table").parse(page.read_text()):
         if below:
             heading = token.content
         below = token.type == "heading_open"
         yield heading, token
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
+def blocks(language: str, page: Path = README) -> list[tuple[str, str]]:
     """The blocks of code in a language, each with the heading that it stands below."""
     return [
         (heading, token.content)
-        for heading, token in tokens()
+        for heading, token in tokens(page)
         if token.type == "fence" and token.info == language
     ]
 
 
-def files() -> list[tuple[str, str, str]]:
-    """The files that it has one write: heading, path and text; the text's first line names the path."""
+def files(page: Path = README) -> list[tuple[str, str, str]]:
+    """The files that a page has one write: heading, path and text; the text's first line names the path."""
     found = []
-    for heading, text in blocks("python"):
+    for heading, text in blocks("python", page):
         path = re.match(r"# ([\w/]+\.py)\n", text)
         assert path, f"no path in the first line: {text}"
         found.append((heading, path[1], text))

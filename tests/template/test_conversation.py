@@ -1,7 +1,10 @@
 """The questions as a person at a terminal sees them."""
 
+import ast
 import json
 import re
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT, questions
 from tests.support.answers import text_questions
-from tests.support.command import PROGRAMS, home
+from tests.support.command import PROGRAMS, home, template_repository
 from tests.support.server import PATIENCE
 
 PROMPTS = json.loads((ROOT / "cookiecutter.json").read_bytes())["__prompts__"]
@@ -34,11 +37,12 @@ def prompt(answer: str) -> str:
 
 
 class Conversation:
-    """cookiecutter in a terminal."""
+    """cookiecutter, or cruft, in a terminal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *command: str) -> None:
+        program, *arguments = command or ("cookiecutter", str(ROOT))
         self.child: Any = pexpect.spawn(
-            str(PROGRAMS / "cookiecutter"), [str(ROOT)], cwd=str(folder), timeout=PATIENCE,
+            str(PROGRAMS / program), arguments, cwd=str(folder), timeout=PATIENCE,
             env=home(folder) | {"TERM": "dumb"}, encoding="utf-8", dimensions=(50, 300),
         )  # fmt: skip
 
@@ -47,6 +51,17 @@ class Conversation:
         self.child.expect_exact(prompt(question))
         self.child.expect(r"\): ")
         self.child.sendline(reply)
+
+    def answer_rest(self, question: str) -> None:
+        """Takes the defaults of this question and of all behind it."""
+        asked = list(questions())
+        for later in asked[asked.index(question) :]:
+            self.answer(later)
+
+    def refused(self, question: str) -> str:
+        """What is said of the answer to a question, which is then asked again."""
+        self.child.expect(rf"\n({question}: [^\r\n]*)\r\n")
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.child.match[1])
 
     def answer_until(self, question: str) -> None:
         """Takes the defaults of all questions that come before this one."""
@@ -89,19 +104,80 @@ def test_every_question_is_asked_with_a_text_and_the_end_says_what_to_do(
 
 
 @pytest.mark.parametrize("question", REFUSED)
-def test_a_bad_text_is_refused_before_the_next_question(
+def test_a_bad_text_is_asked_for_again_and_what_would_do_is_the_default(
     conversation: Conversation, tmp_path: Path, question: str
 ) -> None:
     conversation.answer_until(question)
     conversation.answer(question, REFUSED[question])
+    line = conversation.refused(question)
+    would_do = re.search(r"""; try (['"].*['"])$""", line)
+    assert would_do, line
+    conversation.answer_rest(question)
 
     status, said = conversation.end()
 
-    assert status == 1
-    echo, line = said.strip("\n").split("\n")
-    assert line.startswith(f"{question}: "), said
-    assert "; " in line
-    assert echo.strip() == REFUSED[question].strip()
+    assert status == 0, said
+    given = answers(tmp_path)
+    assert given[question] == ast.literal_eval(would_do[1])
+    assert (tmp_path / given["project_slug"] / "manage.py").exists()
+
+
+def answers(folder: Path) -> dict[str, Any]:
+    """The answers of the last project, as cookiecutter keeps them in a home folder."""
+    kept = (folder / ".cookiecutter_replay" / f"{ROOT.name}.json").read_bytes()
+    found: dict[str, Any] = json.loads(kept)["cookiecutter"]
+    return found
+
+
+# What a shell, a terminal or a template would take for its own.
+HARD = {
+    "project_name": "Zoë's “Tee” & $HOME",
+    "project_slug": "zoes-tee",
+    "description": 'it\'s "5 $" for `tea`; [bold]ä[/bold] \\n {x} 100 %',
+    "author_name": "O'Brien \\ Söhne <$USER>",
+    "author_email": "o'brien+$x@example.com",
+}
+
+
+@pytest.mark.parametrize("program", ["cookiecutter", "cruft"])
+def test_a_mistake_at_the_twelfth_question_loses_no_answer(tmp_path: Path, program: str) -> None:
+    template = str(ROOT)
+    if program == "cruft":
+        (tmp_path / "template").mkdir()
+        template = str(template_repository(tmp_path / "template"))
+    command = ("cruft", "create", template) if program == "cruft" else ("cookiecutter", template)
+    conversation = Conversation(tmp_path, *command)
+    for question in questions():
+        if question == "workers":
+            for wrong in ("99", "two", "-1", "١", "1; 2"):
+                conversation.answer("workers", wrong)
+                assert "is not a whole number from 1 to 64; try '1'" in conversation.refused(
+                    "workers"
+                )
+            conversation.answer("workers", "4")
+        else:
+            conversation.answer(question, HARD.get(question, ""))
+
+    status, said = conversation.end()
+
+    assert status == 0, said
+    project = tmp_path / "zoes-tee"
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert metadata["description"] == HARD["description"]
+    assert metadata["authors"] == [{"name": HARD["author_name"], "email": HARD["author_email"]}]
+    assert "GRANIAN_WORKERS=4" in (project / "config" / "granian.env").read_text()
+
+
+def test_where_nobody_can_be_asked_again_a_bad_text_ends_in_one_line(tmp_path: Path) -> None:
+    """As behind a pipe, where the next line is the answer to another question."""
+    lines = [REFUSED["project_name"], *["" for _ in questions()]]
+    done = subprocess.run(
+        [PROGRAMS / "cookiecutter", ROOT], input="\n".join(lines), cwd=tmp_path, env=home(tmp_path),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") + done.stdout.count("\n") <= 2, done.stdout + done.stderr
+    assert "project_name: 'two\\tcolumns' contains" in done.stderr + done.stdout
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
 
 
@@ -118,16 +194,18 @@ def test_a_choice_that_is_none_is_asked_again(conversation: Conversation) -> Non
     assert status == 0, said
 
 
-def test_a_folder_that_exists_is_refused_behind_the_slug(
+def test_a_folder_that_exists_is_said_behind_the_slug_with_a_free_one(
     conversation: Conversation, tmp_path: Path
 ) -> None:
     (tmp_path / "my-project").mkdir()
     conversation.answer_until("description")
+    assert "'my-project' is there already" in conversation.refused("project_slug")
+    conversation.answer_rest("project_slug")
 
     status, said = conversation.end()
 
-    assert status == 1
-    assert "project_slug: 'my-project' is there already" in said
+    assert status == 0, said
+    assert (tmp_path / "my-project-2" / "manage.py").exists()
 
 
 def test_every_text_is_refused_in_a_conversation() -> None:

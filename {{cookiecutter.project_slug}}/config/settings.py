@@ -162,7 +162,7 @@ STATIC_URL = f"{URL_PATH_PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "serving.http.static_storage.StaticFilesStorage"},
 }
 
 # Serving; README.md of packages/django-serving describes these settings

@@ -4,7 +4,10 @@ https://docs.djangoproject.com/en/6.1/ref/databases/#sqlite-notes
 https://www.sqlite.org/pragma.html
 """
 
+import os
 import re
+import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -65,5 +68,24 @@ def database_settings(url: str, *, folder: Path) -> dict[str, Any]:
         # would otherwise find that another has written, and fail at once.
         "transaction_mode": "IMMEDIATE",
         "init_command": ";".join(f"PRAGMA {name}={value}" for name, value in PRAGMAS.items()),
+        "factory": Connection,
     } | options
     return parsed
+
+
+class Connection(sqlite3.Connection):
+    """A connection that makes the file, where it is not there yet, for its owner's eyes alone."""
+
+    def __init__(self, database: str | Path, *arguments: Any, **options: Any) -> None:
+        if not str(database).startswith((":memory:", "file:")):
+            make_private(Path(database))
+        super().__init__(database, *arguments, **options)
+
+
+def make_private(path: Path) -> None:
+    """Makes an empty file that no other user can read, unless it is there.
+
+    SQLite would let everyone read it. It gives the files beside it, -wal and -shm, the same mode.
+    """
+    with suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(path, os.O_CREAT, 0o600))

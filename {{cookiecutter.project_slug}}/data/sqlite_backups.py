@@ -14,7 +14,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from data.history import stranger
-from data.sqlite import BUSY_TIMEOUT
+from data.sqlite import BUSY_TIMEOUT, make_private
 
 Config = Mapping[str, Any]  # one of DATABASES
 
@@ -82,6 +82,7 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path | None
     if target.exists():
         kept = source.parent / f"before-restore-{now()}.sqlite3"
         backup(config, kept)
+    make_private(target)
     copy(source, target)
     return kept
 
