@@ -23,8 +23,8 @@ from serving.types import Message, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-# Bytes of a file that one call of a thread reads.
-FILE_PART = 256 * 1024
+# Bytes of a file that one call of a thread reads, and of a part of a large response.
+PART = 256 * 1024
 
 # Seconds that a thread may be kept for a client that does not read, however many there are.
 SLOW = 1.0
@@ -93,7 +93,7 @@ def read_in_thread(response: StreamingHttpResponse, lease: Lease) -> None:
         lease = Lease(pool)
         lease.release()  # so each call has a thread and gives it back
         if isinstance(response, FileResponse):
-            response.block_size = FILE_PART
+            response.block_size = PART
     response.streaming_content = parts_in_thread(iter(response), lease)
 
 

@@ -54,8 +54,7 @@ class Call:
             bind_to_loop(self._loop, self._tasks)
             self._context.run(self._run)
         except BaseException as error:
-            # Its traceback leads back here, so somebody must take it out again.
-            if self._delivered:
+            if self._delivered:  # not yet abandoned
                 self._error = RequestAborted() if self.aborted else error
                 self.deliver(None)
         self._over = True
@@ -91,23 +90,15 @@ class Call:
         # Most calls are over by now, and so need not wake the loop once more.
         if not self._over:
             self._waiter = self._loop.create_future()
-            try:
-                if not self._over:
-                    await self._waiter
-            finally:
-                self._waiter = None
-        error, self._error = self._error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # it holds this frame
+            if not self._over:
+                await self._waiter
+        if self._error is not None:
+            raise self._error
 
     def abandon(self) -> None:
         """On the event loop: nobody waits any more, and what is not over is to end."""
         self.abort()
-        self._delivered = None  # it holds a cancellation's traceback
-        self._error = None
+        self._delivered = self._waiter = self._error = None  # a traceback in them leads back here
 
     async def result(self) -> Any:
         """On the event loop: waits for what the function delivers; None if it ends without.
