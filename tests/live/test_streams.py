@@ -4,9 +4,10 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import Serve
@@ -113,6 +114,34 @@ def test_a_client_that_does_not_read_is_given_up(site: Path, serve: Serve, name:
         assert not end.endswith(b"\r\n0\r\n\r\n"), "what was cut off does not look whole"
     assert server.stop() == 0
     assert "ERROR" not in server.log
+
+
+@pytest.mark.parametrize("name", ["sync_busy", "async_busy"])
+def test_a_worker_that_stood_still_does_not_give_up_who_read_meanwhile(
+    site: Path, serve: Serve, name: str
+) -> None:
+    """As in a container that is paused; and a client that reads nothing is given up all the same."""
+    server = serve(site, SEND_TIMEOUT="3").ready()
+    (worker,) = psutil.Process(server.process.pid).children()
+
+    def parts() -> int:
+        return int(server.get("/how_many").text)
+
+    with asking(server, f"/{name}") as client, asking(server, f"/{name}"):
+        wait_for(lambda: 0 < parts() == parts(), "both streams to wait for their clients")
+        worker.suspend()
+        time.sleep(4)  # longer than SEND_TIMEOUT
+        client.settimeout(0.2)
+        with suppress(TimeoutError):
+            while client.recv(1_000_000):
+                pass
+        worker.resume()
+        client.settimeout(PATIENCE)
+        size = 0
+        while size < 20_000_000:  # more than lay in buffers
+            size += len(client.recv(1_000_000) or pytest.fail("the stream has ended"))
+        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing")
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("name", ["real_file", "sync_busy"])

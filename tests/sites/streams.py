@@ -16,11 +16,14 @@ from serving.http.thread_pool import pool
 
 logger = logging.getLogger("home")
 PART = b"x" * 65536
+given: list[int] = []  # the sizes of all parts of busy streams so far
 
 
 def closing(parts: Iterable[bytes]) -> Iterator[bytes]:
     try:
-        yield from parts
+        for part in parts:
+            given.append(len(part))
+            yield part
     finally:
         logger.info("stream closed")
 
@@ -28,6 +31,7 @@ def closing(parts: Iterable[bytes]) -> Iterator[bytes]:
 async def busy() -> AsyncIterator[bytes]:
     try:
         while True:
+            given.append(len(PART))
             yield PART
     finally:
         logger.info("stream closed")
@@ -139,6 +143,10 @@ async def atick(request: HttpRequest) -> HttpResponse:
     return HttpResponse("tick")
 
 
+async def how_many(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(len(given)))
+
+
 def busy_threads(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(pool.busy - 1))
 
@@ -161,6 +169,7 @@ urlpatterns = [
         alarge,
         tick,
         atick,
+        how_many,
         busy_threads,
     )
 ]

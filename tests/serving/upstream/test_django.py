@@ -59,9 +59,7 @@ def test_middleware_that_only_computes_goes_to_a_thread():
     assert threads[0] is not threading.current_thread()
 
 
-@works_around(
-    "django", "6.1.3/django/http/response.py#L535-L549", "send_from_thread, read_in_parts"
-)
+@works_around("django", "6.1.3/django/http/response.py#L535-L549", "read_in_thread")
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 def test_a_sync_stream_is_read_to_its_end_before_it_is_sent():
     async def first_part():

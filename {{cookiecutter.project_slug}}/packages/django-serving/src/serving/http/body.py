@@ -10,19 +10,19 @@ import errno
 import io
 import logging
 import shutil
-import tempfile
 from contextlib import suppress
+from tempfile import SpooledTemporaryFile, gettempdir
 from threading import Lock
-from typing import IO, Any, Self, cast
+from typing import IO
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpResponse
 
 from serving.conf import conf
+from serving.http.clients import Deadline
 from serving.http.inline_middleware import SAFE_METHODS
 from serving.security import security_headers
-from serving.types import Message, Receive, Scope, Send
+from serving.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,6 @@ MEMORY = 32 * 2**20
 # which the client still sends resets it, and the answer may be lost (RFC 9112, section 9.6).
 LINGER = 2.0
 
-# Seconds: a timer that is later shows that the event loop stood still; what is waited then for what came.
-STOOD_STILL = 0.1
-GRACE = 1.0
-
-BODY_HEADERS = (b"content-length", b"transfer-encoding")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # Refusals that the log is louder about, and after which the client may still be sending.
@@ -62,18 +57,12 @@ class Space:
         self._lock = Lock()
 
     def take(self, size: int) -> bool:
-        """Takes so many bytes; False if fewer are left."""
+        """Takes so many bytes, or gives them back; False if fewer are left."""
         with self._lock:
             if self.taken + size > self.size:
                 return False
             self.taken += size
             return True
-
-    def give_back(self, size: int) -> None:
-        """Gives bytes back."""
-        if size:
-            with self._lock:
-                self.taken -= size
 
 
 class Bodies:
@@ -90,13 +79,20 @@ class Bodies:
         self.memory = Space(MEMORY)
         self.disk = Space(conf.BODY_SPACE or 10 * self.max_size)
 
-    async def read(self, scope: Scope, receive: Receive, send: Send) -> "IO[bytes] | Body | None":
+    async def read(self, scope: Scope, receive: Receive, send: Send) -> IO[bytes] | None:
         """The whole body of a request, to be closed; None if it was refused and that is answered."""
-        if not has_body(scope):
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        chunked = b"transfer-encoding" in headers
+        # Under HTTP/1 a header must announce a body (RFC 9112, section 6.3). To await one that cannot come
+        # costs 6 % of a small async view.
+        announced = length or chunked
+        if not announced and scope["method"] in SAFE_METHODS and is_http1(scope):
             return io.BytesIO()
-        size, multipart = announced(scope)
+        size = int(length) if length.isdigit() and not chunked else None
         # Django copies the files in a form to files of their own when a view asks for them.
-        body = Body(self.memory, self.disk, size or 0, copies=2 if multipart else 1)
+        is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+        body = Body(self.memory, self.disk, size or 0, copies=2 if is_form else 1)
         try:
             await self._receive(body, size, receive)
         except Refused as refused:
@@ -109,7 +105,7 @@ class Bodies:
             body.close()
             raise
         body.seek(0)
-        return cast("IO[bytes]", body)  # what it lacks, its file has
+        return body
 
     async def _receive(self, body: "Body", size: int | None, receive: Receive) -> None:
         """Receives a body, of which `size` bytes are announced, as long as it comes fast enough."""
@@ -122,7 +118,7 @@ class Bodies:
         deadline, missing = Deadline(self.timeout), self.least
         while more:
             try:
-                message = await deadline.received(receive)
+                message = await deadline.wait_for(receive())
             except TimeoutError:
                 reason = f"gave up on a body after {received}{of_all} bytes: too slow for BODY_TIMEOUT and BODY_MIN_RATE"
                 raise Refused(408, "The body of the request came too slowly.", reason) from None
@@ -148,43 +144,12 @@ class Bodies:
         )
 
 
-class Deadline:
-    """Seconds in which messages must come, and some more if the event loop stood still meanwhile.
-
-    While it does (in a paused container, say), nothing that a client sends is taken.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._at = self._loop.time() + seconds
-
-    async def received(self, receive: Receive) -> Message:
-        """The next message. Raises TimeoutError if it does not come in time."""
-        async with asyncio.timeout(None) as timeout:
-            self._timer = self._loop.call_at(self._at, self._check, timeout)
-            del (
-                timeout
-            )  # it leads to the task, and the task by its cancellation's traceback to this frame
-            try:
-                return await receive()
-            finally:
-                self._timer.cancel()
-
-    def _check(self, timeout: asyncio.Timeout) -> None:
-        now = self._loop.time()
-        if now - self._at > STOOD_STILL:
-            self._at = now + GRACE
-            self._timer = self._loop.call_at(self._at, self._check, timeout)
-        else:
-            timeout.reschedule(now)
-
-
-class Body:
+class Body(SpooledTemporaryFile[bytes]):
     """A body as a file: in memory, or on disk once it is large, without a name and gone with the process."""
 
     def __init__(self, memory: Space, disk: Space, announced: int, copies: int) -> None:
+        super().__init__(dir=settings.FILE_UPLOAD_TEMP_DIR)
         self.on_disk = False
-        self._file: IO[bytes] = io.BytesIO()
         self._memory = memory
         self._disk = disk
         self._announced = announced
@@ -193,12 +158,6 @@ class Body:
         self._in_memory = 0  # bytes taken of `memory`
         self._reserved = 0  # and of `disk`
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -206,9 +165,9 @@ class Body:
         """Gives back what the body takes."""
         self._leave_memory()
         reserved, self._reserved = self._reserved, 0
-        self._disk.give_back(reserved)
+        self._disk.take(-reserved)
         with suppress(OSError):  # what could not be written is not wanted any more
-            self._file.close()
+            super().close()
 
     async def add(self, part: bytes) -> None:
         """Appends a part. Raises Refused if there is no room for it, or for all that is announced."""
@@ -217,7 +176,7 @@ class Body:
         is_small = not self.on_disk and wanted <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE
         if is_small and self._memory.take(len(part)):
             self._in_memory += len(part)
-            self._file.write(part)
+            self.write(part)
         else:
             self._reserve(wanted * self._copies)
             await asyncio.to_thread(self._append, part)
@@ -239,28 +198,26 @@ class Body:
         try:
             if not self.on_disk:
                 self._move_to_disk()
-            self._file.write(part)
-            self._file.flush()
+            self.write(part)
+            self.flush()
         except OSError as error:
             raise disk_refused(error) from None
 
     def _move_to_disk(self) -> None:
-        folder, held = temporary_folder(), self._file
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(temporary_folder()).free
         if free < self._reserved:
             raise OSError(errno.ENOSPC, f"{free} bytes are free, and {self._reserved} wanted")
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # `close` closes it
-        self._file.write(held.getvalue())  # type: ignore[attr-defined]
+        self.rollover()
         self.on_disk = True
 
     def _leave_memory(self) -> None:
         taken, self._in_memory = self._in_memory, 0
-        self._memory.give_back(taken)
+        self._memory.take(-taken)
 
 
 def temporary_folder() -> str:
     """The folder of the bodies that are on disk."""
-    return str(settings.FILE_UPLOAD_TEMP_DIR or tempfile.gettempdir())
+    return str(settings.FILE_UPLOAD_TEMP_DIR or gettempdir())
 
 
 def disk_refused(error: OSError) -> Refused:
@@ -283,7 +240,7 @@ async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -
     ]
     if refused.status == 503:
         headers.append((b"retry-after", b"5"))  # seconds
-    if scope.get("http_version", "1.1").startswith("1"):  # HTTP/2 has no such header
+    if is_http1(scope):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     more = refused.status in LEVELS
@@ -296,37 +253,6 @@ async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -
         await send({"type": "http.response.body"})
 
 
-def tell_no_room(response: HttpResponse, text: str) -> None:
-    """Makes a response the 507 for a form whose files the disk did not take."""
-    response.status_code = 507
-    response.content = f"{text}\n"
-    response["Content-Type"] = "text/plain; charset=utf-8"
-    response["Content-Length"] = str(len(response.content))
-    response["Cache-Control"] = "no-store"
-    del response["Content-Encoding"]
-
-
-def has_body(scope: Scope) -> bool:
-    """Whether a body may follow: under HTTP/1 a header must announce it (RFC 9112, section 6.3).
-
-    To await one that cannot come costs 6 % of a small async view.
-    """
-    if scope["method"] not in SAFE_METHODS or scope.get("http_version") not in ("1.0", "1.1"):
-        return True
-    return any(name in BODY_HEADERS for name, _ in scope["headers"])
-
-
-def announced(scope: Scope) -> tuple[int | None, bool]:
-    """The size of a body, and whether it is a form that may hold files.
-
-    The size is None where no Content-Length says it, or where that does not count (RFC 9112, 6.3).
-    """
-    size, chunked, multipart = None, False, False
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            size = int(value)
-        elif name == b"transfer-encoding":
-            chunked = True
-        elif name == b"content-type":
-            multipart = value.lower().startswith(b"multipart/form-data")
-    return None if chunked else size, multipart
+def is_http1(scope: Scope) -> bool:
+    """Whether a request came over HTTP/1, and not over HTTP/2, which has other rules for bodies."""
+    return scope.get("http_version") in ("1.0", "1.1")

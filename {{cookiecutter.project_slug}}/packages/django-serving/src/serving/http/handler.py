@@ -18,18 +18,23 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import close_old_connections
-from django.http.response import HttpResponseBase, StreamingHttpResponse
+from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
 from serving.http.async_routes import leads_to_async_view
-from serving.http.body import Bodies, tell_no_room
-from serving.http.disconnect import DisconnectWatcher, cancel_on_disconnect
+from serving.http.body import Bodies
+from serving.http.clients import DisconnectWatcher, interruptible
 from serving.http.inline_middleware import closes_nothing, inline, only_tidies
-from serving.http.request import Request
-from serving.http.streams import PatientSend, is_large, keeps_thread, read_in_thread, send_in_parts
+from serving.http.request import Request, tell_no_room
+from serving.http.streams import PART, PatientSend, keeps_thread, read_in_thread
 from serving.http.thread_pool import pool
 from serving.http.threads import Call, Lease, asgiref_is_patched, one_thread
 from serving.types import Message, Receive, Scope, Send
+
+# Bytes of a complete response beyond which it goes out in parts, too.
+# Granian takes a whole body at once and keeps it for a client that does not read; open in 2.8.9:
+# https://github.com/emmett-framework/granian/blob/v2.8.1/src/asgi/io.rs#L243-L254
+LARGE = 1024 * 1024
 
 
 class PlainHandler(ASGIHandler):
@@ -76,29 +81,25 @@ class DjangoHandler(PlainHandler):
         pool.submit(call.run)
         exchange.watcher.start(call.abort)
         try:
-            outcome: list[Message] | StreamingHttpResponse | None = await call.result()
-            if isinstance(outcome, list) and not call.aborted:
-                with suppress(RequestAborted):
-                    await self._send(outcome, exchange)
-            elif isinstance(outcome, StreamingHttpResponse) and call.lease:
-                await self._stream(outcome, exchange, call.lease)
+            response: Any = await call.result()
+            if call.lease:
+                await self._stream(response, exchange, call.lease)
                 call.lease.release()
+            elif response is not None and not (response.streaming or call.aborted):
+                with suppress(RequestAborted):
+                    await self._send(response, exchange)
             await call.ended()
         except RequestAborted:
             return
-        except BaseException as error:
+        except Exception:  # a stream broke: its thread closes it first
             call.abort()
-            try:
-                if isinstance(error, Exception):  # the stream broke: its thread closes it first
-                    with suppress(RequestAborted):
-                        await call.ended()
-            finally:
-                call.forget()  # if it was cancelled, the thread ends without us
+            with suppress(RequestAborted):
+                await call.ended()
             raise
         finally:
-            exchange.watcher.stop()
-        if isinstance(outcome, StreamingHttpResponse) and not call.lease:
-            await self._stream_and_close(outcome, exchange)
+            call.abandon()  # if this was cancelled, the thread ends without us
+        if response.streaming and not call.lease:
+            await self._stream_and_close(response, exchange)
 
     def _respond(self, call: Call, exchange: "Exchange") -> None:
         """In a thread: all of Django. It hands over what is to be sent, and then tidies up."""
@@ -108,13 +109,13 @@ class DjangoHandler(PlainHandler):
         request, response = self.create_request(exchange.scope, exchange.body)
         if request is not None:
             try:
-                response = checked(request, self._sync.get_response(request))
+                response = tell_no_room(request, self._sync.get_response(request))
                 response._handler_class = type(self)
             except BaseException:  # it was cancelled, say, and no response will send the signal
                 signals.request_finished.send(sender=type(self))
                 raise
         if not response.streaming:
-            call.deliver(asgi_messages(response))
+            call.deliver(response)
             response.close()
         elif keeps_thread(response) or call.aborted:
             call.keep_thread(response)
@@ -134,15 +135,12 @@ class DjangoHandler(PlainHandler):
             else:
                 await signals.request_started.asend(sender=type(self), scope=exchange.scope)
             request, response = self.create_request(exchange.scope, exchange.body)
-            with suppress(RequestAborted):
-                async with cancel_on_disconnect(exchange.watcher):
-                    if request is not None:
-                        response = checked(request, await self.run_get_response(request))
-                    if not response.streaming:
-                        outcome = asgi_messages(response)
-                        if is_large(outcome):
-                            lease.release()  # to send it may take long
-                        await self._send(outcome, exchange)
+            with suppress(RequestAborted), interruptible(RequestAborted) as leave:
+                exchange.watcher.start(leave)
+                if request is not None:
+                    response = tell_no_room(request, await self.run_get_response(request))
+                if not response.streaming:
+                    await self._send(response, exchange, lease)
             if response is None:
                 await signals.request_finished.asend(sender=type(self))
             elif not response.streaming:
@@ -160,25 +158,36 @@ class DjangoHandler(PlainHandler):
 
     # Both kinds
 
-    async def _send(self, outcome: list[Message], exchange: "Exchange") -> None:
+    async def _send(
+        self, response: HttpResponse, exchange: "Exchange", lease: Lease | None = None
+    ) -> None:
         """Sends a complete response. Raises RequestAborted if the client does not read."""
-        if is_large(outcome):
-            await send_in_parts(outcome, exchange.send, exchange.scope)
-        else:
-            for message in outcome:
-                await exchange.send(message)
+        content = response.content
+        if len(content) <= LARGE:
+            await exchange.send(start(response))
+            await exchange.send({"type": "http.response.body", "body": content})
+            return
+        if lease:
+            lease.release()  # to send it may take long
+        send = PatientSend(exchange.send, exchange.scope)
+        await send(start(response))
+        for position in range(0, len(content), PART):
+            part = content[position : position + PART]
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
 
     async def _stream(
         self, response: StreamingHttpResponse, exchange: "Exchange", lease: Lease
     ) -> None:
         """Sends a stream, unless its client has left or leaves."""
-        kept = keeps_thread(response)
-        with suppress(RequestAborted):
-            async with cancel_on_disconnect(exchange.watcher):
-                if not response.is_async:
-                    read_in_thread(response, lease)
-                send = PatientSend(exchange.send, exchange.scope, keeps_thread=kept)
-                await self.send_response(response, send)
+        if exchange.watcher.gone:
+            return
+        send = PatientSend(exchange.send, exchange.scope, keeps_thread=keeps_thread(response))
+        with suppress(RequestAborted), interruptible(RequestAborted) as leave:
+            exchange.watcher.start(leave)
+            if not response.is_async:
+                read_in_thread(response, lease)
+            await self.send_response(response, send)
 
     async def _stream_and_close(
         self, response: StreamingHttpResponse, exchange: "Exchange"
@@ -210,13 +219,6 @@ def path_info(scope: Scope) -> str:
     return path.removeprefix(prefix) if f"{path}/".startswith(f"{prefix}/") else path
 
 
-def checked(request: Any, response: Any) -> Any:
-    """The response to a request; Django's 400 is a 507 where the disk was full."""
-    if response.status_code == 400 and (text := getattr(request, "no_room", None)):
-        tell_no_room(response, text)
-    return response
-
-
 def close(response: HttpResponseBase) -> None:
     """Closes a response, and takes a stream apart."""
     response.close()
@@ -226,7 +228,7 @@ def close(response: HttpResponseBase) -> None:
         response.streaming_content = ()
 
 
-def start(response: HttpResponseBase) -> Message:
+def start(response: HttpResponse) -> Message:
     """The message that begins a response; header names keep their case, as Django has it."""
     headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in response.items()]
     headers += [
@@ -234,8 +236,3 @@ def start(response: HttpResponseBase) -> Message:
         for morsel in response.cookies.values()
     ]
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
-
-
-def asgi_messages(response: Any) -> list[Message]:
-    """A complete response as messages. The server cuts a long one as it needs."""
-    return [start(response), {"type": "http.response.body", "body": response.content}]

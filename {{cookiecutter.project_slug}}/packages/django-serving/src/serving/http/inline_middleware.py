@@ -29,11 +29,6 @@ from serving.http.patches import as_written
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1, as Django has it
 
 
-def never(request: HttpRequest) -> bool:
-    """The second half only sets headers, or answers a path without its slash."""
-    return False
-
-
 def saves_session(request: HttpRequest) -> bool:
     """Whether the session goes to its store."""
     session = getattr(request, "session", None)
@@ -46,15 +41,15 @@ def stores_messages(request: HttpRequest) -> bool:
     return storage is not None and (storage.used or storage.added_new)
 
 
-# The first half of each computes; this says whether the second does I/O. By name, since to import the
-# class of an app that is not installed is an error.
-DOES_IO: dict[str, Callable[[HttpRequest], bool]] = {
-    "django.middleware.security.SecurityMiddleware": never,
-    "django.middleware.csp.ContentSecurityPolicyMiddleware": never,
-    "django.middleware.common.CommonMiddleware": never,
-    "django.middleware.csrf.CsrfViewMiddleware": never,
-    "django.middleware.clickjacking.XFrameOptionsMiddleware": never,
-    "django.contrib.auth.middleware.AuthenticationMiddleware": never,
+# The first half of each computes; this says whether the second does I/O, where it ever does. By name, since
+# to import the class of an app that is not installed is an error.
+DOES_IO: dict[str, Callable[[HttpRequest], bool] | None] = {
+    "django.middleware.security.SecurityMiddleware": None,
+    "django.middleware.csp.ContentSecurityPolicyMiddleware": None,
+    "django.middleware.common.CommonMiddleware": None,
+    "django.middleware.csrf.CsrfViewMiddleware": None,
+    "django.middleware.clickjacking.XFrameOptionsMiddleware": None,
+    "django.contrib.auth.middleware.AuthenticationMiddleware": None,
     "django.contrib.sessions.middleware.SessionMiddleware": saves_session,
     "django.contrib.messages.middleware.MessageMiddleware": stores_messages,
 }
@@ -98,22 +93,16 @@ def inline(method: Any) -> Any:
     `method`: a middleware as Django wraps it, or a middleware's `process_view`, bound to it.
     """
     # Around one that is sync, Django runs all of them sync, in one thread.
-    if iscoroutinefunction(method) and (middleware := djangos_middleware(method)):
-        # In the object itself, so that whatever a library has put around it stays.
-        middleware.__acall__ = halves(middleware)
-        return method
+    if iscoroutinefunction(method):
+        outer = unwrap(method)
+        # Sentry's wrapper has the middleware as an attribute.
+        for middleware in filter(computes, (outer, *getattr(outer, "__dict__", {}).values())):
+            # In the object itself, so that whatever a library has put around it stays.
+            middleware.__acall__ = halves(middleware)
+            return method
     middleware = getattr(method, "__self__", None)
     if type(middleware) is CsrfViewMiddleware and method == middleware.process_view:
         return csrf_view(middleware) if as_written(method.__func__, "django") else None
-    return None
-
-
-def djangos_middleware(method: Any) -> Any:
-    """The middleware in `method` that computes, or None. Sentry's wrapper has it as an attribute."""
-    outer = unwrap(method)
-    for middleware in (outer, *getattr(outer, "__dict__", {}).values()):
-        if computes(middleware):
-            return middleware
     return None
 
 
@@ -127,7 +116,7 @@ def halves(middleware: Any) -> Callable[[HttpRequest], Awaitable[HttpResponseBas
     @wraps(middleware.__acall__)
     async def call(request: HttpRequest) -> Any:
         response = before(request) or await middleware.get_response(request)
-        if does_io(request):
+        if does_io and does_io(request):
             return await threaded(request, response)
         return after(request, response)
 

@@ -11,13 +11,11 @@ https://www.rfc-editor.org/rfc/rfc7239#section-8.1 (who can be believed)
 a client sends in them. A proxy passes on the `Host` that it was asked for.
 """
 
-import inspect
 import logging
 import re
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
 
 from django.conf import settings
 
@@ -91,8 +89,7 @@ class Proxy:
         self._hop = lru_cache(maxsize=1024)(self._look_at)
         self._warned: set[str] = set()
 
-    @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in SCHEMES:
             if self.prefix:
                 self._add_prefix(scope)
@@ -105,7 +102,7 @@ class Proxy:
                     scope["client"] = (address, peer[1])
                 if self.redirects and len(self._warned) < WARNINGS:
                     self._warn(scope, address or peer[0])
-        return self.app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _add_prefix(self, scope: Scope) -> None:
         """Makes `path` begin with the prefix, as ASGI has it, where the proxy has stripped it."""

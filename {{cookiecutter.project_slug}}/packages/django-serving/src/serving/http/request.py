@@ -38,6 +38,18 @@ class Request[S](ASGIRequest):
             raise refused from error
 
 
+def tell_no_room(request: HttpRequest, response: Any) -> Any:
+    """The response, where the disk did not take the files of a form: Django's 400 becomes a 507."""
+    if response.status_code == 400 and (text := getattr(request, "no_room", None)):
+        response.status_code = 507
+        response.content = f"{text}\n"
+        response["Content-Type"] = "text/plain; charset=utf-8"
+        response["Content-Length"] = str(len(response.content))
+        response["Cache-Control"] = "no-store"
+        del response["Content-Encoding"]
+    return response
+
+
 def add_attributes(request_class: type[HttpRequest]) -> None:
     """Gives a class of requests, and its subclasses, the attributes `state` and `request_id`.
 

@@ -1,11 +1,9 @@
 """One id for each request: in every record of it, in the response's header, and as `request.request_id`."""
 
 import asyncio
-import inspect
 import re
 import secrets
-from collections.abc import Awaitable, Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 from serving.log.context import carry_context, request_id
 from serving.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,36 +26,32 @@ class RequestId:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._loop: asyncio.AbstractEventLoop | None = None  # that of the last request
 
-    @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            return self._identified(scope, receive, send)
-        return self.app(scope, receive, send)
+            carry_context(asyncio.get_running_loop())
+            own = identify(scope["headers"])
+            scope[SCOPE_KEY] = own
+            # Never reset: each request is a task with a context of its own, in which Granian writes the
+            # access record afterwards, which needs the id too.
+            request_id.set(own)
+            send = with_id(own.encode(), send)
+        await self.app(scope, receive, send)
 
-    async def _identified(self, scope: Scope, receive: Receive, send: Send) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop = loop
-            carry_context(loop)
-        own = identify(scope["headers"])
-        scope[SCOPE_KEY] = own
-        # Never reset: each request is a task with a context of its own, in which Granian writes the access
-        # record afterwards, which needs the id too.
-        request_id.set(own)
-        header = (HEADER, own.encode())
 
-        def send_with_id(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                headers = [item for item in message.get("headers", ()) if item[0] != HEADER]
-                headers.append(header)
-                if not any(name in (b"Server", b"server") for name, _ in headers):
-                    headers.append(SERVER)
-                message = {**message, "headers": headers}
-            return send(message)
+def with_id(own: bytes, send: Send) -> Send:
+    """A `send` that adds the id of a request, and a name of the server where there is none."""
 
-        await self.app(scope, receive, send_with_id)
+    def send_with_id(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            headers = [item for item in message.get("headers", ()) if item[0] != HEADER]
+            headers.append((HEADER, own))
+            if not any(name in (b"Server", b"server") for name, _ in headers):
+                headers.append(SERVER)
+            message = {**message, "headers": headers}
+        return send(message)
+
+    return send_with_id
 
 
 def identify(headers: list[tuple[bytes, bytes]]) -> str:

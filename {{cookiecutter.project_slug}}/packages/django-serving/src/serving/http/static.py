@@ -1,11 +1,8 @@
 """Static files, answered before Django, with the redirect and the headers that a page has."""
 
-import inspect
 import logging
 import os
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.headers import Headers
 
@@ -61,17 +58,17 @@ class StaticFiles:
         self.files = files
         self.path = path
 
-    @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_static = scope["type"] == "http" and scope["path"].startswith(self.path)
         if not is_static or redirects_to_https(scope):  # Django does that
-            return self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         headers = scope["headers"]
         if any(name == b"if-range" for name, _ in headers):
             # servestatic does not read If-Range; open in 4.4.0. So the client gets all of the file.
             # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/responders.py#L189
             scope = {**scope, "headers": [item for item in headers if item[0] != b"range"]}
-        return self.files(scope, receive, with_security_headers(scope, send))
+        await self.files(scope, receive, with_security_headers(scope, send))
 
 
 def add_etag(headers: Headers, path: str, url: str) -> None:

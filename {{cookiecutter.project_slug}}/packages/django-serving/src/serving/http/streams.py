@@ -1,8 +1,5 @@
 """Responses that go out part by part, to clients that may leave or not read.
 
-After each part the event loop takes a turn, and a client that does not read for SEND_TIMEOUT seconds is
-given up.
-
 The parts of sync code come from a thread. Any thread reads the next part of a file, and none is kept in
 between. Other streams stay on one thread (a database cursor belongs to it), and clients that do not read
 keep at most half of the pool's threads.
@@ -11,6 +8,7 @@ keep at most half of the pool's threads.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import RequestAborted
@@ -18,19 +16,15 @@ from django.http import FileResponse
 from django.http.response import StreamingHttpResponse
 
 from serving.conf import conf
+from serving.http.clients import Deadline
 from serving.http.thread_pool import pool
 from serving.http.threads import Lease, in_thread
 from serving.types import Message, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-# Bytes of a file that one call of a thread reads.
-FILE_PART = 256 * 1024
-
-# Bytes of a complete response beyond which it goes out in parts, too.
-# Granian takes a whole body at once and keeps it for a client that does not read; open in 2.8.9:
-# https://github.com/emmett-framework/granian/blob/v2.8.1/src/asgi/io.rs#L243-L254
-LARGE = 1024 * 1024
+# Bytes of a file that one call of a thread reads, and of a part of a large response.
+PART = 256 * 1024
 
 # Seconds that a thread may be kept for a client that does not read, however many there are.
 SLOW = 1.0
@@ -50,16 +44,15 @@ class PatientSend:
         self._scope = scope
         self._seconds: float = conf.SEND_TIMEOUT
         self._keeps_thread = keeps_thread
-        self._is_slow = False
         self._why = f"has read nothing for {self._seconds:g} s (SEND_TIMEOUT)"
 
     async def __call__(self, message: Message) -> None:
+        deadline = Deadline(self._seconds)
         try:
-            async with asyncio.timeout(self._seconds) as patience:
-                if self._keeps_thread:
-                    await self._send_from_thread(message, patience)
-                else:
-                    await self._send(message)
+            if self._keeps_thread:
+                await self._send_from_thread(message, deadline)
+            else:
+                await deadline.wait_for(self._send(message))
         except TimeoutError:
             request = f"{self._scope['method']} {self._scope['path']}"
             logger.warning("%s: ended, since its client %s", request, self._why)
@@ -68,39 +61,23 @@ class PatientSend:
         # https://github.com/emmett-framework/granian/issues/650
         await asyncio.sleep(0)
 
-    async def _send_from_thread(self, message: Message, patience: asyncio.Timeout) -> None:
-        timer = asyncio.get_running_loop().call_later(SLOW, self._be_slow, patience)
+    async def _send_from_thread(self, message: Message, deadline: Deadline) -> None:
+        self._is_slow = False
+        slow = Deadline(SLOW)
+        slow.start(partial(self._be_slow, deadline))
         try:
-            await self._send(message)
+            await deadline.wait_for(self._send(message))
         finally:
-            timer.cancel()
+            slow.stop()
             PatientSend.kept -= self._is_slow
-            self._is_slow = False
 
-    def _be_slow(self, patience: asyncio.Timeout) -> None:
+    def _be_slow(self, deadline: Deadline) -> None:
         if PatientSend.kept < max(1, pool.bound // 2):
             self._is_slow = True
             PatientSend.kept += 1
         else:
             self._why = "does not read and half of SERVING_THREADS wait for others like it"
-            patience.reschedule(0)
-
-
-def is_large(outcome: list[Message]) -> bool:
-    """Whether a complete response, as messages, is one for `send_in_parts`."""
-    return len(outcome[1]["body"]) > LARGE
-
-
-async def send_in_parts(outcome: list[Message], send: Send, scope: Scope) -> None:
-    """Sends a complete response part by part. Raises RequestAborted if the client does not read."""
-    patient = PatientSend(send, scope)
-    begin, end = outcome
-    await patient(begin)
-    body = end["body"]
-    for position in range(0, len(body), FILE_PART):
-        part = body[position : position + FILE_PART]
-        await patient({"type": "http.response.body", "body": part, "more_body": True})
-    await patient({"type": "http.response.body"})
+            deadline.expire()
 
 
 def keeps_thread(response: StreamingHttpResponse) -> bool:
@@ -116,7 +93,7 @@ def read_in_thread(response: StreamingHttpResponse, lease: Lease) -> None:
         lease = Lease(pool)
         lease.release()  # so each call has a thread and gives it back
         if isinstance(response, FileResponse):
-            response.block_size = FILE_PART
+            response.block_size = PART
     response.streaming_content = parts_in_thread(iter(response), lease)
 
 

@@ -24,8 +24,9 @@ from serving.conf import conf
 
 logger = logging.getLogger(__name__)
 
-# Threads share one interpreter lock: more of them make code that computes no faster, and each switch
-# between them costs. These few let it compute while some of them wait for a database.
+# Threads share one interpreter lock: more of them make code that computes no faster, each switch between
+# them costs, and async views wait for the lock too. These few let it compute while some of them wait for a
+# database. docs/ablation.md of the template has what that gains.
 CORE = 3
 
 TICK = 0.01  # seconds between two looks at calls that wait
@@ -45,10 +46,6 @@ class Pool:
     the interpreter lock; if it does not, or no thread took a call for two ticks, the threads wait for
     something, and the limit doubles, up to `bound`. It goes down again when the process computes and
     more than `CORE` threads take calls.
-
-    A plain pool of 64 threads takes 6 % more CPU for a small request, 12 % more for one that reads 10
-    rows, and opens twice as many connections. Next to views that compute, async views take three times
-    as long with it, since they wait for the same lock.
     """
 
     def __init__(self, bound: int | None = None) -> None:
@@ -126,8 +123,7 @@ class Pool:
         """Looks after the queue, on an event loop, for as long as there is one."""
         with self._lock:
             warning = self._adapt() if self._calls else ""
-            loop = self._watching if self._calls else None
-            self._watching = loop
+            self._watching = loop = self._watching if self._calls else None
         if loop:
             loop.call_later(TICK, self._watch)
         if warning:  # without the lock, since a log's handler may want a thread

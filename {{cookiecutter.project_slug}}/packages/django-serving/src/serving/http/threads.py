@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, cast
 
@@ -21,14 +21,18 @@ from serving.http.thread_pool import Pool, pool
 
 logger = logging.getLogger(__name__)
 
+# What `Call` leaves out, as asgiref wrote it; nothing, where that was replaced before this was imported.
+ASGIREFS = [
+    function if as_written(function, "asgiref") else None
+    for function in map(vars(SyncToAsync).get, ("__call__", "thread_handler"))
+]
+
 
 class Call:
     """A function on its way through a thread, with a copy of the caller's context variables.
 
     `function(call)` runs in the thread, and may hand a value to the event loop before it returns.
     """
-
-    __slots__ = ("_context", "_delivered", "_error", "_function", "_loop", "_over", "_tasks", "_waiter", "aborted", "lease")  # fmt: skip
 
     def __init__(self, function: Callable[["Call"], None]) -> None:
         self._function = function
@@ -50,11 +54,9 @@ class Call:
             bind_to_loop(self._loop, self._tasks)
             self._context.run(self._run)
         except BaseException as error:
-            # Its traceback leads back here, so `ended` or `forget` must take it out again.
-            self._error = RequestAborted() if self.aborted else error
-            if self._delivered is None:
-                self._error = None
-            self.deliver(None)
+            if self._delivered:  # not yet abandoned
+                self._error = RequestAborted() if self.aborted else error
+                self.deliver(None)
         self._over = True
         self._resolve(self._waiter, None)
 
@@ -88,22 +90,15 @@ class Call:
         # Most calls are over by now, and so need not wake the loop once more.
         if not self._over:
             self._waiter = self._loop.create_future()
-            try:
-                if not self._over:
-                    await self._waiter
-            finally:
-                self._waiter = None
-        error, self._error = self._error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # it holds this frame
+            if not self._over:
+                await self._waiter
+        if self._error is not None:
+            raise self._error
 
-    def forget(self) -> None:
-        """On the event loop: nobody waits any more."""
-        self._delivered = None  # it holds a cancellation's traceback
-        self._error = None
+    def abandon(self) -> None:
+        """On the event loop: nobody waits any more, and what is not over is to end."""
+        self.abort()
+        self._delivered = self._waiter = self._error = None  # a traceback in them leads back here
 
     async def result(self) -> Any:
         """On the event loop: waits for what the function delivers; None if it ends without.
@@ -136,10 +131,8 @@ async def in_thread[T](lease: "Lease", function: Callable[[], T]) -> T:
     try:
         result: T = await call.result()
         await call.ended()
-    except asyncio.CancelledError:
-        call.abort()
-        call.forget()
-        raise
+    finally:
+        call.abandon()
     return result
 
 
@@ -221,20 +214,11 @@ def asgiref_is_patched() -> bool:
     It must find there all that it finds under Django's handler, so sync code must go that way then.
     """
     methods = vars(SyncToAsync)
-    return not are_asgirefs(methods["__call__"], methods["thread_handler"])
-
-
-@lru_cache(maxsize=2)
-def are_asgirefs(*functions: object) -> bool:
-    """Whether functions are as asgiref wrote them."""
-    return all(as_written(function, "asgiref") for function in functions)
+    return not (methods["__call__"] is ASGIREFS[0] and methods["thread_handler"] is ASGIREFS[1])
 
 
 def bind_to_loop(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
-    """Makes `async_to_sync` in this thread run its coroutines on an event loop.
-
-    `tasks` will hold the tasks that this thread waits for.
-    """
+    """Makes `async_to_sync` in this thread run its coroutines on a loop; `tasks` will hold those it awaits."""
     # Private, as `restore_context`: asgiref 3.13.0 has no public way to tell a thread of its loop, but
     # `sync_to_async`, at five times the cost: tests/serving/http/test_request_path.py
     # https://github.com/django/asgiref/blob/3.13.0/asgiref/sync.py#L621-L624
