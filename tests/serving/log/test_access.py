@@ -13,11 +13,11 @@ from serving.log.access import (
     ACCESS,
     AccessFilter,
     build_logger,
-    check_format,
     hold_requests,
     only_stdout,
 )
 from serving.log.output import HELD_SECONDS, Stdout
+from serving_tools.log_variables import check_format
 
 from tests.serving.log.records import access_record, as_json, record, written
 

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from serving.log.levels import is_logger, parse_levels
+from serving_tools.log_variables import is_logger, parse_levels
 
 
 def test_levels_by_logger() -> None:

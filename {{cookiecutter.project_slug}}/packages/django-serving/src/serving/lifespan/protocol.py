@@ -1,15 +1,4 @@
-"""The ASGI lifespan: what the apps open before the first request and close after the last.
-
-An app's `lifespan.py` defines `lifespan()`, an async context manager that yields a mapping; its
-items become attributes of `request.state`:
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[dict[str, object]]:
-        async with AsyncClient() as client:
-            yield {"client": client}
-
-Specification: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
-"""
+"""The ASGI lifespan, spoken to the server: https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
 
 import asyncio
 import inspect
@@ -66,8 +55,8 @@ class Lifespan:
     ) -> Coroutine[Any, Any, None]:
         if send is None:  # gunicorn without a worker class, say
             raise TypeError(
-                "config.asgi is an ASGI application, and this server calls it as one of another kind:"
-                " use `make run`, or this server's option for ASGI"
+                "this is an ASGI application, and this server calls it as one of another kind: use"
+                " `make run` or `python -m serving`, or this server's option for ASGI"
             )
         if scope["type"] == "lifespan":
             return self._run(scope, receive, send)

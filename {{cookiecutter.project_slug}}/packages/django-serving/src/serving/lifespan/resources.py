@@ -37,18 +37,11 @@ class LifespanError(Exception):
 
 
 class Resources:
-    """What the apps' lifespans opened.
+    """What the apps' lifespans opened; for a command, a script or a shell, a context manager.
 
     They are entered in the order of INSTALLED_APPS and left in reverse, all in one task, so that
     cancel scopes and task groups work. `startup_timeout` and `shutdown_timeout` are in seconds.
-
-    A server's `Lifespan` drives it; a command, a script or a shell uses it as a context manager:
-
-        async with Resources() as resources:
-            await resources.state.client.get(...)
-
-        with Resources() as resources:  # on an event loop in a thread of its own
-            resources.run(resources.state.client.get(...))
+    `with Resources()` runs them on an event loop in a thread of its own, `async with` on the running one.
     """
 
     def __init__(

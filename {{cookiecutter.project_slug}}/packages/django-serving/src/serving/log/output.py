@@ -161,8 +161,7 @@ class Stdout(logging.StreamHandler[TextIO]):
 def writer_of(stream: TextIO) -> tuple[int, WriteSome]:
     """A stream's file, and how to write to it without waiting.
 
-    Through the stream where nothing has to be waited for: a file on disk, a text in memory, stderr, whose
-    reader a command may wait for.
+    Through the stream itself if it is a file on disk, a text in memory, or stderr: a command may wait.
     """
     with suppress(AttributeError, OSError, ValueError):
         file = stream.fileno()

@@ -111,9 +111,8 @@ def is_secret_field(name: str, value: object) -> bool:
 
 # --- Query strings
 
-# An item in a URL that an app, its HTTP client or Django's CSRF check logs, or at the start of a text in
-# JSON.
-IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
+# An item in a URL that an app, its HTTP client or Django's CSRF check logs, or at the start of a text.
+IN_QUERY = re.compile(r"""(?:^|(?<=[?&;#"]))([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
 
 # An item in a query string by itself; only at its start, or a long one would take the square of the time.
 ITEM = re.compile(r"(?<![^&])([^=&]*)=([^&]*)")
