@@ -18,6 +18,7 @@ from typing import Any
 
 from serving.conf import conf
 from serving.lifespan.state import NO_LIFESPAN, ORIGIN, Origin
+from serving.log.access import PROBES
 from serving.probes.diagnosis import Databases
 from serving.security import security_headers
 from serving.stopping.signals import stopping
@@ -41,7 +42,7 @@ class Probes:
         if prefix is None:
             prefix = conf.URL_PATH_PREFIX
         self.app = app
-        self.live, self.ready = f"{prefix}/livez", f"{prefix}/readyz"
+        self.live, self.ready = (prefix + path for path in PROBES)
         self.lifespan = lifespan or conf.LIFESPAN
         self._warned = False  # that no lifespan ran
         self._databases = Databases()
