@@ -96,10 +96,9 @@ class EcsFormatter(logging.Formatter):
         return as_json(masked(json.loads(line), self._hidden_in))
 
 
-def id_of(record: logging.LogRecord) -> str | None:
-    """The id of the request that a record belongs to."""
-    own: str | None = vars(record).get("http.request.id") or request_id.get()
-    return own
+def id_of(record: logging.LogRecord) -> Any:
+    """The id of the request that a record belongs to, if it does to one."""
+    return vars(record).get("http.request.id") or request_id.get()
 
 
 def as_json(shown: object) -> str:
@@ -149,16 +148,15 @@ def encodable(name: str, value: Any) -> Any:
             return value.isoformat()
         case BaseException():
             return f"{type(value).__name__}: {value}"
-        case tuple() if hasattr(value, "_asdict"):
-            value = value._asdict()
-        case SimpleNamespace():
-            value = vars(value)
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            shown = (field.name for field in fields(value) if field.repr)
-            value = {name: getattr(value, name, None) for name in shown}
-    match value:
         case Mapping():
             return {as_text(key): encodable(as_text(key), inner) for key, inner in value.items()}
+        case SimpleNamespace():
+            return encodable("", vars(value))
+        case tuple() if hasattr(value, "_asdict"):
+            return encodable("", value._asdict())
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            names = [field.name for field in fields(value) if field.repr]
+            return encodable("", {name: getattr(value, name, None) for name in names})
         case list() | tuple() if len(value) == 2 and isinstance(value[0], str | bytes):
             key = as_text(value[0])  # of a header, say, as ASGI has them
             return [key, encodable(key, value[1])]
