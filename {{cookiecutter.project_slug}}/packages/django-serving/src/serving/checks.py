@@ -23,8 +23,6 @@ from serving.process.flags import granian_flags
 
 logger = logging.getLogger(__name__)
 
-CLOSE = 0.88  # how alike two names are, of which one may be the other's misspelling
-
 # Raises ValueError, which says what is wrong, unless a setting may have a value.
 type Rule = Callable[[Any], None]
 
@@ -176,7 +174,7 @@ def wrong_together() -> Iterator[CheckMessage]:
 
 
 def app() -> Iterator[CheckMessage]:
-    """Whether "serving" is an installed app, in front of what it overrides."""
+    """Whether it is an installed app, in front of what it overrides."""
     names = [name.partition(".apps.")[0] for name in settings.INSTALLED_APPS]
     if "serving" not in names:
         yield CheckWarning(
@@ -196,10 +194,9 @@ def app() -> Iterator[CheckMessage]:
 
 def misspelled() -> Iterator[CheckMessage]:
     """Settings that nobody knows, with a name close to one of this package's."""
-    for name in dir(settings):
-        if not name.isupper() or name in RULES or hasattr(global_settings, name):
-            continue
-        if close := get_close_matches(name, RULES, n=1, cutoff=CLOSE):
+    unknown = {name for name in dir(settings) if name.isupper()} - {*RULES, *dir(global_settings)}
+    for name in sorted(unknown):
+        if close := get_close_matches(name, RULES, n=1, cutoff=0.88):
             yield CheckWarning(
                 f"{name} is no setting of Django's or of django-serving's.",
                 f"Write {close[0]}, if that is meant.",
