@@ -70,8 +70,7 @@ class Stopping:
     ) -> None:
         """Handles the signals for what runs on this event loop.
 
-        `stop_server` is called on the loop, once and not during a startup, in the place of what handled
-        the signals before.
+        `stop_server` is called on it, once and not during a startup, in the place of the handlers before.
         """
         self._told, self._starting, self._event = False, False, asyncio.Event()
         self._loop, self._stop_server = loop, stop_server
