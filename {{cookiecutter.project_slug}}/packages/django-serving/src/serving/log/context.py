@@ -23,7 +23,8 @@ class ContextExecutor(ThreadPoolExecutor):
     def submit[**P, T](
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        return super().submit(copy_context().run, function, *args, **kwargs)
+        context = copy_context()
+        return super().submit(lambda: context.run(function, *args, **kwargs))
 
 
 def carry_context(loop: asyncio.AbstractEventLoop) -> None:

@@ -70,10 +70,10 @@ class SqlFilter:
             # Before the SQL of a query stands how long it took; nothing before what changes a schema.
             args: Any = record.args
             *before, sql, params = args[:3]
+            sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
             harmless = int | float | date | None
-            record.sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
-            record.params = [v if isinstance(v, harmless) else HIDDEN for v in params or ()]
-            record.args = (*before, record.sql, record.params, *args[3:])
+            params = [value if isinstance(value, harmless) else HIDDEN for value in params or ()]
+            vars(record).update(sql=sql, params=params, args=(*before, sql, params, *args[3:]))
         return True
 
 
