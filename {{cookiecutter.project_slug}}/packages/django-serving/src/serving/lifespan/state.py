@@ -66,7 +66,7 @@ UNSERVED = State({})
 OUTSIDE = State(
     {
         ORIGIN: Origin(
-            problem="no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
+            problem="no lifespan ran in this process. `make dev` or `python -m serving` has one; in a command or a shell"
             " `with Resources():` (serving.lifespan) opens it, in a test the fixture `resources` or"
             " LifespanMixin (serving.testing)"
         )
