@@ -104,8 +104,7 @@ class Stdout(logging.StreamHandler[TextIO]):
         while self.held:
             record = self.held.popleft()
             try:
-                if found := self.filter(record):
-                    shown = record if found is True else found
+                if isinstance(shown := self.filter(record), logging.LogRecord):
                     lines.append(self.format(shown) + self.terminator)
             except Exception:
                 self.handleError(record)
