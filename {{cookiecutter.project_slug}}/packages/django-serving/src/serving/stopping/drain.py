@@ -59,12 +59,13 @@ class Drain:
         asyncio.get_running_loop().call_later(self.timeout, self._end)
 
     def _end(self) -> None:
-        if self._open:
+        names = {f"{each.scope['method']} {each.scope['path']}" for each in self._open}
+        if names:
             logger.warning(
                 "ended %d responses still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
                 len(self._open),
                 self.timeout,
-                ", ".join(sorted({response.name for response in self._open})),
+                ", ".join(sorted(names)),
             )
         for response in list(self._open):
             response.ended = True
@@ -78,9 +79,8 @@ class Response:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
         self.task = task
-        self.name = f"{scope['method']} {scope['path']}"
+        self.scope = scope
         self.started = self.complete = self.ended = self.promised = False
-        self._scope = scope
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -109,7 +109,7 @@ class Response:
                 if not self.started:
                     text = b"The server is stopping.\n"
                     headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
-                    headers += security_headers(self._scope)
+                    headers += security_headers(self.scope)
                     start = {"type": "http.response.start", "status": 503, "headers": headers}
                     await self._send(start)
                 await self._send({"type": "http.response.body", "body": text, "more_body": False})

@@ -13,13 +13,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopping:
-    """Whether this process was told to stop, by SIGTERM or SIGINT.
-
-    A response that lasts asks it, in sync code `stopping.is_set()`, in async code
-
-        while not await stopping.wait(1.0):
-            yield ...
-    """
+    """Whether this process was told to stop, by SIGTERM or SIGINT: a response that lasts asks it."""
 
     def __init__(self) -> None:
         self._told = False
