@@ -79,7 +79,8 @@ def check_settings_module(name: str, usual: str) -> None:
 def is_named_in(module: str, name: str) -> bool:
     """Whether a module that is being imported may define a name: its text has it."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    return file is None or bool(re.search(rf"\b{name.split('.')[0]}\b", Path(file).read_text()))
+    text = Path(file).read_text(errors="replace") if file else name
+    return bool(re.search(rf"\b{name.split('.')[0]}\b", text))
 
 
 def reset_start_method() -> None:
