@@ -74,4 +74,4 @@ def test_a_server_that_calls_it_by_another_protocol_is_told(install: Install, se
     running = serve(project, command, DJANGO_SETTINGS_MODULE="faulty")
     wait_for(lambda: running.exited or running.listens(), "a listener")
     assert running.get("/").status_code == 500
-    running.wait_for_log("config.asgi is an ASGI application, and this server calls it as one of")
+    running.wait_for_log("this is an ASGI application, and this server calls it as one of")

@@ -199,6 +199,41 @@ def test_what_stays_open_is_ended(mysite: Path, start: Start) -> None:
     assert "GET /endless/" in record_of(server, "serving.stopping", "ended 1 responses")["message"]
 
 
+@pytest.mark.parametrize(
+    ("command", "variables", "words"),
+    [
+        ("granian mysite.asgi:application", {}, "interface is rsgi"),
+        ("python -m serving mysite.asgi:app", {}, "told to serve mysite.asgi:app:"),
+        ("python -m serving --factory mysite.asgi:application", {}, "with --factory"),
+        (
+            "python -m serving mysite.asgi:application",
+            {"DJANGO_SETTINGS_MODULE": "nowhere.settings"},
+            "correct it, or unset it, and the one that asgi.py names is used",
+        ),
+    ],
+)
+def test_a_wrong_start_is_refused_in_the_projects_own_names(
+    mysite: Path, start: Start, command: str, variables: dict[str, str], words: str
+) -> None:
+    follow(mysite, ALL)
+    server = start(mysite, f"{command} --port {{port}}", fails=True, **variables)
+    assert server.wait() == 1
+    assert words in server.log
+    assert "Traceback" not in server.log
+    assert "config." not in server.log
+    if not variables:
+        assert "`python -m serving --interface asgi mysite.asgi:application`" in server.log
+
+
+def test_an_application_may_have_another_name(mysite: Path, start: Start) -> None:
+    follow(mysite, ALL)
+    asgi = mysite / "mysite" / "asgi.py"
+    asgi.write_text(asgi.read_text().replace("application = ", "app = "))
+    server = start(mysite, "python -m serving --port {port} mysite.asgi:app")
+    assert server.get("/livez").json() == {"status": "ok"}
+    assert "the settings are those of" not in server.log
+
+
 def test_a_wrong_setting_stops_the_start_and_the_check_names_it(
     mysite: Path, start: Start, programs: Path
 ) -> None:

@@ -74,6 +74,13 @@ def test_the_state_names_what_there_is_and_cannot_be_changed(made_up: list[str])
     assert made_up == ["entered", "left"]
 
 
+def test_a_command_has_the_time_that_the_settings_give(settings: Any) -> None:
+    settings.LIFESPAN_STARTUP_TIMEOUT, settings.LIFESPAN_SHUTDOWN_TIMEOUT = 3.0, 2.0
+    resources = Resources()
+    assert (resources.startup_timeout, resources.shutdown_timeout) == (3.0, 2.0)
+    assert Resources(startup_timeout=1.0).startup_timeout == 1.0
+
+
 def pour(request: Any) -> HttpResponse:
     return HttpResponse(f"{request.state.teapot} {len(request.request_id)}")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,6 @@ from serving.log.access import (
     ACCESS,
     AccessFilter,
     build_logger,
-    check_format,
     hold_requests,
     only_stdout,
 )
@@ -174,18 +172,3 @@ def test_granians_own_way_stays_where_it_calls_another_function(
     monkeypatch.setattr(asgi, "_build_access_logger", with_more)
     hold_requests()
     assert asgi._build_access_logger is with_more
-
-
-@pytest.mark.parametrize(
-    ("format_", "reason"),
-    [
-        ("%(nope)s", "'nope' is nothing that Granian knows of a request."),
-        ("%(header{x-a})d", "'header{x-a}' is nothing"),
-        ("%(path)", "incomplete format"),
-        ("%(path)d", "%d format: a real number is required, not str."),
-    ],
-)
-def test_a_format_that_granian_cannot_fill_is_refused(format_: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(reason)):
-        check_format(format_)
-    check_format("%(addr)s %(header{ X-A })s [%(time)s] %(status)d %(dt_ms).3f %%")

@@ -18,12 +18,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from serving.conf import Conf, conf
 from serving.http.proxy import check_prefix, check_proxy
+from serving.process.address import PORT_MAX
 from serving.process.flags import granian_flags
 
 logger = logging.getLogger(__name__)
-
-PORT_MAX = 65535
-CLOSE = 0.88  # how alike two names are, of which one may be the other's misspelling
 
 # Raises ValueError, which says what is wrong, unless a setting may have a value.
 type Rule = Callable[[Any], None]
@@ -39,36 +37,31 @@ def must(be: str, test: Callable[[Any], bool]) -> Rule:
     return rule
 
 
+def text(like: str, check: Callable[[str], object]) -> Rule:
+    """The rule of a text that `check` has no objection to."""
+
+    def rule(value: Any) -> None:
+        if not isinstance(value, str):
+            raise ValueError(f"must be a text, such as {like!r}")
+        check(value)
+
+    return rule
+
+
+def proxies(value: Any) -> None:
+    """The rule of TRUSTED_PROXIES."""
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of addresses, networks and the word unix")
+    for item in value:
+        text("10.0.0.2", check_proxy)(item)
+
+
 def is_whole(value: Any) -> bool:
-    """Whether it is an integer: Python takes True for one."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int  # True is an instance of int, too
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number that can be compared."""
     return is_whole(value) or (isinstance(value, float) and isfinite(value))
-
-
-def is_proxies(value: Any) -> None:
-    """The rule of TRUSTED_PROXIES."""
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("must be a list of texts: addresses, networks and the word unix")
-    for item in value:
-        check_proxy(item)
-
-
-def is_prefix(value: Any) -> None:
-    """The rule of URL_PATH_PREFIX."""
-    if not isinstance(value, str):
-        raise ValueError("must be a text, such as '/app', or ''")
-    check_prefix(value)
-
-
-def is_address(value: Any) -> None:
-    """The rule of METRICS_ADDRESS."""
-    if not isinstance(value, str):
-        raise ValueError("must be a text, such as '127.0.0.1'")
-    ip_address(value)
 
 
 MODES = ("required", "optional", "disabled")
@@ -92,10 +85,10 @@ RULES: dict[str, tuple[str, Rule]] = {
     "BODY_SPACE": ("serving.E008", SPACE),
     "BODY_TIMEOUT": ("serving.E009", SECONDS),
     "BODY_MIN_RATE": ("serving.E010", RATE),
-    "TRUSTED_PROXIES": ("serving.E011", is_proxies),
-    "URL_PATH_PREFIX": ("serving.E012", is_prefix),
+    "TRUSTED_PROXIES": ("serving.E011", proxies),
+    "URL_PATH_PREFIX": ("serving.E012", text("/app", check_prefix)),
     "METRICS_ENABLED": ("serving.E013", SWITCH),
-    "METRICS_ADDRESS": ("serving.E014", is_address),
+    "METRICS_ADDRESS": ("serving.E014", text("127.0.0.1", ip_address)),
     "METRICS_PORT": ("serving.E015", PORT),
     "WORKERS": ("serving.E016", COUNT),
 }
@@ -111,11 +104,14 @@ def check_settings(app_configs: object = None, **options: object) -> list[CheckM
 def refuse_wrong_settings() -> None:
     """Raises ImproperlyConfigured, with all that is wrong, unless these settings can be served with."""
     found = [message for message in check_settings() if not message.is_silenced()]
-    text = {id(message): f"{message.msg} {message.hint} ({message.id})" for message in found}
-    if errors := [text[id(message)] for message in found if message.is_serious()]:
+    if errors := [in_one_line(message) for message in found if message.is_serious()]:
         raise ImproperlyConfigured("\n".join(errors))
     for message in found:
-        logger.warning("%s", text[id(message)])
+        logger.warning("%s", in_one_line(message))
+
+
+def in_one_line(message: CheckMessage) -> str:
+    return f"{message.msg} {message.hint} ({message.id})"
 
 
 def wrong_values() -> Iterator[CheckMessage]:
@@ -178,7 +174,7 @@ def wrong_together() -> Iterator[CheckMessage]:
 
 
 def app() -> Iterator[CheckMessage]:
-    """Whether "serving" is an installed app, in front of what it overrides."""
+    """Whether it is an installed app, in front of what it overrides."""
     names = [name.partition(".apps.")[0] for name in settings.INSTALLED_APPS]
     if "serving" not in names:
         yield CheckWarning(
@@ -198,10 +194,9 @@ def app() -> Iterator[CheckMessage]:
 
 def misspelled() -> Iterator[CheckMessage]:
     """Settings that nobody knows, with a name close to one of this package's."""
-    for name in dir(settings):
-        if not name.isupper() or name in RULES or hasattr(global_settings, name):
-            continue
-        if close := get_close_matches(name, RULES, n=1, cutoff=CLOSE):
+    unknown = {name for name in dir(settings) if name.isupper()} - {*RULES, *dir(global_settings)}
+    for name in sorted(unknown):
+        if close := get_close_matches(name, RULES, n=1, cutoff=0.88):
             yield CheckWarning(
                 f"{name} is no setting of Django's or of django-serving's.",
                 f"Write {close[0]}, if that is meant.",

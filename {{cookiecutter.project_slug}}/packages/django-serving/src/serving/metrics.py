@@ -1,10 +1,7 @@
-"""The figures of each worker, for a Prometheus server.
+"""The figures of each worker, for a Prometheus server: https://prometheus.github.io/client_python/
 
-Granian's main process serves Granian's own at GRANIAN_METRICS_PORT. Each worker serves what it alone
-knows (its thread pool, its memory, and what apps register with prometheus_client) at one of the
-ports behind that one.
-
-https://prometheus.github.io/client_python/
+Granian's main process serves Granian's own at GRANIAN_METRICS_PORT, each worker what it alone knows (its
+thread pool, its memory, and what apps register) at one of the ports behind that one.
 """
 
 import logging
@@ -27,7 +24,6 @@ class PoolCollector(Collector):
     """The thread pool's figures, read when they are asked for: a request pays nothing for them."""
 
     def collect(self) -> Iterator[Metric]:
-        """The figures of this moment."""
         for name, value, meaning in (
             ("bound", pool.bound, "Threads that the pool may have"),
             ("busy", pool.busy, "Threads that run a view or other sync code"),

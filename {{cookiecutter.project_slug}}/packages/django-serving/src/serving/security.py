@@ -1,9 +1,7 @@
 """The headers that a page gets from Django's middleware, for answers that Django never sees.
 
-Static files, probes and refusals are answered in front of Django. Django's own classes say which headers
-they get, as far as they are in MIDDLEWARE, by the settings that they read: HSTS over https alone,
-`X-Content-Type-Options`, `Referrer-Policy`, `Cross-Origin-Opener-Policy`, the content security policy,
-`X-Frame-Options`. https://docs.djangoproject.com/en/6.1/ref/middleware/#security-middleware
+Static files, probes and refusals are answered in front of Django. Those of Django's own classes that are in
+MIDDLEWARE say which headers they get: HSTS over https alone, the content security policy, and so on.
 """
 
 from collections.abc import Awaitable

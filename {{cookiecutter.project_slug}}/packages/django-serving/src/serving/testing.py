@@ -21,10 +21,8 @@ from serving.lifespan.resources import Resources
 
 
 class LoopResources(Resources):
-    """What the apps' lifespans open, on an event loop that runs in a thread of its own, as in a server.
-
-    A client or a pool is used on the loop that it was opened on: sync code that calls async code (a test
-    client that asks for an async view, an `async def` of Django's TestCase) runs it on that loop.
+    """`with Resources()` for tests: sync code that calls async code (a test client that asks for an async
+    view, an `async def` of Django's TestCase) runs it on the loop that the resources were opened on.
     """
 
     def __enter__(self) -> Self:

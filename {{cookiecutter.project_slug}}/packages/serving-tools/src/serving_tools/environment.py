@@ -1,6 +1,5 @@
 """The environment as settings read it: typed and checked, with secrets from files too, and with its log."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,10 +9,10 @@ from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvValidationError, ValidationError, validate
-from serving.log.access import check_format
-from serving.log.levels import LEVELS, parse_levels
+from serving.log.config import logging_config
 
 from serving_tools.env_file import has_one_of
+from serving_tools.log_variables import LEVELS, check_format, parse_levels
 from serving_tools.secret_files import from_file
 
 
@@ -83,7 +82,7 @@ class Environment(Env):
         self.choice("GRANIAN_LOG_LEVEL", "info", *LEVELS)
         self.choice("LOG_FORMAT", "console", "json")
         self.checked("GRANIAN_LOG_ACCESS_FMT", "", check_format)
-        config: dict[str, Any] = json.loads(file.read_bytes())
+        config = logging_config(file)
         levels = partial(parse_levels, known=config["loggers"])
         for logger, level in levels(self.checked("LOG_LEVELS", "", levels)).items():
             config["loggers"].setdefault(logger, {})["level"] = level

@@ -1,15 +1,4 @@
-"""The ASGI lifespan: what the apps open before the first request and close after the last.
-
-An app's `lifespan.py` defines `lifespan()`, an async context manager that yields a mapping; its
-items become attributes of `request.state`:
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[dict[str, object]]:
-        async with AsyncClient() as client:
-            yield {"client": client}
-
-Specification: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
-"""
+"""The ASGI lifespan, spoken to the server: https://asgi.readthedocs.io/en/latest/specs/lifespan.html"""
 
 import asyncio
 import inspect
@@ -32,12 +21,8 @@ logger = logging.getLogger(__package__)
 class Lifespan:
     """ASGI middleware that answers the `lifespan` scope and passes everything else on untouched.
 
-    `mode`: "required" (a failed startup ends the server), "optional" (it is logged, and the server serves
-    without) or "disabled" (the apps' lifespans never run).
-    `startup_timeout`, `shutdown_timeout`: seconds that all apps together may take.
-    `drain_timeout`: seconds that responses may stay open after the order to stop. A second later the
-    lifespans are left, even if the server still waits for a client.
-    What is not given is read from LIFESPAN, LIFESPAN_STARTUP_TIMEOUT and so on.
+    What is not given is read from LIFESPAN (`mode`), LIFESPAN_STARTUP_TIMEOUT and so on; times are in seconds.
+    A second after `drain_timeout` the lifespans are left, even if the server still waits for a client.
     """
 
     def __init__(
@@ -66,8 +51,8 @@ class Lifespan:
     ) -> Coroutine[Any, Any, None]:
         if send is None:  # gunicorn without a worker class, say
             raise TypeError(
-                "config.asgi is an ASGI application, and this server calls it as one of another kind:"
-                " use `make run`, or this server's option for ASGI"
+                "this is an ASGI application, and this server calls it as one of another kind: use"
+                " `make run` or `python -m serving`, or this server's option for ASGI"
             )
         if scope["type"] == "lifespan":
             return self._run(scope, receive, send)
@@ -99,47 +84,43 @@ class Lifespan:
 
     async def _start(self, resources: Resources, send: Send) -> bool:
         """Enters the lifespans; returns whether the server is to serve."""
-        try:
-            entered = self.mode == "disabled" or await self._enter_apps(resources)
-        except asyncio.CancelledError:  # which Granian takes for a success
-            logger.error("startup failed: %s: its task was cancelled", resources.at_work)
-            await send({"type": "lifespan.startup.failed", "message": ""})
-            raise
+        serves = True
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        if self.mode != "disabled" and not stopping.is_set():
+            stopping.add_callback(task.cancel)
+            try:
+                await resources.enter()
+            except asyncio.CancelledError:
+                if not stopping.is_set():  # Granian takes it for a success
+                    logger.error("startup failed: %s: its task was cancelled", resources.at_work)
+                    await send({"type": "lifespan.startup.failed", "message": ""})
+                    raise
+                while task.uncancel():
+                    pass
+            except LifespanError as error:
+                serves = self._serves_without(error)
+            finally:
+                stopping.remove_callback(task.cancel)
         if stopping.end_startup():
-            return entered
+            return serves
         await resources.leave()  # what was entered by code that no cancellation reached
         logger.warning("startup given up: the server was told to stop")
         return False
 
-    async def _enter_apps(self, resources: Resources) -> bool:
-        """Enters the lifespans; returns whether to serve with them, or without in the optional mode."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        if stopping.is_set():
+    def _serves_without(self, error: LifespanError) -> bool:
+        """Logs why the startup failed; returns whether to serve all the same."""
+        problem = self._note("startup failed", error)
+        if self.mode == "required":
+            logger.error("%s", problem, exc_info=error.__cause__)
             return False
-        stopping.add_callback(task.cancel)
-        try:
-            await resources.enter()
-        except asyncio.CancelledError:
-            if not stopping.is_set():
-                raise
-            while task.uncancel():
-                pass
-            return False
-        except LifespanError as error:
-            problem = self._note("startup failed", error)
-            if self.mode == "required":
-                logger.error("%s", problem, exc_info=error.__cause__)
-                return False
-            detailed = logger.isEnabledFor(logging.DEBUG)
-            logger.warning(
-                "%s; serving without the apps' state (LIFESPAN=optional)%s",
-                problem,
-                "" if detailed else "; GRANIAN_LOG_LEVEL=debug shows the traceback",
-                exc_info=error.__cause__ if detailed else None,
-            )
-        finally:
-            stopping.remove_callback(task.cancel)
+        detailed = logger.isEnabledFor(logging.DEBUG)
+        logger.warning(
+            "%s; serving without the apps' state (LIFESPAN=optional)%s",
+            problem,
+            "" if detailed else "; GRANIAN_LOG_LEVEL=debug shows the traceback",
+            exc_info=error.__cause__ if detailed else None,
+        )
         return True
 
     def _note(self, what: str, *errors: LifespanError) -> str:

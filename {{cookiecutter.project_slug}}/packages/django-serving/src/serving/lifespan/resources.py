@@ -14,6 +14,7 @@ from typing import Any, Self
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
+from serving.conf import conf
 from serving.lifespan.state import ORIGIN, Origin, State, opened
 
 logger = logging.getLogger(__package__)
@@ -37,29 +38,22 @@ class LifespanError(Exception):
 
 
 class Resources:
-    """What the apps' lifespans opened.
+    """What the apps' lifespans opened; for a command, a script or a shell, a context manager.
 
     They are entered in the order of INSTALLED_APPS and left in reverse, all in one task, so that
-    cancel scopes and task groups work. `startup_timeout` and `shutdown_timeout` are in seconds.
-
-    A server's `Lifespan` drives it; a command, a script or a shell uses it as a context manager:
-
-        async with Resources() as resources:
-            await resources.state.client.get(...)
-
-        with Resources() as resources:  # on an event loop in a thread of its own
-            resources.run(resources.state.client.get(...))
+    cancel scopes and task groups work. `with Resources()` runs them on an event loop in a thread of its own,
+    `async with` on the running one. Seconds that are not given are LIFESPAN_STARTUP_TIMEOUT and so on.
     """
 
     def __init__(
         self,
         *,
-        startup_timeout: float = 30.0,
-        shutdown_timeout: float = 5.0,
+        startup_timeout: float | None = None,
+        shutdown_timeout: float | None = None,
         guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
     ) -> None:
-        self.startup_timeout = startup_timeout
-        self.shutdown_timeout = shutdown_timeout
+        self.startup_timeout = startup_timeout or conf.LIFESPAN_STARTUP_TIMEOUT
+        self.shutdown_timeout = shutdown_timeout or conf.LIFESPAN_SHUTDOWN_TIMEOUT
         self.at_work = "no app"  # the app that is entered or left
         self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())

@@ -12,22 +12,15 @@ NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is n
 
 @dataclass
 class Origin:
-    """How a state was filled, and why it is empty, if it is.
-
-    `problem` is for the log; strangers read `public_problem`, which names apps and kinds of errors only.
-    """
+    """How a state was filled, and why it is empty, if it is."""
 
     mode: str = "outside a server"
-    problem: str | None = None
-    public_problem: str | None = None
+    problem: str | None = None  # for the log
+    public_problem: str | None = None  # for strangers: names apps and kinds of errors only
 
 
 class State:
-    """What the apps' lifespans yielded, as attributes. It is read-only: all requests share it.
-
-    A name that nobody yielded raises AttributeError, so `getattr(state, name, None)` and `hasattr`
-    work where a lifespan is optional.
-    """
+    """What the apps' lifespans yielded, as attributes. It is read-only: all requests share it."""
 
     __slots__ = ("_items",)
 
@@ -35,22 +28,14 @@ class State:
         object.__setattr__(self, "_items", items)
 
     def __getattr__(self, name: str) -> Any:
-        try:
+        if name in self._items:
             return self._items[name]
-        except KeyError:
-            why = self._why_missing()
-            raise AttributeError(
-                f"the lifespan's state has no {name!r}: {why}", name=name, obj=self
-            ) from None
-
-    def _why_missing(self) -> str:
-        origin: Origin | None = self._items.get(ORIGIN)
-        if origin is None:
-            return NO_LIFESPAN
-        names = ", ".join(dir(self)) or "none"
-        return origin.problem or (
-            f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
-        )
+        why, origin = NO_LIFESPAN, self._items.get(ORIGIN)
+        if origin is not None:
+            names = ", ".join(dir(self)) or "none"
+            found = f"no app's lifespan.py yields it; there are: {names} ({origin.mode})"
+            why = origin.problem or found
+        raise AttributeError(f"the lifespan's state has no {name!r}: {why}", name=name, obj=self)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
@@ -61,11 +46,10 @@ class State:
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"state.{name} cannot be deleted: all requests share it.")
 
-    def __copy__(self) -> Self:
+    def __copy__(self, memo: object = None) -> Self:
         return self
 
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
+    __deepcopy__ = __copy__
 
     def __dir__(self) -> list[str]:
         return sorted(name for name in self._items if name != ORIGIN)
@@ -82,7 +66,7 @@ UNSERVED = State({})
 OUTSIDE = State(
     {
         ORIGIN: Origin(
-            problem="no lifespan ran in this process. `make dev` serves with one; in a command or a shell"
+            problem="no lifespan ran in this process. `make dev` or `python -m serving` has one; in a command or a shell"
             " `with Resources():` (serving.lifespan) opens it, in a test the fixture `resources` or"
             " LifespanMixin (serving.testing)"
         )
@@ -91,10 +75,7 @@ OUTSIDE = State(
 
 
 def state_of(scope: Mapping[str, Any] | None, *, empty: State) -> State:
-    """The state of a request: its server's, else what this process opened last, else `empty`.
-
-    `scope`: the request's ASGI scope; None if it has none, as under WSGI.
-    """
+    """The state of a request: its server's, else what this process opened last, else `empty`."""
     if scope and (items := scope.get("state")):
         return State(items)
     return opened[-1] if opened else empty

@@ -18,7 +18,7 @@ logger = logging.getLogger(__package__)
 
 @contextmanager
 def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
-    """Ends the process, status 1, when the body outlasts its `seconds` by half a second.
+    """Ends the process when the body outlasts its `seconds` by half a second.
 
     Code that blocks the event loop can't be cancelled, and keeps every timeout on it from firing.
     """
@@ -39,10 +39,10 @@ def ended_if_blocked(resources: Resources, seconds: float) -> Iterator[None]:
 
 
 def end_without_threads(hung: list[str]) -> None:
-    """Ends the process, status 1, when threads keep it alive a second after its lifespan.
+    """Ends the process, which is to end, when threads keep it alive a second after its lifespan.
 
     A lifespan that hangs in `asyncio.to_thread` can be cancelled and its thread cannot; Python waits for
-    all threads at its end, without a limit. Only to be called where the process is to end.
+    all threads at its end, without a limit.
     """
 
     def end() -> None:
@@ -63,7 +63,6 @@ def start_timer(seconds: float, function: Callable[[], None]) -> threading.Timer
 
 
 def end_process(message: str) -> None:
-    """Logs why, and ends the process with status 1."""
     logger.critical(message)
     logging.shutdown()
     os._exit(1)

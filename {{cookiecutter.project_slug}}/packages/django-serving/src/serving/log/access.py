@@ -1,8 +1,8 @@
 """The access log: which requests it shows, and as what.
 
-Every request pays for it. Granian makes a dict of each, with a local time as text, and a LogRecord of that,
-which is written by itself. Where stdout alone listens, `hold_requests` makes records with less, and has some
-written together: a small view then takes a quarter less CPU time.
+Granian makes a dict of each request, with a local time as text, and a LogRecord of that, which is written by
+itself. Where stdout alone listens, `hold_requests` makes records with less, and has some written together: a
+small view then takes a quarter less CPU time.
 """
 
 import logging
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from inspect import signature
 from multiprocessing.util import Finalize
-from typing import Any
 
 from serving.log.context import request_id
 from serving.log.output import Stdout
@@ -26,7 +25,7 @@ PROBES = ("/livez", "/readyz")
 # What Granian takes for a header of the request in GRANIAN_LOG_ACCESS_FMT.
 HEADER = re.compile(r"%\(header\{([^}]+)\}\)s")
 
-# What is held of a request, as Granian names it there.
+# What `build_logger` holds of a request, as Granian names it there.
 HELD_FIELD = re.compile(r"%\((method|path|query_string|status|dt_ms|addr)\)")
 
 # When a request began, in seconds since 1970 and of time.perf_counter(); its scope; the status.
@@ -36,7 +35,7 @@ LogRequest = Callable[[float, float, Scope, int], None]
 class AccessFilter:
     """Which requests are shown: those of probes, and query strings, only if asked to.
 
-    In a query string, what is named like a secret is hidden. `prefix`: the path that the site lies below.
+    `prefix`: the path that the site lies below.
     """
 
     def __init__(self, *, probes: bool = False, query: bool = True, prefix: str = "") -> None:
@@ -64,19 +63,6 @@ class AccessFilter:
         return request["path"] not in self._hidden
 
 
-def check_format(format_: str) -> None:
-    """Raises ValueError if a format (GRANIAN_LOG_ACCESS_FMT) asks for what Granian does not give."""
-    texts = dict.fromkeys(
-        ("addr", "method", "path", "protocol", "query_string", "scheme", "time"), ""
-    )
-    try:
-        _ = HEADER.sub("", format_) % {**texts, "status": 200, "dt_ms": 1.5}
-    except KeyError as error:
-        raise ValueError(f"{error.args[0]!r} is nothing that Granian knows of a request.") from None
-    except TypeError as error:
-        raise ValueError(f"{error}.") from None
-
-
 def hold_requests() -> None:
     """Makes Granian's worker log requests through `Stdout.hold`, unless somebody else listens.
 
@@ -95,8 +81,10 @@ def hold_requests() -> None:
 
 
 def build_logger(granians: Callable[[str], LogRequest], format_: str | None) -> LogRequest:
-    """What Granian is to call at the end of each request."""
-    format_ = HEADER.sub(header_shown, format_ or "")
+    """What Granian is to call at the end of each request; a header named like a secret is hidden."""
+    format_ = HEADER.sub(
+        lambda found: HIDDEN if is_sensitive(found[1].strip()) else found[0], format_ or ""
+    )
     by_record = granians(format_)
     asks_for_more = "%(" in HELD_FIELD.sub("", format_)
     if asks_for_more or len(signature(by_record).parameters) != 4:
@@ -110,29 +98,20 @@ def build_logger(granians: Callable[[str], LogRequest], format_: str | None) -> 
         if stdout is None:
             by_record(began, clock, scope, status)
             return
+        request = {
+            "method": scope.get("method", "-"),
+            "path": scope["path"],
+            "query_string": scope["query_string"].decode("latin-1"),
+            "status": status,
+            "dt_ms": seconds * 1000,
+            "addr": scope["client"][0],
+        }
         record = logging.LogRecord.__new__(logging.LogRecord)
-        vars(record).update(like, created=began + seconds, args=described(seconds, scope, status))
+        vars(record).update(like, created=began + seconds, args=request)
         vars(record)["http.request.id"] = request_id.get()
         stdout.hold(record)
 
     return log
-
-
-def header_shown(found: re.Match[str]) -> str:
-    """A header in a format, unless it is named like a secret."""
-    return HIDDEN if is_sensitive(found[1].strip()) else found[0]
-
-
-def described(seconds: float, scope: Scope, status: int) -> dict[str, Any]:
-    """What Granian tells of a request: the fields of HELD_FIELD."""
-    return {
-        "method": scope.get("method", "-"),
-        "path": scope["path"],
-        "query_string": scope["query_string"].decode("latin-1"),
-        "status": status,
-        "dt_ms": seconds * 1000,
-        "addr": scope["client"][0],
-    }
 
 
 def only_stdout() -> Stdout | None:

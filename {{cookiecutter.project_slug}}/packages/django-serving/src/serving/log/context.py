@@ -8,8 +8,8 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import WeakSet
 
-# The id of the request that this code runs for. It flows into tasks, `sync_to_async`, `asyncio.to_thread`
-# and `loop.run_in_executor`; a thread that an app starts itself must be given a `copy_context()`.
+# It flows into tasks, `sync_to_async`, `asyncio.to_thread` and `loop.run_in_executor`; a thread that an app
+# starts itself must be given a `copy_context()`.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 asyncio_logger = logging.getLogger("asyncio")
@@ -23,7 +23,6 @@ class ContextExecutor(ThreadPoolExecutor):
     def submit[**P, T](
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        """Schedules a call."""
         context = copy_context()
         return super().submit(lambda: context.run(function, *args, **kwargs))
 
@@ -44,13 +43,13 @@ def report(*given: Any) -> None:
     """An event loop's exception handler: logs as asyncio's own, with the request id of the task."""
     # It is given the loop and what happened. rloop passes the latter alone; open in 0.5.0:
     # https://github.com/gi0baro/rloop/blob/v0.5.0/rloop/exc.py#L52
-    happened: dict[str, Any] = given[-1]
+    happened: dict[str, Any] = dict(given[-1])
+    error = happened.pop("exception", None)
+    lines = [happened.pop("message", None) or "Unhandled exception in event loop"]
+    lines += [f"{name}: {value!r}" for name, value in happened.items()]
     task = happened.get("task") or happened.get("future")
-    rest = [name for name in happened if name not in ("message", "exception")]
-    lines = [happened.get("message") or "Unhandled exception in event loop"]
-    lines += [f"{name}: {happened[name]!r}" for name in rest]
     if isinstance(task, asyncio.Task):
         context = task.get_context().copy()  # a copy, since a loop may have entered it
     else:  # a future is reported in whatever request it dies, and does not know its own
         context = Context() if task else copy_context()
-    context.run(asyncio_logger.error, "\n".join(lines), exc_info=happened.get("exception"))
+    context.run(asyncio_logger.error, "\n".join(lines), exc_info=error)

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from datetime import date
-from typing import Any, cast
+from typing import Any
 
 from serving.log.redaction import HIDDEN
 
@@ -33,9 +33,7 @@ class ClientErrorFilter:
 
 
 class GranianErrorFilter:
-    """Takes apart what Granian logs of an error that Django did not answer, in a stream for example.
-
-    Granian puts the traceback into the message; open in 2.8.9:
+    """Takes the traceback out of the message in which Granian logs an error in a stream, say; open in 2.8.9:
     https://github.com/emmett-framework/granian/blob/v2.8.1/src/utils.rs#L43-L50
     """
 
@@ -70,15 +68,12 @@ class SqlFilter:
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "sql"):
             # Before the SQL of a query stands how long it took; nothing before what changes a schema.
-            args = cast("tuple[Any, ...]", record.args)
+            args: Any = record.args
             *before, sql, params = args[:3]
             sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
-            params = [
-                value if isinstance(value, int | float | date | None) else HIDDEN
-                for value in params or ()
-            ]
-            record.args = (*before, sql, params, *args[3:])
-            record.sql, record.params = sql, params
+            harmless = int | float | date | None
+            params = [value if isinstance(value, harmless) else HIDDEN for value in params or ()]
+            vars(record).update(sql=sql, params=params, args=(*before, sql, params, *args[3:]))
         return True
 
 
@@ -92,8 +87,8 @@ class GranianLevelFilter:
     def __init__(self) -> None:
         # The worker's settings report what is wrong with it.
         found = re.search(r"(?:^|,)\s*_granian\s*=\s*(\w+)", os.environ.get("LOG_LEVELS", ""))
-        levels = logging.getLevelNamesMapping()
-        self.level = levels.get(found[1].upper(), logging.NOTSET) if found else logging.NOTSET
+        level = found[1].upper() if found else "NOTSET"
+        self.level = logging.getLevelNamesMapping().get(level, logging.NOTSET)
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= self.level

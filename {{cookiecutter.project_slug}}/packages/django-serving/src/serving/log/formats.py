@@ -15,7 +15,6 @@ from copy import copy
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from enum import Enum
-from functools import lru_cache
 from math import isfinite
 from types import NoneType, SimpleNamespace
 from typing import Any
@@ -33,7 +32,7 @@ UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
-# What every record has, or what AccessFilter gives it; whatever else is in one, an app or a library has added.
+# Whatever else is in a record, an app or a library has added.
 OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "_ecs", "http.request.id"})
 
 SCALARS = (str, int, bool, NoneType)
@@ -92,19 +91,14 @@ class EcsFormatter(logging.Formatter):
 
     def _line(self, shown: dict[str, Any]) -> str:
         line = as_json(shown)
-        hidden = self._hidden_in(line)
-        if hidden != line:
-            try:
-                json.loads(hidden)
-            except ValueError:  # a secret is a part of a number, say
-                return as_json(masked(json.loads(line), self._hidden_in))
-        return hidden
+        if self._hidden_in(line) == line:  # as nearly always
+            return line
+        return as_json(masked(json.loads(line), self._hidden_in))
 
 
-def id_of(record: logging.LogRecord) -> str | None:
-    """The id of the request that a record belongs to: that which it brings, else the one of this code."""
-    own: str | None = vars(record).get("http.request.id") or request_id.get()
-    return own
+def id_of(record: logging.LogRecord) -> Any:
+    """The id of the request that a record belongs to, if it does to one."""
+    return vars(record).get("http.request.id") or request_id.get()
 
 
 def as_json(shown: object) -> str:
@@ -124,9 +118,9 @@ def masked(value: Any, hidden_in: Callable[[str], str]) -> Any:
         return {hidden_in(name): masked(inner, hidden_in) for name, inner in value.items()}
     if isinstance(value, list):
         return [masked(inner, hidden_in) for inner in value]
-    known = value if isinstance(value, str) else json.dumps(value)
-    shown = hidden_in(known)
-    return value if shown == known else shown
+    text = value if isinstance(value, str) else json.dumps(value)
+    shown = hidden_in(text)
+    return value if shown == text else shown
 
 
 def shown_field(name: str, value: Any) -> Any:
@@ -154,16 +148,15 @@ def encodable(name: str, value: Any) -> Any:
             return value.isoformat()
         case BaseException():
             return f"{type(value).__name__}: {value}"
-        case tuple() if hasattr(value, "_asdict"):
-            value = value._asdict()
-        case SimpleNamespace():
-            value = vars(value)
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            shown = (field.name for field in fields(value) if field.repr)
-            value = {name: getattr(value, name, None) for name in shown}
-    match value:
         case Mapping():
             return {as_text(key): encodable(as_text(key), inner) for key, inner in value.items()}
+        case SimpleNamespace():
+            return encodable("", vars(value))
+        case tuple() if hasattr(value, "_asdict"):
+            return encodable("", value._asdict())
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            names = [field.name for field in fields(value) if field.repr]
+            return encodable("", {name: getattr(value, name, None) for name in names})
         case list() | tuple() if len(value) == 2 and isinstance(value[0], str | bytes):
             key = as_text(value[0])  # of a header, say, as ASGI has them
             return [key, encodable(key, value[1])]
@@ -179,13 +172,7 @@ def as_text(key: object) -> str:
 
 def timestamp(when: float) -> str:
     """Seconds since 1970 in UTC with milliseconds, as RFC 3339 has them."""
-    return f"{second(int(when))}.{int(when % 1 * 1000):03d}Z"
-
-
-@lru_cache(maxsize=1)
-def second(when: int) -> str:
-    """The part that most records share with the last one."""
-    return datetime.fromtimestamp(when, UTC).isoformat()[:-6]
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class ConsoleFormatter(ColoredFormatter):

@@ -10,7 +10,6 @@ logger = logging.getLogger(__name__)
 
 
 def thread_failed(failed: threading.ExceptHookArgs) -> None:
-    """A `threading.excepthook`."""
     if failed.exc_value is None or isinstance(failed.exc_value, SystemExit):
         return
     name = failed.thread.name if failed.thread else "that is gone"
@@ -18,10 +17,7 @@ def thread_failed(failed: threading.ExceptHookArgs) -> None:
 
 
 def unraisable(failed: Any) -> None:
-    """A `sys.unraisablehook`: for an error in a `__del__`, say.
-
-    https://docs.python.org/3/library/sys.html#sys.unraisablehook
-    """
+    """For an error in a `__del__`, say: https://docs.python.org/3/library/sys.html#sys.unraisablehook"""
     what = failed.err_msg or "Exception ignored in"
     where = "" if failed.object is None else f": {safe_repr(failed.object)}"
     error = (failed.exc_type, failed.exc_value, failed.exc_traceback)

@@ -1,52 +1,5 @@
-"""Levels of the log: GRANIAN_LOG_LEVEL and LOG_LEVELS."""
+"""The level of the log, for the file that configures it."""
 
 import os
-import re
-from collections.abc import Container
-from importlib.machinery import PathFinder
-from importlib.util import find_spec
 
-LEVELS = ("critical", "error", "warning", "info", "debug")
-
-LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()  # config/logging.json takes it
-
-
-def parse_levels(text: str, known: Container[str]) -> dict[str, str]:
-    """LOG_LEVELS as levels by logger: "home=debug" gives {"home": "DEBUG"}.
-
-    Raises ValueError with what is wrong; see `is_logger`.
-    """
-    found: dict[str, str] = {}
-    for item in filter(None, map(str.strip, text.split(","))):
-        name, equals, level = map(str.strip, item.partition("="))
-        if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
-            raise ValueError(f"{item!r} is not logger=level, as home=debug is.")
-        if level.lower() not in LEVELS:
-            raise ValueError(f"{level!r} in {item!r} is no level; use {', '.join(LEVELS)}.")
-        if not is_logger(name, known):
-            raise ValueError(
-                f"{name!r} in {item!r} is no logger: no module has that name. One with a name"
-                " of its own must stand in config/logging.json."
-            )
-        if name in found:
-            raise ValueError(f"{name!r} in {item!r} has a level already.")
-        found[name] = level.upper()
-    return found
-
-
-def is_logger(name: str, known: Container[str]) -> bool:
-    """Whether a logger is known, named after a module, or below one that is. Imports nothing."""
-    parts = name.split(".")
-    names = [".".join(parts[: number + 1]) for number in range(len(parts))]
-    # Of Django's, those that no module has stand in the file; others' may have any name below their own.
-    if name in known or any(above in known and above != "django" for above in names):
-        return True
-    spec = None if names[0] == "__main__" else find_spec(names[0])
-    for below in names[1:]:
-        if not spec or spec.submodule_search_locations is None:
-            break  # a module may have a logger for each of its classes
-        try:
-            spec = PathFinder.find_spec(below, spec.submodule_search_locations)
-        except KeyError:
-            return True  # a namespace within one: only an import could look into it
-    return bool(spec and spec.origin)  # a folder without an __init__.py has no origin
+LEVEL = (os.environ.get("GRANIAN_LOG_LEVEL") or "info").upper()

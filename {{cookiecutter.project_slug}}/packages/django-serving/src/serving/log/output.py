@@ -1,11 +1,8 @@
 """The handler of every log record, which never waits for whoever reads the log.
 
-A pipe that nobody reads is full after 64 KB; from then on a write blocks until somebody reads. It is the
-event loop that writes the log: the server would stand still, and not even hear the order to stop. So
-what a pipe, a terminal or a socket does not take at once is kept, and a thread writes it later, in order.
-Where too much is kept, new lines are dropped, and a line in their place tells how many.
-
-https://man7.org/linux/man-pages/man7/pipe.7.html
+A pipe that nobody reads is full after 64 KB, and then a write blocks. It is the event loop that writes the
+log: the server would stand still, and not even hear the order to stop. So what is not taken at once is kept,
+and a thread writes it later, in order. https://man7.org/linux/man-pages/man7/pipe.7.html
 """
 
 import asyncio
@@ -78,7 +75,6 @@ class Stdout(logging.StreamHandler[TextIO]):
             self.write_held()
 
     def write_held(self) -> None:
-        """Writes the records that are held."""
         with self.lock:  # type: ignore[union-attr]  # every handler has one
             try:
                 if lines := self._held_lines():
@@ -95,7 +91,7 @@ class Stdout(logging.StreamHandler[TextIO]):
                 ready(self._file, left)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Reports that something was lost, and why. Python would print it all, secrets too."""
+        """Reports that something was lost, and why; Python would print it, secrets too."""
         error = sys.exception()
         with suppress(Exception):
             lost = f"what {record.name} logged was lost: {type(error).__name__}: {error}"
@@ -108,8 +104,7 @@ class Stdout(logging.StreamHandler[TextIO]):
         while self.held:
             record = self.held.popleft()
             try:
-                if found := self.filter(record):
-                    shown = record if found is True else found
+                if isinstance(shown := self.filter(record), logging.LogRecord):
                     lines.append(self.format(shown) + self.terminator)
             except Exception:
                 self.handleError(record)
@@ -161,8 +156,7 @@ class Stdout(logging.StreamHandler[TextIO]):
 def writer_of(stream: TextIO) -> tuple[int, WriteSome]:
     """A stream's file, and how to write to it without waiting.
 
-    Through the stream where nothing has to be waited for: a file on disk, a text in memory, stderr, whose
-    reader a command may wait for.
+    Through the stream itself if it is a file on disk, a text in memory, or stderr: a command may wait.
     """
     with suppress(AttributeError, OSError, ValueError):
         file = stream.fileno()

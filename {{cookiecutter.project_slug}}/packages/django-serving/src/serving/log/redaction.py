@@ -18,11 +18,6 @@ WORD = re.compile(r"[a-z0-9]+")
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # of a name such as privateKey
 
 
-def any_of(words: str) -> str:
-    """A pattern for any of these words."""
-    return "(" + "|".join(words.split()) + ")"
-
-
 def not_after(words: str) -> str:
     """A pattern for a place that none of these words stands before."""
     return "".join(f"(?<!_{word})" for word in words.split())
@@ -42,10 +37,10 @@ SECRET = re.compile(
     # Anywhere in a name, and in words run together: csrftoken.
     "authorization|bearer|connection_?string|cookie(?!cutter)|credential|jwt|mnemonic|pass(code|phrase|w)"
     "|samlresponse|secret(?!ar)|sessid|(?<!pos)(?<!ob)session|signature|(access|account|api|private)key"
-    f"|_{any_of('admin db mail root smtp user')}pass(?=_|$)|{TOKEN}"
+    f"|_(admin|db|mail|root|smtp|user)pass(?=_|$)|{TOKEN}"
     # Only at the end: `db_pass` but not `pass_rate`, `mfa_code` but not `exit_code`.
     "|_(2fa|assertion|auth|csrf|cvc|cvv|hmac|iban|otps?|pass|pin|pwd?|sid|sig|ssn|totp|verifier|xsrf)[0-9]*$"
-    f"|_{any_of('auth device login mfa otp recovery security sms user verification')}(codes?(?=_|$)|_codes?$)"
+    "|_(auth|device|login|mfa|otp|recovery|security|sms|user|verification)(codes?(?=_|$)|_codes?$)"
     "|_(2fa|access|activation|backup|confirmation|email|factor|invit(ation|e)|magic|oauth|pin|reset|time|totp"
     "|twofactor|verify)_codes?$"
     "|_(card|cc)(number(?=_|$)|_(no|number)s?$)|_security_(answer|number)s?$|(?<=secret)_answers?$"
@@ -55,16 +50,14 @@ SECRET = re.compile(
 
 # A first or last word of names that are about a secret: `max_tokens`, `token_count`, `PASSWORD_HASHERS`.
 ABOUT = re.compile(
-    f"^_{any_of('has is max min num total')}(_|$)|_"
-    + any_of(
-        "accepted age alg algorithm alias at backends? banner bucket changed? class consent count counts created"
-        " deleted disabled domain duration enabled endpoint engine errors? exists expiration expired expires"
-        " expiry failed file folder found hashers? httponly invalid issued kind len length lifetime limit method"
-        " middleware missing model module names? ok on path policy present provider rate reason refreshed"
-        " requested required revoked rotated samesite score secure sent serializer size status store strength"
-        " timeout total ttl types? updated usage used user valid validators? verified version"
-    )
-    + "$"
+    "^_(has|is|max|min|num|total)(_|$)|_("
+    "accepted|age|alg|algorithm|alias|at|backends?|banner|bucket|changed?|class|consent|count|counts|created"
+    "|deleted|disabled|domain|duration|enabled|endpoint|engine|errors?|exists|expiration|expired|expires"
+    "|expiry|failed|file|folder|found|hashers?|httponly|invalid|issued|kind|len|length|lifetime|limit|method"
+    "|middleware|missing|model|module|names?|ok|on|path|policy|present|provider|rate|reason|refreshed"
+    "|requested|required|revoked|rotated|samesite|score|secure|sent|serializer|size|status|store|strength"
+    "|timeout|total|ttl|types?|updated|usage|used|user|valid|validators?|verified|version"
+    ")$"
 )
 
 # The value of a field `code` that is a status, an exit or the name of an error, and not a login's.
@@ -90,7 +83,6 @@ def is_secret_name(name: str) -> bool:
 
 
 def words_of(name: str) -> str:
-    """A name as the patterns have it."""
     return "".join(f"_{word}" for word in WORD.findall(HUMP.sub("_", name).lower()))
 
 
@@ -111,9 +103,8 @@ def is_secret_field(name: str, value: object) -> bool:
 
 # --- Query strings
 
-# An item in a URL that an app, its HTTP client or Django's CSRF check logs, or at the start of a text in
-# JSON.
-IN_QUERY = re.compile(r"""(?<=[?&;#"])([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
+# An item in a URL that an app, its HTTP client or Django's CSRF check logs, or at the start of a text.
+IN_QUERY = re.compile(r"""(?:^|(?<=[?&;#"]))([^\s?&;=#"'\\]+)=([^\s&#"\\]*)""")
 
 # An item in a query string by itself; only at its start, or a long one would take the square of the time.
 ITEM = re.compile(r"(?<![^&])([^=&]*)=([^&]*)")
@@ -128,7 +119,6 @@ def query_shown(query: str) -> str:
 
 
 def item_shown(found: re.Match[str]) -> str:
-    """An item of a query string, its value hidden if it is secret."""
     return f"{found[1]}={HIDDEN if is_secret_item(found[1], found[2]) else found[2]}"
 
 
@@ -195,15 +185,12 @@ class Secrets:
 
 
 def in_files() -> Iterator[tuple[str, str]]:
-    """The secret variables whose values lie in files, with those values."""
+    """The variables whose values lie in files, with those values."""
     for variable, file in os.environ.items():
-        name = variable.removesuffix("_FILE")
-        if name == variable or not (SECRET_VARIABLE.search(name) or ADDRESS_VARIABLE.search(name)):
-            continue
-        path = Path(file)
-        # Not a pipe: the settings would find nothing left in it.
-        if path.is_file() and path.stat().st_size <= LONGEST_FILE:
-            with suppress(OSError):  # whoever needs it says what is wrong
+        path, name = Path(file), variable.removesuffix("_FILE")
+        with suppress(OSError):  # whoever needs it says what is wrong
+            # Not a pipe: the settings would find nothing left in it.
+            if name != variable and path.is_file() and path.stat().st_size <= LONGEST_FILE:
                 yield name, path.read_text(errors="replace").rstrip("\r\n")
 
 

@@ -1,9 +1,8 @@
 """/livez and /readyz, answered before Django: no allowed host, no redirect, no session is involved.
 
 livez: whether the process can still serve; a restart fixes a failure. It does no I/O.
-readyz: whether requests should come here now: the databases answer and have every migration. Both
-say in JSON what is wrong, in words that anyone may read; the log says more.
-
+readyz: whether requests should come here now: the databases answer and have every migration.
+Both say in JSON what is wrong, in words that anyone may read; the log says more.
 https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
 """
 
@@ -18,6 +17,7 @@ from typing import Any
 
 from serving.conf import conf
 from serving.lifespan.state import NO_LIFESPAN, ORIGIN, Origin
+from serving.log.access import PROBES
 from serving.probes.diagnosis import Databases
 from serving.security import security_headers
 from serving.stopping.signals import stopping
@@ -38,10 +38,9 @@ class Probes:
     def __init__(
         self, app: ASGIApp, *, lifespan: str | None = None, prefix: str | None = None
     ) -> None:
-        if prefix is None:
-            prefix = conf.URL_PATH_PREFIX
+        prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
         self.app = app
-        self.live, self.ready = f"{prefix}/livez", f"{prefix}/readyz"
+        self.live, self.ready = (prefix + path for path in PROBES)
         self.lifespan = lifespan or conf.LIFESPAN
         self._warned = False  # that no lifespan ran
         self._databases = Databases()
@@ -88,8 +87,8 @@ class Probes:
 
     async def _database_problem(self) -> str | None:
         # One check at a time, which all who ask meanwhile share: a database that does not answer costs
-        # one thread. It is a daemon, so that it can't delay the end of the process, and none of the
-        # pool's, since a pool busy with requests must not make the server unready.
+        # one thread. A daemon, which can't delay the end of the process, and none of the pool's, since one
+        # that is busy with requests must not make the server unready.
         if self._check is None or self._check.done():
             self._check = Future()
             Thread(target=self._check_databases, args=(self._check,), daemon=True).start()

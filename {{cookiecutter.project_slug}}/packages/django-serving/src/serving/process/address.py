@@ -1,7 +1,4 @@
-"""Whether a server can listen where its flags say, checked before it starts anything.
-
-No answer is certain: another process may take the address in the moment between.
-"""
+"""Whether a server can listen where its flags say; another process may take the address in between."""
 
 import errno
 import socket
@@ -100,15 +97,11 @@ def answers(path: Path) -> bool:
     """Whether a unix socket has a server; one that is too busy to answer is one."""
     with socket.socket(socket.AF_UNIX) as asker:
         asker.settimeout(1.0)
-        try:
-            asker.connect(str(path))
-        except OSError as error:
-            return not isinstance(error, ConnectionRefusedError | FileNotFoundError)
-    return True
+        error = asker.connect_ex(str(path))
+    return error not in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 def cannot_listen(where: str, error: OSError, variables: str) -> AddressError:
-    """The error of an address, with what to do."""
     kind = TakenError if error.errno == errno.EADDRINUSE else AddressError
     fix = FIXES.get(error.errno or 0, "")
     return kind(

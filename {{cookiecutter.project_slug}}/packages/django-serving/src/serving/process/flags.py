@@ -11,11 +11,10 @@ def granian_flags() -> Mapping[str, Any]:
     """The flags as Granian resolves them, from its command line, variables and defaults.
 
     Empty under another program: a worker has the command line of its main process.
-    Raises click's exceptions where Granian would end with a message: for --help, or a wrong option.
+    Raises click's exceptions for --help, or a wrong option.
     """
     program = Path(sys.argv[0])
-    as_module = program.parent.name == "granian" and program.name == "__main__.py"
-    if program.stem != "granian" and not as_module:
+    if program.stem != "granian" and program.parts[-2:] != ("granian", "__main__.py"):
         return {}
     from granian.cli import cli
 

@@ -23,6 +23,6 @@ def report_configuration() -> None:
 
 
 def report(what: str, items: Mapping[str, Any]) -> None:
-    """Logs the items, one a line; as text and no values, so that the console keeps the lines apart."""
+    """Logs the items as one text, so that the console keeps the lines apart."""
     lines = [f"{name} = {shown_field(name, items[name])!r}" for name in sorted(items)]
     logger.debug("\n".join([f"{what}:", *lines]))

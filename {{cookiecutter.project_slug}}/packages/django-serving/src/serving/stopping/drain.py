@@ -19,11 +19,10 @@ logger = logging.getLogger(__package__)
 
 
 class Drain:
-    """ASGI middleware that ends the responses still open `timeout` seconds after the order to stop.
+    """ASGI middleware that ends what is still open `timeout` (DRAIN_TIMEOUT) seconds after the order to stop.
 
-    Their task is cancelled, so async views and streams run their `finally`. A response that has not
+    Its task is cancelled, so async views and streams run their `finally`. A response that has not
     begun becomes a 503; a stream is ended as if it were complete, unless it has promised a length.
-    `timeout`: DRAIN_TIMEOUT unless given.
     """
 
     def __init__(self, app: ASGIApp, *, timeout: float | None = None) -> None:
@@ -60,12 +59,13 @@ class Drain:
         asyncio.get_running_loop().call_later(self.timeout, self._end)
 
     def _end(self) -> None:
-        if self._open:
+        names = {f"{each.scope['method']} {each.scope['path']}" for each in self._open}
+        if names:
             logger.warning(
                 "ended %d responses still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
                 len(self._open),
                 self.timeout,
-                ", ".join(sorted({response.name for response in self._open})),
+                ", ".join(sorted(names)),
             )
         for response in list(self._open):
             response.ended = True
@@ -75,15 +75,12 @@ class Drain:
 class Response:
     """How far one response has come."""
 
-    __slots__ = ("_scope", "_send", "complete", "ended", "name", "promised", "started", "task")
-
     def __init__(self, scope: Scope, send: Send) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
         self.task = task
-        self.name = f"{scope['method']} {scope['path']}"
+        self.scope = scope
         self.started = self.complete = self.ended = self.promised = False
-        self._scope = scope
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -102,19 +99,17 @@ class Response:
 
         A client that does not read gets no end: its connection is closed half a second later.
         """
-        if self.complete or (self.started and self.promised):
+        if self.complete or self.promised:
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                if not self.started:
-                    await self._send(
-                        {"type": "http.response.start", "status": 503, "headers": self._headers()}
-                    )
-                text = b"" if self.started else b"The server is stopping.\n"
-                await self._send({"type": "http.response.body", "body": text, "more_body": False})
-
-    def _headers(self) -> list[tuple[bytes, bytes]]:
         from serving.security import security_headers  # here, as conf above
 
-        own = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
-        return [*own, *security_headers(self._scope)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                text = b""
+                if not self.started:
+                    text = b"The server is stopping.\n"
+                    headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
+                    headers += security_headers(self.scope)
+                    start = {"type": "http.response.start", "status": 503, "headers": headers}
+                    await self._send(start)
+                await self._send({"type": "http.response.body", "body": text, "more_body": False})

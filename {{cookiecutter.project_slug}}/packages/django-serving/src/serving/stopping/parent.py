@@ -24,8 +24,7 @@ KILL_TIMEOUT = 25.0  # seconds, under a server without a flag for it
 def stop_without_parent() -> None:
     """Starts a thread that stops this process, as SIGTERM does, once its parent process is gone.
 
-    Only where multiprocessing started it, as Granian and uvicorn start their workers: a shell or an
-    engine that starts a server may well end before it.
+    Only where multiprocessing started it, as Granian and uvicorn start workers: a shell may well end first.
     """
     if parent := multiprocessing.parent_process():
         Thread(target=watch, args=(parent,), name="parent", daemon=True).start()

@@ -13,13 +13,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopping:
-    """Whether this process was told to stop, by SIGTERM or SIGINT.
-
-    A response that lasts asks it, in sync code `stopping.is_set()`, in async code
-
-        while not await stopping.wait(1.0):
-            yield ...
-    """
+    """Whether this process was told to stop, by SIGTERM or SIGINT: a response that lasts asks it."""
 
     def __init__(self) -> None:
         self._told = False
@@ -70,8 +64,7 @@ class Stopping:
     ) -> None:
         """Handles the signals for what runs on this event loop.
 
-        `stop_server` is called on the loop, once and not during a startup, in the place of what handled
-        the signals before.
+        `stop_server` is called on it, once and not during a startup, in the place of the handlers before.
         """
         self._told, self._starting, self._event = False, False, asyncio.Event()
         self._loop, self._stop_server = loop, stop_server

@@ -12,11 +12,14 @@ class Command(runserver.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError("runserver is for debugging: use `make dev`, or set DEBUG=true")
+            raise CommandError(
+                "runserver is for debugging: use `make dev` or `python -m serving`, or set DEBUG=true"
+            )
         super().handle(*args, **options)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         self.stderr.write(
-            "runserver has no lifespan (request.state is empty) and no probes; `make dev` has both"
+            "runserver has no lifespan (request.state is empty) and no probes; `make dev` and"
+            " `python -m serving` have both"
         )
         super().inner_run(*args, **options)

@@ -1,11 +1,12 @@
-"""Levels by logger, and what a logger may be named."""
+"""Levels by logger, what a logger may be named, and the format of the access log."""
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-from serving.log.levels import is_logger, parse_levels
+from serving_tools.log_variables import check_format, is_logger, parse_levels
 
 
 def test_levels_by_logger() -> None:
@@ -78,3 +79,18 @@ def test_a_folder_that_holds_no_package_is_no_logger(
     assert is_logger("teashop", known=())
     assert not is_logger("teashop.templates", known=())
     monkeypatch.delitem(sys.modules, "teashop")
+
+
+@pytest.mark.parametrize(
+    ("format_", "reason"),
+    [
+        ("%(nope)s", "'nope' is nothing that Granian knows of a request."),
+        ("%(header{x-a})d", "'header{x-a}' is nothing"),
+        ("%(path)", "incomplete format"),
+        ("%(path)d", "%d format: a real number is required, not str."),
+    ],
+)
+def test_a_format_that_granian_cannot_fill_is_refused(format_: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        check_format(format_)
+    check_format("%(addr)s %(header{ X-A })s [%(time)s] %(status)d %(dt_ms).3f %%")
