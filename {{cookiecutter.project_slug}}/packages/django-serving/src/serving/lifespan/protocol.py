@@ -101,7 +101,8 @@ class Lifespan:
         """Enters the lifespans; returns whether the server is to serve."""
         try:
             entered = self.mode == "disabled" or await self._enter_apps(resources)
-        except asyncio.CancelledError:  # which Granian takes for a success
+        except asyncio.CancelledError:  # which Granian takes for a success; open in 2.8.9:
+            # https://github.com/emmett-framework/granian/blob/v2.8.9/granian/asgi.py#L31-L42
             logger.error("startup failed: %s: its task was cancelled", resources.at_work)
             await send({"type": "lifespan.startup.failed", "message": ""})
             raise
@@ -181,6 +182,7 @@ class Lifespan:
     async def _overdue(self) -> None:
         """Returns when the server should have shut down: Granian waits for a client that does not read.
 
+        Open in 2.8.9:
         https://github.com/emmett-framework/granian/issues/547
         """
         await stopping.wait()
