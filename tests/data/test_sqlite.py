@@ -1,31 +1,17 @@
-"""SQLite as it is set up, and its backups."""
+"""Backups of SQLite that are refused, and addresses that are."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from data.sqlite import database_settings
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from environs import ValidationError
 
-from data.sqlite import PRAGMAS, database_settings
-
 OWN = sorted(MigrationLoader(None).graph.nodes)
-
-
-@pytest.mark.django_db
-def test_every_connection_is_set_up_for_production() -> None:
-    with connection.cursor() as cursor:
-        found = {
-            name: cursor.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in (*PRAGMAS, "foreign_keys", "busy_timeout")
-        }
-    numbers = {"WAL": "wal", "NORMAL": 1, "MEMORY": 2}
-    wanted = {name: numbers.get(str(value), value) for name, value in PRAGMAS.items()}
-    assert found == wanted | {"foreign_keys": 1, "busy_timeout": 20_000}
 
 
 @pytest.fixture
@@ -50,22 +36,6 @@ def tea_in(path: Path) -> str:
     with closing(sqlite3.connect(path)) as opened:
         name: str = opened.execute("SELECT name FROM tea").fetchone()[0]
     return name
-
-
-def test_a_backup_is_restored_and_the_previous_database_kept(database: Path) -> None:
-    saved = database.parent / "backups" / "saved.sqlite3"
-    call_command("backup", str(saved))
-    assert saved.stat().st_mode & 0o077 == 0, "it holds what others may not read"
-    with closing(sqlite3.connect(database)) as changed, changed:
-        changed.execute("UPDATE tea SET name = 'coffee'")
-
-    call_command("restore", str(saved))
-
-    assert tea_in(database) == "oolong"
-    (kept,) = saved.parent.glob("before-restore-*.sqlite3")
-    assert tea_in(kept) == "coffee"
-    with pytest.raises(CommandError, match="is there already"):
-        call_command("backup", str(saved))
 
 
 def test_the_backup_of_another_project_is_restored_by_force_alone(database: Path) -> None:

@@ -1,15 +1,14 @@
-"""The cache, while its server is gone; the template's own tests have seen it come back."""
+"""The cache: its address, what a server refuses, and what happens while it is gone."""
 
 import logging
 import socket
 
 import pytest
-from environs import ValidationError
-from redis.exceptions import InvalidResponse, OutOfMemoryError, ResponseError
-
 from data.valkey import Client
 from data.valkey_address import location
 from data.valkey_refusals import refusal
+from environs import ValidationError
+from redis.exceptions import InvalidResponse, OutOfMemoryError, ResponseError
 
 
 @pytest.fixture
