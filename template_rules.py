@@ -96,7 +96,8 @@ JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
 TEMPLATE_TAG = re.compile(r"\{[{%#]")
 
 HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-MARKDOWN_SYNTAX = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$])")
+# The first part is syntax at the start of a line alone: a list, or a quotation.
+MARKDOWN_SYNTAX = re.compile(r"^(\d{0,9})([.)+>-])|([\\`*_{}\[\]<#|&~$])")
 
 
 def too_old(version: str) -> str | None:
@@ -484,7 +485,7 @@ def quoted(value: str) -> str:
 
 def markdown(value: str) -> str:
     """Text that Markdown shows as it is (CommonMark 0.31, section 2.4)."""
-    return MARKDOWN_SYNTAX.sub(r"\\\1", value)
+    return MARKDOWN_SYNTAX.sub(r"\1\\\2\3", value)
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -9,6 +9,7 @@ rounds) and their ratio.
 
 import os
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -21,21 +22,7 @@ from tests.support.server import free_port, wait_for
 ROUNDS = 9
 SECONDS = 2
 
-APPS = """
-from serving.lifespan import Lifespan
-
-START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
-BODY = {"type": "http.response.body", "body": b"ok"}
-
-async def answer(scope, receive, send):
-    await send(START)
-    await send(BODY)
-
-plain = answer  # Granian takes an app that fails on the lifespan scope for one without
-
-wrapped = Lifespan(
-    answer, mode="disabled", startup_timeout=5, shutdown_timeout=5, drain_timeout=5
-)"""
+APPS = Path(__file__).with_name("hello") / "bare.py"
 
 
 def serve(
@@ -45,7 +32,7 @@ def serve(
     port = free_port()
     process = subprocess.Popen(
         ["taskset", "-c", "0", environment / "bin" / "granian", "--interface", "asgi", "--http", "1",
-         "--no-ws", "--loop", "uvloop", "--log-level", "error", "--port", str(port), f"apps:{app}"],
+         "--no-ws", "--loop", "uvloop", "--log-level", "error", "--port", str(port), f"bare:{app}"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{folder}:{project}/packages/django-serving/src"},
     )  # fmt: skip
@@ -70,7 +57,7 @@ def load(port: int) -> float:
 
 def main(project: Path, environment: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "apps.py").write_text(APPS)
+        shutil.copy(APPS, folder)
         servers = {app: serve(folder, project, environment, app) for app in ("plain", "wrapped")}
         rates: dict[str, list[float]] = {app: [] for app in servers}
         try:

@@ -8,6 +8,7 @@ rounds, over several starts) and their ratios, those of each start too.
 """
 
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -24,17 +25,7 @@ STARTS = 5  # one server differs from the next by as much as is measured here
 ROUNDS = 3
 
 # A view that does nothing, behind the project's own middleware.
-URLS = """
-from django.http import HttpResponse
-from django.urls import path
-
-urlpatterns = [path("", lambda request: HttpResponse(b"Hello, world!"))]
-"""
-SETTINGS = """
-from config.settings import *
-
-ROOT_URLCONF = "urls"
-"""
+HELLO = Path(__file__).with_name("hello")
 
 SERVERS = {
     "access log off": {"GRANIAN_LOG_ACCESS_ENABLED": "false"},
@@ -55,7 +46,7 @@ def serve(
             env={
                 **os.environ,
                 **server_environment(project),
-                "DJANGO_SETTINGS_MODULE": "bench_settings",
+                "DJANGO_SETTINGS_MODULE": "hello.settings",
                 "PYTHONPATH": ":".join([folder, *map(str, package_sources(project))]),
                 "GRANIAN_PORT": str(port),
                 "GRANIAN_WORKERS": "1",
@@ -95,8 +86,7 @@ def measure(folder: str, project: Path, environment: Path, rates: dict[str, list
 def main(project: Path, environment: Path) -> None:
     rates: dict[str, list[float]] = {name: [] for name in SERVERS}
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "urls.py").write_text(URLS)
-        (Path(folder) / "bench_settings.py").write_text(SETTINGS)
+        shutil.copytree(HELLO, Path(folder) / "hello")
         for _ in range(STARTS):
             measure(folder, project, environment, rates)
     medians = {name: statistics.median(found) for name, found in rates.items()}

@@ -31,40 +31,9 @@ ROUNDS = 5
 SECONDS = 5
 CONCURRENCY = 32
 
-SETTINGS = """
-import os
-from config.settings import *
-
-ROOT_URLCONF = "bench.urls"
-if os.environ["BENCH"].startswith("pool"):
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": 16, "timeout": 10}
-"""
-
-URLS = """
-from django.contrib.auth.models import Group
-from django.http import HttpResponse
-from django.urls import path
-
-def sync_row(request):
-    return HttpResponse(Group.objects.get(pk=1).name)
-
-async def async_row(request):
-    return HttpResponse((await Group.objects.aget(pk=1)).name)
-
-urlpatterns = [path("sync", sync_row), path("async", async_row)]
-"""
-
-DJANGO = """
-import os
-os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
-from django.core.asgi import get_asgi_application
-application = get_asgi_application()
-"""
-
 # Granian's application for each way to serve.
 VARIANTS = {
-    "django": "bench.django:application",
+    "django": "rows.plain:application",
     "persistent": "config.asgi:application",
     "pool": "config.asgi:application",
 }
@@ -167,15 +136,13 @@ def main(project: Path, environment: Path) -> None:
         pin = ["taskset", "-a", "-p", "-c", "1", str(postgres.process.pid)]
         subprocess.run(pin, check=True, capture_output=True)  # what it starts inherits this
         copy = shutil.copytree(project, Path(folder) / "project")
-        (copy / "bench").mkdir()
-        for name, text in {"settings": SETTINGS, "urls": URLS, "django": DJANGO}.items():
-            (copy / "bench" / f"{name}.py").write_text(text)
+        shutil.copytree(Path(__file__).with_name("rows"), copy / "rows")
         # Not the superuser, so that the one who counts connections finds some left for it.
         postgres.query("CREATE ROLE bench LOGIN PASSWORD 'bench'")
         postgres.query("CREATE DATABASE bench OWNER bench")
         variables = {
             "DATABASE_URL": postgres.url("bench", user="bench", password="bench"),
-            "DJANGO_SETTINGS_MODULE": "bench.settings",
+            "DJANGO_SETTINGS_MODULE": "rows.settings",
             "BENCH": "persistent",
             "LOG_LEVEL": "error",
             "GRANIAN_LOG_LEVEL": "error",

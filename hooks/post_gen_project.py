@@ -20,7 +20,6 @@ ONLY_FOR = {
     "data/valkey.py": [("cache", "valkey")],
     "data/valkey_address.py": [("cache", "valkey")],
     "data/valkey_refusals.py": [("cache", "valkey")],
-    "tests/test_cache_values.py": [("cache", "valkey")],
     "tests/test_postgres.py": [("database", "postgres")],
     "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_valkey.py": [("cache", "valkey")],

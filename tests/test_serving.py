@@ -1,4 +1,4 @@
-"""Runs each module of tests/serving/ inside a generated project, with that project's environment."""
+"""Runs each module of tests/serving/ and tests/data/ inside a generated project, with that project's environment."""
 
 import re
 
@@ -24,10 +24,41 @@ def test_inside_a_project(bake: Bake, run: Run, name: str) -> None:
     assert re.search(r"\d+ passed", done.stdout)
 
 
+DATA = {
+    "test_cache_values.py": {"cache": "valkey"},
+    "test_postgres.py": {"database": "postgres"},
+    "test_sqlite.py": {},
+    "test_valkey.py": {"cache": "valkey"},
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", DATA)
+def test_data_inside_a_project(bake: Bake, run: Run, name: str) -> None:
+    project = bake(**DATA[name])
+    put_tests(project)
+    done = run(project, "pytest", "-p", "no:cacheprovider", f"tests/data/{name}")
+    assert re.search(r"\d+ passed", done.stdout)
+
+
+def test_each_module_for_data_is_run() -> None:
+    assert {path.name for path in (ROOT / "tests" / "data").glob("test_*.py")} == DATA.keys()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+@pytest.mark.parametrize("cache", ["local", "valkey"])
+def test_a_projects_own_tests_are_few(bake: Bake, database: str, cache: str) -> None:
+    """Its owner reads them; what tests the template's own code alone stands here."""
+    project = bake(database=database, cache=cache)
+    files = [project / "conftest.py", *(project / "tests").rglob("*.py")]
+    assert sum(len(file.read_text().splitlines()) for file in files) < 400
+
+
 @pytest.mark.quick
 def test_what_tests_put_into_projects_is_typed(bake: Bake, run: Run) -> None:
     """Strictly, as a project's own code is, but for what needs packages that a project has not."""
     project = bake()
     put_tests(project)
-    others = ("--exclude", "tests/sites/(bare|libraries|owner|shop)/")
+    others = ("--exclude", "tests/sites/(bare|libraries|owner|shop|warns)/")
     run(project, "mypy", *others, "tests/sites", "tests/serving/client.py")

@@ -12,13 +12,14 @@ import pytest
 from tests.conftest import bake_into, clean_environment, with_packages
 from tests.support.containers import build, docker, locked_project, make, require_engine
 from tests.support.packages import TOOLS
+from tests.support.sites import SITES
 
 SECRET = "hunter2-hunter2-hunter2"
 
 # What an owner adds, and expects in the image.
 WANTED = {
     "shop/__init__.py": "",
-    "shop/apps.py": "from django.apps import AppConfig\n\nclass ShopConfig(AppConfig):\n    name = 'shop'\n",
+    "shop/apps.py": (SITES / "owner" / "shop" / "apps.py").read_text(),
     "shop/secrets.py": "import secrets\n",
     "shop/password_policy.py": "",
     "shop/credentials.py": "",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Bake, Run, Serve
 from tests.support.server import SECRET_KEY, wait_for
-from tests.support.sites import SITES
+from tests.support.sites import SITES, program
 
 SHOP = SITES / "shop"
 DEVELOPMENT = {"SECRET_KEY": SECRET_KEY, "DEBUG": "true", "ALLOWED_HOSTS": "127.0.0.1"}
@@ -109,18 +109,11 @@ def test_a_shell(project: Path, run: Run) -> None:
 
 def test_other_servers(project: Path, serve: Serve) -> None:
     """A WSGI server of the standard library, and Django's own ASGI application without a lifespan."""
-    (project / "wsgi.py").write_text(
-        "import sys\n"
-        "from wsgiref.simple_server import make_server\n"
-        "from django.core.wsgi import get_wsgi_application\n"
-        "make_server('127.0.0.1', int(sys.argv[1]), get_wsgi_application()).serve_forever()\n"
-    )
-    (project / "plain.py").write_text(
-        "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
-    )
+    for name in ("serve_wsgi", "plain"):
+        (project / f"{name}.py").write_text(program(name))
     variables = DEVELOPMENT | {"DJANGO_SETTINGS_MODULE": "config.settings"}
     for command in (
-        "python wsgi.py {port}",
+        "python serve_wsgi.py {port}",
         "granian --interface asginl --port {port} plain:application",
     ):
         server = serve(project, command, **variables)

@@ -22,27 +22,18 @@ Install = Callable[..., Path]
 
 MODES = ["required", "optional"]
 
-# One app's lifespan.py: says when it is entered and left, and does what a test asks for in between.
-APP = """
-import asyncio, logging, sys, time
-from contextlib import asynccontextmanager
-
-@asynccontextmanager
-async def lifespan():
-    log = logging.getLogger(__name__)
-    log.info("enters")
-    {entering}
-    try:
-        yield {yields}
-    finally:
-        log.info("leaves")
-        {leaving}
-"""
-
 
 def app(entering: str = "pass", yields: str = "{}", leaving: str = "pass") -> str:
     """A lifespan.py that does this while it is entered, and that while it is left."""
-    return APP.format(entering=entering, yields=yields, leaving=leaving)
+    text = (SITES / "lifespans" / "faulty.py").read_text()
+    for line, asked in (
+        ("# entering", entering),
+        ("yield {}", f"yield {yields}"),
+        ("# leaving", leaving),
+    ):
+        assert text.count(line) == 1
+        text = text.replace(line, asked)
+    return text
 
 
 @pytest.fixture

@@ -51,13 +51,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     venv = tmp_path_factory.mktemp("wheel") / "venv"
     env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], env=env, check=True)
-    ((_, command),) = readme.blocks("sh")[:1]
-    pip, install, what = command.split()
-    assert (pip, install) == ("pip", "install")
-    name, _, extra = what.strip('"').partition("[")
+    told = [text.removeprefix("pip install ") for _, text in readme.blocks("sh") if "pip" in text]
+    name, _, extra = told[0].strip().strip('"').partition("[")
     assert name == wheel.name
-    tools = ["httpx", "uvicorn", "pytest", "pytest-django"]
-    pip_install: list[str | Path] = [UV, "pip", "install", "--quiet", f"{wheel}[{extra}", *tools]
+    packages = [f"{wheel}[{extra}", *" ".join(told[1:]).split(), "uvicorn"]
+    pip_install: list[str | Path] = [UV, "pip", "install", "--quiet", *packages]
     subprocess.run(pip_install, env=env, check=True)
     return venv / "bin"
 
@@ -117,7 +115,7 @@ def add_settings(project: Path, *lines: str) -> None:
 
 
 def follow(project: Path, *headings: str) -> None:
-    """Follows the README, with the app "shop" where it writes one. Metrics get a port that is free."""
+    """Follows the README, beside what a test asks for. Metrics get a port that is free."""
     readme.follow(project, *headings)
     asgi = project / "mysite" / "asgi.py"
     metrics_port = free_port() - 1
@@ -126,8 +124,8 @@ def follow(project: Path, *headings: str) -> None:
     settings = (project / "mysite" / "settings.py").read_text()
     if "logging_config" not in settings or '"serving"' not in settings:
         add_settings(project, 'INSTALLED_APPS = ["serving", *INSTALLED_APPS]')
-    if (project / "shop" / "views.py").exists() and (project / "shop" / "ticks.py").exists():
-        add_settings(project, 'INSTALLED_APPS += ["shop"]', 'ROOT_URLCONF = "bare.shop_urls"')
+    if (project / "shop").exists():
+        add_settings(project, 'ROOT_URLCONF = "bare.shop_urls"')
 
 
 def metrics_of(project: Path) -> str:
@@ -251,14 +249,29 @@ def test_a_wrong_setting_stops_the_start_and_the_check_names_it(
     assert "(serving.E004) DRAIN_TIMEOUT = 'soon'" in check.stderr
 
 
-def test_a_project_without_static_files_is_served_outside_of_debugging(
+def test_without_collected_static_files_it_is_served_outside_of_debugging(
     mysite: Path, start: Start
 ) -> None:
     follow(mysite, ALL)
     add_settings(mysite, "DEBUG = False", 'ALLOWED_HOSTS = ["127.0.0.1"]')
     server = start(mysite)
     assert server.get("/seen/").status_code == 200
-    assert "STATIC_ROOT is missing" in record_of(server, "serving.http.static")["message"]
+    assert (
+        "staticfiles is missing; run collectstatic"
+        in record_of(server, "serving.http.static")["message"]
+    )
+
+
+def test_static_files_are_served_outside_of_debugging(
+    mysite: Path, start: Start, programs: Path
+) -> None:
+    follow(mysite, ALL)
+    add_settings(mysite, "DEBUG = False", 'ALLOWED_HOSTS = ["127.0.0.1"]')
+    (collect,) = re.findall(r"`python (manage\.py collectstatic)`", readme.README.read_text())
+    run(programs, mysite, "python", *collect.split())
+    server = start(mysite)
+    assert server.get("/static/admin/css/base.css").headers["Content-Type"].startswith("text/css")
+    assert "STATIC_ROOT" not in server.log
 
 
 # One thing at a time
@@ -373,6 +386,19 @@ def test_the_readme_lists_every_setting_with_its_default(programs: Path, tmp_pat
     listed = {row[0].strip("`"): row[1].strip("`") for row in readme.rows("Settings")}
     same = {name: repr(eval(value)) for name, value in listed.items()}  # noqa: S307  # our own
     assert same == defaults
+
+
+def test_the_readme_lists_every_check() -> None:
+    source = (readme.PACKAGE / "src" / "serving" / "checks.py").read_text()
+    there = re.findall(r"\"(serving\.[EW]\d{3})\"", source)
+    of_settings = dict(re.findall(r"\"(\w+)\": \(\"(serving\.E\d{3})\",", source))
+    assert len(there) == len(set(there)) > len(of_settings) > 0, "an id stands for one thing"
+
+    listed = {row[0].strip("`"): row[3].strip("`") for row in readme.rows("Settings")}
+    others = [row[0].strip("`") for row in readme.rows("Checks")]
+
+    assert listed == of_settings
+    assert sorted([*listed.values(), *others]) == sorted(there)
 
 
 def test_every_public_name_is_there(programs: Path, mysite: Path) -> None:

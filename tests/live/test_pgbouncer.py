@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Run, Serve, bake_site
 from tests.support.server import PATIENCE, server_environment
 from tests.support.services import PASSWORD, PgBouncer, Postgres, running
+from tests.support.sites import program
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +50,7 @@ def test_one_variable_makes_everything_right(
         environment = server_environment(project) | variables
         run(project, *manage, "migrate", "--verbosity", "0", **environment)
         run(project, *manage, "migrate", "--check", **environment)
-        make = "from django.contrib.auth.models import Group\n"
-        make += "Group.objects.bulk_create([Group(name=f'g{n}') for n in range(50)])\n"
-        make += "Group.objects.create(name='count000000')"
+        make = program("make_groups")
         run(project, *manage, "shell", "--no-imports", "-c", make, **environment)
         server = serve(project, **variables).ready()
         assert server.get("/readyz").json() == {"status": "ok"}
@@ -89,10 +88,8 @@ def test_limits_of_the_role_are_kept(
             "DATABASE_POOLER": "transaction",
             "LOG_LEVELS": "serving=debug",
         }
-        ask = "from django.db import connection as c\nwith c.cursor() as q:\n"
-        ask += " q.execute('SHOW statement_timeout')\n print(q.fetchone())"
         environment = server_environment(project) | variables
-        shell = ("manage.py", "shell", "--no-imports", "-c", ask)
+        shell = ("manage.py", "shell", "--no-imports", "-c", program("show_timeout"))
         assert run(project, "python", *shell, **environment).stdout == "('30s',)\n"
         server = serve(project, **variables).ready()
         server.get("/readyz")

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT, Run, Serve, bake_into, clean_environment
 from tests.support.server import PATIENCE, Server, free_port, server_environment
 from tests.support.services import PASSWORD, Postgres, running
-from tests.support.sites import program, put_site
+from tests.support.sites import SITES, program, put_site
 
 
 @pytest.fixture(scope="session")
@@ -144,11 +144,7 @@ def test_a_mistake_is_told_with_its_mend_and_no_secret(
 
 def test_a_migration_that_is_wrong_is_shown(shop: Path, postgres: Postgres, manage: Manage) -> None:
     """Nobody is told to run `manage.py migrate` by `manage.py migrate`."""
-    (shop / "accounts" / "migrations" / "0002_wrong.py").write_text(
-        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
-        "    dependencies = [('accounts', '0001_initial')]\n"
-        "    operations = [migrations.RunSQL('DELETE FROM nosuch')]\n"
-    )
+    shutil.copy(SITES / "wrong_migration.py", shop / "accounts" / "migrations" / "0002_wrong.py")
     failed = manage(shop, postgres.url("shop"), "manage.py", "migrate", check=False)
 
     assert failed.returncode == 1

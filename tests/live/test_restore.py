@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Run, bake_into, clean_environment
 from tests.support.server import server_environment
 from tests.support.services import Postgres
+from tests.support.sites import program
 
 Try = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,14 +27,7 @@ def plain(path: Path) -> None:
 
 def of_another_project(path: Path, run: Run) -> None:
     """A plain Django project, with Django's own user model."""
-    script = (
-        "import django\nfrom django.conf import settings\n"
-        "settings.configure(INSTALLED_APPS=['django.contrib.auth', 'django.contrib.contenttypes',"
-        " 'django.contrib.admin', 'django.contrib.sessions', 'django.contrib.messages'], DATABASES="
-        f"{{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(path)!r}}}}})\n"
-        "django.setup()\nfrom django.core.management import call_command\ncall_command('migrate')\n"
-    )
-    run(path.parent, "python", "-c", script)
+    run(path.parent, "python", "-c", program("make_another_database"), str(path))
 
 
 def kept(project: Path) -> set[str]:

@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import ROOT, TEMPLATE, Run, Serve, add_ada, bake_into
 from tests.support import readme
 from tests.support.server import PATIENCE, Server, server_environment
+from tests.support.sites import SITES
 
 LIFESPAN = ROOT / "docs" / "lifespan.md"
 VIEWS = ROOT / "docs" / "views.md"
@@ -24,21 +25,7 @@ PAGES = [TEMPLATE / "README.md", LIFESPAN, VIEWS]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 # What the pages take for granted: a model, addresses, and the app's line in the settings.
-MODELS = '''
-"""Prices."""
-
-from django.db import models
-
-
-class Price(models.Model):
-    """What something costs."""
-
-    name = models.CharField(max_length=20)
-    changed_at = models.DateTimeField(auto_now=True)
-
-    def __str__(self) -> str:
-        return self.name
-'''
+MODELS = SITES / "prices.py"
 ADDRESSES = {
     "shop/views.py": ('path("stock/", views.stock)', "views"),
     "shop/ticks.py": ('path("ticks/", ticks.ticks)', "ticks"),
@@ -76,7 +63,7 @@ def stock() -> Iterator[str]:
 def copied(folder: Path, page: Path, stock: str = "https://stock.example") -> Path:
     """A project with a page's files in it."""
     project = bake_into(folder)
-    written = {"shop/models.py": MODELS.lstrip()}
+    written = {"shop/models.py": MODELS.read_text()}
     for _, name, text in readme.files(page):
         assert name not in written, f"{page.name} shows {name} twice"
         written[name] = text.partition("\n")[2].replace("https://stock.example", stock)

@@ -176,19 +176,6 @@ def test_a_folder_that_is_missing_is_still_said(project: Path, run: Run) -> None
     assert "the file can't be opened; make its folder" in done.stderr
 
 
-JUDGE = """
-import sys
-from pathlib import Path
-from environs import ValidationError
-from data.sqlite import database_settings
-
-for url in sys.argv[1:]:
-    try:
-        found = database_settings(url, folder=Path("/srv"))
-        print(found["NAME"], found["OPTIONS"]["timeout"], found["OPTIONS"]["transaction_mode"])
-    except ValidationError as error:
-        print("refused:", *error.messages)
-"""
 TAKEN = {
     "sqlite:///db.sqlite3": "/srv/db.sqlite3 20.0 IMMEDIATE",
     "sqlite:////data/a%23b.sqlite3?timeout=2.5&transaction_mode=exclusive": "/data/a#b.sqlite3 2.5 exclusive",
@@ -201,7 +188,9 @@ REFUSED = [
 
 
 def test_an_address_is_taken_as_it_is_meant_or_refused(default_project: Path, run: Run) -> None:
-    said = run(default_project, "python", "-B", "-c", JUDGE, *TAKEN, *REFUSED).stdout
+    said = run(
+        default_project, "python", "-B", "-c", program("judge_addresses"), *TAKEN, *REFUSED
+    ).stdout
 
     taken, refused = said.splitlines()[: len(TAKEN)], said.splitlines()[len(TAKEN) :]
     assert taken == list(TAKEN.values())

@@ -43,7 +43,6 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "data/valkey.py",
             "data/valkey_address.py",
             "data/valkey_refusals.py",
-            "tests/test_cache_values.py",
             "tests/test_valkey.py",
         }
     ),

@@ -29,6 +29,8 @@ def defined(body: list[ast.stmt]) -> Iterator[tuple[str, list[ast.stmt]]]:
                 yield from ((ast.unparse(target), []) for target in node.targets)
             case ast.AnnAssign():
                 yield ast.unparse(node.target), []
+            case ast.TypeAlias():
+                yield node.name.id, []
 
 
 def is_there(dotted: str) -> bool:
@@ -44,3 +46,22 @@ def is_there(dotted: str) -> bool:
                 body = found[name]
             return True
     return False
+
+
+def parameters(name: str) -> set[str]:
+    """The names of what a class of the packages takes when an object of it is made."""
+    for root in package_sources(TEMPLATE):
+        for file in root.rglob("*.py"):
+            for node in ast.parse(file.read_text()).body:
+                if isinstance(node, ast.ClassDef) and node.name == name:
+                    (made,) = [body for key, body in arguments(node) if key == "__init__"]
+                    return made
+    raise AssertionError(f"the packages have no class {name}")
+
+
+def arguments(node: ast.ClassDef) -> Iterator[tuple[str, set[str]]]:
+    """The methods of a class, each with the names of its arguments."""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+            taken = [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]
+            yield method.name, {argument.arg for argument in taken}

@@ -65,16 +65,21 @@ def rows(heading: str) -> list[list[str]]:
 def follow(project: Path, *headings: str) -> None:
     """Writes the files below these headings into a project, in this order.
 
-    What is for the settings comes at their end.
+    What is for the settings comes at their end; a list of paths that is shown again is one more.
     """
     wanted = [each for heading in headings for each in files() if each[0] == heading]
     assert {heading for heading, _, _ in wanted} == set(headings)
+    written: set[str] = set()
     for _, name, text in wanted:
         file = project / name
         if name.endswith("settings.py"):
             file.write_text(f"{file.read_text()}\n{text}")
+        elif name.endswith("urls.py") and name in written:
+            more = text.replace("urlpatterns = [", "urlpatterns += [")
+            file.write_text(f"{file.read_text()}\n{more}")
         else:
             if file.parent != project:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 (file.parent / "__init__.py").touch()
             file.write_text(text)
+        written.add(name)

@@ -41,7 +41,7 @@ def program(name: str) -> str:
 
 def put_tests(project: Path) -> None:
     """Copies the tests that run inside a project, and the sites that they serve."""
-    for folder in ("serving", "sites"):
+    for folder in ("data", "serving", "sites"):
         shutil.copytree(
             SITES.parent / folder,
             project / "tests" / folder,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bake, Run
+from tests.support.sites import SITES
 
 
 def change(path: Path, *replacements: tuple[str, str]) -> None:
@@ -45,16 +46,7 @@ def add_shop(project: Path) -> None:
     shop = project / "shop"
     shop.mkdir()
     (shop / "__init__.py").write_text("")
-    (shop / "lifespan.py").write_text(
-        "from collections.abc import AsyncIterator, Mapping\n"
-        "from contextlib import asynccontextmanager\n"
-        "from typing import Any\n"
-        "\n"
-        "\n"
-        "@asynccontextmanager\n"
-        "async def lifespan() -> AsyncIterator[Mapping[str, Any]]:\n"
-        '    yield {"client": "c", "app": "a", "zebra": "z"}\n'
-    )
+    shutil.copy(SITES / "lifespans" / "yields.py", shop / "lifespan.py")
     change(
         project / "config" / "settings.py",
         ("INSTALLED_APPS = [\n", 'INSTALLED_APPS = [\n    "shop",\n'),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bake, Run
-from tests.support.sites import program
+from tests.support.sites import SITES, program
 
 
 def outcome(
@@ -17,6 +17,11 @@ def outcome(
         project, "pytest", "-p", "no:cacheprovider", "tests/test_accounts.py", "tests/test_own.py",
         check=False, PYTHONPATH=str(tmp_path), **variables,
     )  # fmt: skip
+
+
+def warning(name: str) -> str:
+    """The text of a module of tests/sites/warns/."""
+    return (SITES / "warns" / f"{name}.py").read_text()
 
 
 @pytest.fixture
@@ -50,27 +55,21 @@ def test_a_setting_that_is_deprecated_is_no_end_of_the_tests(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-OWN = [
-    ("tests/test_own.py", "import warnings\ndef test() -> None:\n    warnings.warn('old')\n"),
-    ("tests/test_own.py", "import warnings\nwarnings.warn('old')\ndef test() -> None: ...\n"),
-    # What it calls is deprecated, and says so of its caller.
-    ("shop/old.py", "from datetime import datetime\ndef now(): return datetime.utcnow()\n"),
-    ("shop/old.py", "from django.core.mail import EmailMessage\ndef now(): EmailMessage('a').send('x', True, 1)\n"),
-    ("shop/old.py", "import threading, warnings\ndef now():\n    thread = threading.Thread(target=lambda: warnings.warn('old'))\n    thread.start()\n    thread.join()\n"),
-    ("shop/old.py", "async def f(): ...\ndef now(): f()\n"),
-    ("shop/old.py", "class Odd:\n    def __del__(self): raise ValueError\ndef now(): Odd()\n"),
-]  # fmt: skip
+OWN = {
+    "tests/test_own.py": ("in_a_test", "on_import"),
+    "shop/old.py": ("deprecated", "mail", "thread", "coroutine", "unraisable"),
+}
 
 
-@pytest.mark.parametrize(("name", "code"), OWN)
+@pytest.mark.parametrize(
+    ("name", "warns"), [(name, each) for name, all_of_it in OWN.items() for each in all_of_it]
+)
 def test_own_code_that_warns_fails(
-    own: Path, run: Run, tmp_path: Path, name: str, code: str
+    own: Path, run: Run, tmp_path: Path, name: str, warns: str
 ) -> None:
-    (own / name).write_text(code)
+    (own / name).write_text(warning(warns))
     if name == "shop/old.py":
-        (own / "tests" / "test_own.py").write_text(
-            "from shop.old import now\ndef test() -> None:\n    now()\n"
-        )
+        (own / "tests" / "test_own.py").write_text(warning("calls"))
     done = outcome(own, run, tmp_path)
     assert done.returncode != 0
     assert re.search("1 (failed|error)", done.stdout), done.stdout + done.stderr
@@ -81,7 +80,7 @@ def test_own_code_that_warns_where_django_imports_it_is_named_in_one_line(
     own: Path, run: Run, tmp_path: Path, name: str
 ) -> None:
     with (own / name).open("a") as module:
-        module.write("\nimport warnings\nwarnings.warn('old', DeprecationWarning)\n")
+        module.write(warning("in_a_module"))
     done = outcome(own, run, tmp_path)
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
@@ -93,19 +92,14 @@ def test_an_app_in_a_folder_of_apps_is_own_code(own: Path, run: Run, tmp_path: P
     (own / "shop").rename(own / "apps" / "shop")
     settings = own / "config" / "settings.py"
     settings.write_text(settings.read_text().replace('"shop"', '"apps.shop"'))
-    (own / "apps" / "shop" / "old.py").write_text(
-        "from datetime import datetime\ndef now(): return datetime.utcnow()\n"
-    )
-    (own / "tests" / "test_own.py").write_text(
-        "from apps.shop.old import now\ndef test() -> None:\n    now()\n"
-    )
+    (own / "apps" / "shop" / "old.py").write_text(warning("deprecated"))
+    calls = warning("calls").replace("from shop.", "from apps.shop.")
+    (own / "tests" / "test_own.py").write_text(calls)
     assert "1 failed" in outcome(own, run, tmp_path).stdout
 
 
 def test_an_owner_can_let_a_warning_pass(own: Path, run: Run, tmp_path: Path) -> None:
-    (own / "tests" / "test_own.py").write_text(
-        "import warnings\ndef test() -> None:\n    warnings.warn('old', DeprecationWarning)\n"
-    )
+    (own / "tests" / "test_own.py").write_text(warning("permitted"))
     assert "1 failed" in outcome(own, run, tmp_path).stdout
     pyproject = own / "pyproject.toml"
     section = "[tool.pytest.ini_options]\n"

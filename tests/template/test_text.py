@@ -121,6 +121,23 @@ def test_every_place_where_text_lands_is_read_back(tmp_path: Path) -> None:
         assert set(map(str, read_back(project, answer))) == {mark}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["A Django project, served by Granian.", "Tea - and more (v1.2)!", "e-mail + chat = talk"],
+)
+def test_ordinary_text_stands_in_markdown_as_it_was_typed(text: str) -> None:
+    assert template_rules.markdown(text) == text
+
+
+@pytest.mark.parametrize("text", ["1. tea", "12) tea", "- tea", "+ tea", "> tea", "# tea", "tea #"])
+def test_what_begins_a_block_in_markdown_is_text(text: str) -> None:
+    for line, block in (
+        (f"# {template_rules.markdown(text)}", 0),
+        (template_rules.markdown(text), 0),
+    ):
+        assert shown(line, block) == text
+
+
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:30])
 def test_hostile_text_reads_back_or_is_refused(tmp_path: Path, text: str) -> None:

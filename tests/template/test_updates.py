@@ -1,5 +1,6 @@
 """Projects that exist take over what is new in the template, and keep what is their own."""
 
+import ast
 import json
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from tests.conftest import ROOT, Run, Serve
 from tests.support.answers import files
 from tests.support.command import PROGRAMS, generate, git, home, template_repository, working_tree
-from tests.support.names import is_there
+from tests.support.names import is_there, parameters
 from tests.support.server import server_environment
 from tests.support.sites import SITES
 from tests.template.test_matrix import check_types
@@ -213,6 +214,9 @@ def test_the_changelog_says_what_each_release_means_for_projects() -> None:
 BEFORE = "7d40ac0b4a66ea088342ebf3df897e3c98f766a7"
 OWNER = SITES / "owner"
 OWN_PACKAGES = ('"djangorestframework>=3.18,<4",', '"hypercorn>=0.18,<1",')
+LAYER_IMPORT = "from shop.layers import ShopHeader"
+LAYER = "application = ShopHeader(application)"
+OWN_LOGGER = '"shop.orders": { "level": "DEBUG" }'
 OWN_LINES = {
     ".env.example": "SHOP_NAME=Tea",
     "config/logging.json": '"shop": { "level": "DEBUG" },',
@@ -271,8 +275,11 @@ def release_this(history: Path) -> None:
     git(history, "commit", "--quiet", "--message", "The template")
 
 
-def do_an_owners_work(project: Path) -> None:
-    """An app, its tests, and the lines that it needs where the template has its own."""
+def do_an_owners_work(project: Path, *, beside: bool) -> None:
+    """An app, its tests, and the lines that it needs where the template has its own.
+
+    `beside`: some stand beside lines that the update changes, which git cannot merge.
+    """
     shutil.copytree(OWNER / "shop", project / "shop", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(OWNER / "tests" / "test_shop.py", project / "tests")
     config = project / "config"
@@ -286,6 +293,14 @@ def do_an_owners_work(project: Path) -> None:
         '    "httpcore"',
         '    "shop": { "level": "DEBUG" },\n    "httpcore"',
     )
+    shutil.copy(config / "logging.json", config / "shop_logging.json")
+    if beside:
+        last = "from serving.logs import thread_failed, unraisable\n"
+        replace(config / "asgi.py", last, f"{last}{LAYER_IMPORT}\n")
+        with (config / "asgi.py").open("a") as file:
+            file.write(f"\n{LAYER}\n")
+        last = '"py.warnings": {}'
+        replace(config / "logging.json", last, f"{last},\n    {OWN_LOGGER}")
     replace(project / ".dockerignore", "!serving\n", "!serving\n!shop\n")
     replace(project / "README.md", "## What is where\n", "## Our own words\n\n## What is where\n")
     first, second = OWN_PACKAGES
@@ -322,9 +337,15 @@ def update_by_the_changelog(project: Path) -> None:
     removed = git(project, "diff", "--cached", "--find-renames", "--diff-filter=D", "--name-only")
     assert not removed, "the text has an owner remove each file that goes, before git merges"
     unmerged = git(project, "diff", "--name-only", "--diff-filter=U").split()
-    assert sorted(unmerged) == [".dockerignore", "pyproject.toml"], "these the text names"
-    (theirs,) = re.findall(r"`(git checkout --theirs \S+)`", told)
-    follow(project, theirs)
+    assert set(unmerged) <= set(re.findall(r"^- `(\S+)`: ", told, re.MULTILINE)), (
+        "the text names each"
+    )
+    theirs = dict(re.findall(r"`(git checkout --theirs (\S+))`", told))
+    for command, name in theirs.items():
+        if name in unmerged:
+            follow(project, command)
+    for name in {"config/asgi.py", "config/logging.json"} & set(unmerged):
+        write_own_lines_again(project, name)
     packages = project / "pyproject.toml"
     conflict = re.compile(
         r"^<<<<<<< ours\n(.*?)^=======\n(.*?)^>>>>>>> theirs\n", re.MULTILINE | re.DOTALL
@@ -332,12 +353,29 @@ def update_by_the_changelog(project: Path) -> None:
     packages.write_text(
         conflict.sub(lambda found: own_packages(found[1]) + found[2], packages.read_text())
     )
-    for path in [*(project / "shop").rglob("*.py"), project / "tests" / "test_shop.py"]:
+    own = [project / "tests" / "test_shop.py", project / "config" / "shop_logging.json"]
+    for path in [*(project / "shop").rglob("*.py"), *own]:
         path.write_text(with_new_names(path.read_text()))
     commit_all(project)
     assert (
         after == "make lock setup format lint test\n"
     )  # what the rest of the test does, in one environment
+
+
+def write_own_lines_again(project: Path, name: str) -> None:
+    """As an owner does by the text, who sees them by its command."""
+    (show,) = re.findall(r"`(git diff :1:FILE :2:FILE)`", instructions())
+    changed = git(project, *show.replace("FILE", name).split()[1:])
+    own = re.findall(r"^\+(?!\+\+ ) *(\S.*)$", changed, re.MULTILINE)
+    path = project / name
+    if name == "config/asgi.py":
+        assert own == [LAYER_IMPORT, LAYER]
+        last = "from serving.application import get_application\n"
+        replace(path, last, f"{last}{LAYER_IMPORT}\n")
+        path.write_text(f"{path.read_text()}\n{LAYER}\n")
+    else:
+        assert own == ['"shop": { "level": "DEBUG" },', '"py.warnings": {},', OWN_LOGGER]
+        replace(path, '    "httpcore"', f'    {own[0]}\n    {OWN_LOGGER},\n    "httpcore"')
 
 
 def own_packages(lines: str) -> str:
@@ -350,7 +388,7 @@ def work_in_the_older_layout(folder: Path, history: Path, *, first: bool, **answ
     project = folder / "my-project"
     if not first:
         commit_all(project)
-    do_an_owners_work(project)
+    do_an_owners_work(project, beside=not first)
     commit_all(project)
     release_this(history)
     return project
@@ -362,6 +400,7 @@ def assert_all_is_moved_and_kept(project: Path) -> None:
         assert line in (project / name).read_text(), name
     assert all(line in (project / "pyproject.toml").read_text() for line in OWN_PACKAGES)
     assert "!shop" not in (project / ".dockerignore").read_text()
+    assert json.loads((project / "config" / "logging.json").read_bytes())["loggers"]["shop"]
     texts = [path.read_bytes() for name, path in files(project) if not name.startswith(".git/")]
     assert not [text for text in texts if b"<<<<<<<" in text or b">>>>>>>" in text]
     cruft(project, "check")
@@ -409,8 +448,10 @@ def test_a_project_of_the_older_layout_moves_to_packages(
     variables = server_environment(project) | services
     for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "-v", "0"]):
         run(project, "python", "manage.py", *command, **variables)
-    server = serve(project, **services).ready()
+    log = {"GRANIAN_LOG_CONFIG": "config/shop_logging.json"}  # a copy of the older one
+    server = serve(project, **services, **log).ready()
     assert server.get("/").status_code == server.get("/readyz").status_code == 200
+    assert server.get("/").headers["X-Shop"] == "tea", "the owner's own layer"
     price = server.get("/shop/price/", headers={"X-Request-ID": "order-7"}).json()
     assert price == {"shop": "Tea", "price": 3, "id": "order-7"}
     server.wait_for_log("asked for the price by order-7")
@@ -422,17 +463,85 @@ def test_a_project_of_the_older_layout_moves_to_packages(
     assert server.wait() == 0
 
 
-def test_the_changelogs_table_is_true() -> None:
-    """Its left column stood in 7d40ac0, its right one stands here: modules, and names in them."""
-    older = subprocess.run(
-        ["git", "ls-tree", "-r", "--name-only", BEFORE, "--", f"{FOLDER}/serving"],
+def older_files() -> dict[str, str]:
+    """The files of a project, as they stood at the older layout."""
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", BEFORE, "--", FOLDER],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if older.returncode:
+    if listed.returncode:
         pytest.skip(f"no commit {BEFORE[:7]} in this clone: `git fetch --unshallow` gets it")
-    modules = {Path(name).stem for name in older.stdout.splitlines()}
+    return {
+        name.removeprefix(f"{FOLDER}/"): git(ROOT, "show", f"{BEFORE}:{name}")
+        for name in listed.stdout.splitlines()
+    }
+
+
+def held_names(files: dict[str, str]) -> set[str]:
+    """What the files outside of `serving/` took from it, as an owner's own files may."""
+    modules = {Path(name).stem for name in files if name.startswith("serving/")}
+    held = set()
+    for text in (text for name, text in files.items() if not name.startswith("serving/")):
+        held |= set(re.findall(r"\bserving(?:\.\w+)+", text))
+        for module, listed in re.findall(r"from (serving[\w.]*) import (\([^)]*\)|[^\n(]+)", text):
+            names = re.findall(r"\w+", re.sub("#.*", "", listed))
+            if module != "serving":
+                held |= {f"{module}.{name}" for name in names}
+                continue
+            for name in modules.intersection(names):
+                held |= {f"serving.{name}.{used}" for used in re.findall(rf"\b{name}\.(\w+)", text)}
+        held |= set(re.findall(r"\bstopping\.\w+", text))
+    own = {name for name in held if name.split(".")[1] in modules or name.startswith("stopping.")}
+    return {name for name in own if not name.endswith(".as")}  # of `import ... as ...`
+
+
+def is_there_now(name: str) -> bool:
+    """Whether a name of the older layout is there, by the name that the table gives it."""
+    new = with_new_names(name)
+    if new.startswith("stopping."):
+        return is_there(new.replace("stopping", "serving.stopping.signals.Stopping"))
+    return is_there(new)
+
+
+def test_the_changelog_tells_of_every_name_that_an_owner_may_hold() -> None:
+    held = held_names(older_files())
+    assert {"serving.logs.GranianErrorFilter", "serving.logs.parse_levels"} <= held
+    told = instructions()
+    in_parts = {name.rpartition(".")[0] for name in new_names()}  # modules, a row for each part
+
+    lost = {name for name in held - in_parts if not is_there_now(name)}
+
+    assert {name for name in lost if f"`{name}`" not in told} == set()
+
+
+def test_the_changelog_tells_of_every_argument_that_has_gone() -> None:
+    """Those by which an owner's config/asgi.py and tests call what serves the project."""
+    told = instructions()
+    calls = {
+        (call.func.id, keyword.arg)
+        for name, text in older_files().items()
+        if name == "config/asgi.py" or (name.startswith("tests/") and "{%" not in text)
+        for call in ast.walk(ast.parse(text))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+        for keyword in call.keywords
+        if call.func.id in {"Drain", "Lifespan", "Probes", "RequestId"}
+    }
+    assert ("Probes", "lifespan_required") in calls
+
+    gone = {(name, key) for name, key in calls if key not in parameters(name)}
+
+    assert not [
+        (name, key) for name, key in gone if not re.search(rf"`{name}\([^`]*\b{key}=", told)
+    ]
+
+
+def test_the_changelogs_table_is_true() -> None:
+    """Its left column stood in 7d40ac0, its right one stands here: modules, and names in them."""
+    modules = {Path(name).stem for name in older_files() if name.startswith("serving/")}
     for old, new in new_names().items():
         if old.startswith("request."):
             continue
-        assert old.split(".")[1] in modules, f"{BEFORE[:7]} has no {old}"
-        assert is_there(new), f"CHANGELOG.md names {new}, which is not there"
+        assert old.startswith("stopping.") or old.split(".")[1] in modules, (
+            f"{BEFORE[:7]} has no {old}"
+        )
+        assert is_there_now(old), f"CHANGELOG.md names {new}, which is not there"

@@ -33,7 +33,7 @@ DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 
 {% endif %}
 {% if cookiecutter.cache == "valkey" %}
-# No test sees what another left, nor needs a server; tests/test_valkey.py asks the real backend.
+# No test sees what another left, nor needs a server.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 {% endif %}

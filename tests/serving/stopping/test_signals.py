@@ -171,15 +171,10 @@ def test_a_server_with_a_handler_of_its_own_is_told_each_time(handlers: None) ->
 
 def test_a_signal_before_there_is_a_loop_ends_the_process() -> None:
     """As in a worker that inherits the handler of another process, which would lose it."""
-    code = """
-import os, signal
-from serving.stopping.signals import stopping
-signal.signal(signal.SIGTERM, lambda number, frame: print("inherited", flush=True))
-stopping.install()
-os.kill(os.getpid(), signal.SIGTERM)
-print("goes on")
-"""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}
+        [sys.executable, "-m", "tests.sites.programs.hear_early"],
+        capture_output=True,
+        text=True,
+        env={**os.environ},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "inherited\n", "")

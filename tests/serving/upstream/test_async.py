@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import signal
-import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 
 import pytest
 import rloop
@@ -55,26 +53,6 @@ def test_rloop_loses_a_signal():
 
 
 @unclosed
-@works_around("rloop", "v0.3.1/src/event_loop.rs#L952-L961", "the request id in ThreadSend._sent")
-def test_rloop_loses_the_context_of_a_thread():
-    name = ContextVar("name", default="lost")
-
-    async def seen():
-        loop, found = asyncio.get_running_loop(), asyncio.Future()
-
-        def call():
-            name.set("kept")
-            loop.call_soon_threadsafe(lambda: found.set_result(name.get()))
-
-        threading.Thread(target=call).start()
-        return await found
-
-    for new_loop, outcome in ((asyncio.new_event_loop, "kept"), (rloop.new_event_loop, "lost")):
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            assert runner.run(seen()) == outcome
-
-
-@unclosed
 @works_around("rloop", "v0.5.0/rloop/exc.py#L52", "the `*given` of the exception handler")
 def test_rloop_gives_an_exception_handler_no_loop():
     given, loop = [], rloop.new_event_loop()
@@ -105,7 +83,9 @@ def test_a_task_that_outlives_its_context_is_refused():
         asyncio.run(outlive())
 
 
-@works_around("asgiref", "3.13.0/asgiref/sync.py#L626-L633", "the task in which _stream closes")
+@works_around(
+    "asgiref", "3.13.0/asgiref/sync.py#L626-L633", "the task in which _stream_and_close closes"
+)
 def test_an_exception_is_left_in_a_cycle():
     class Error(Exception):
         pass

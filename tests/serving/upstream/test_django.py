@@ -19,6 +19,7 @@ from django.utils.deprecation import MiddlewareMixin
 from redis._parsers.base import BaseParser
 from redis.connection import parse_url
 from servestatic import ServeStaticASGI
+from servestatic.compress import Compressor
 
 from tests.serving.upstream import works_around
 
@@ -59,7 +60,9 @@ def test_middleware_that_only_computes_goes_to_a_thread():
     assert threads[0] is not threading.current_thread()
 
 
-@works_around("django", "6.1.3/django/http/response.py#L535-L549", "read_in_thread")
+@works_around(
+    "django", "6.1.3/django/http/response.py#L535-L549", "read_in_thread, parts_in_thread"
+)
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 def test_a_sync_stream_is_read_to_its_end_before_it_is_sent():
     async def first_part():
@@ -107,7 +110,7 @@ def test_a_cached_value_of_an_unknown_class_is_an_error():
         RedisSerializer().loads(b"cdjango\nnothing\n.")
 
 
-@works_around("django", "6.1.3/django/template/engine.py#L41", "template_loaders in the settings")
+@works_around("django", "#25791", "template_loaders in the settings")
 def test_templates_are_cached_with_debug_on():
     assert "cached" in str(Engine(app_dirs=True, debug=True).loaders)  # runserver alone empties it
 
@@ -148,6 +151,17 @@ def test_a_file_and_its_compressed_form_have_one_strong_etag(tmp_path):
 def test_if_range_is_not_read(tmp_path):
     headers = ((b"range", b"bytes=0-1"), (b"if-range", b'"another"'))
     assert answer(tmp_path, "/a.css", *headers)[0] == 206
+
+
+@works_around("servestatic", "4.4.0/src/servestatic/storage.py#L202", "StaticFilesStorage")
+def test_a_file_that_has_not_changed_is_compressed_again(tmp_path):
+    compressor = Compressor(quiet=True, use_brotli=False, use_zstd=False)
+    path = tmp_path / "a.css"
+    path.write_bytes(b"a {}\n" * 1000)
+    compressor.compress(str(path))
+    (tmp_path / "a.css.gz").write_bytes(b"of another run")
+    compressor.compress(str(path))
+    assert (tmp_path / "a.css.gz").read_bytes() != b"of another run"
 
 
 # redis-py

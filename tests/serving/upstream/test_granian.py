@@ -67,6 +67,27 @@ def test_workers_are_forked_beside_the_threads_of_the_metrics(monkeypatch):
     assert startup.index("._start_ipc()") < startup.index("._spawn_workers(")
 
 
+@works_around("granian", "v2.8.9/granian/server/common.py#L544", "interrupted_every_second")
+def test_the_main_process_waits_without_end():
+    assert ".main_loop_interrupt.wait()" in inspect.getsource(AbstractServer._serve_loop)
+
+
+@works_around(
+    "python", "v3.13.0/Lib/multiprocessing/popen_fork.py#L70", "Finalize in hold_requests"
+)
+def test_a_worker_that_was_forked_forgets_what_atexit_held():
+    code = """
+import atexit, multiprocessing, os
+atexit.register(lambda: print("ends", os.getpid() == main, flush=True))
+main = os.getpid()
+worker = multiprocessing.get_context("fork").Process(target=int)
+worker.start()
+worker.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "ends True\n"
+
+
 @works_around("granian", "v2.8.9/granian/log.py#L69", "GranianLevelFilter")
 def test_the_level_that_a_configuration_gives_the_server_is_replaced(monkeypatch):
     used = {}
@@ -246,7 +267,9 @@ def serving(tmp_path, monkeypatch):
     return serve
 
 
-@works_around("granian", "v2.8.1/src/asgi/io.rs#L141-L192", "Listener, which asks but once")
+@works_around(
+    "granian", "v2.8.1/src/asgi/io.rs#L141-L192", "DisconnectWatcher, which asks but once"
+)
 def test_who_gives_up_a_receive_and_asks_anew_is_told_of_a_disconnect(serving):
     with serving() as server:
         assert any(server.answer("/anew").endswith(b"http.disconnect") for _ in range(50))

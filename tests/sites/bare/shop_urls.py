@@ -1,10 +1,5 @@
-"""With the app that the package's README writes."""
+"""With the project's own, which the package's README writes."""
 
 from django.urls import include, path
-from shop import ticks, views
 
-urlpatterns = [
-    path("", include("bare.urls")),
-    path("stock/", views.stock),
-    path("ticks/", ticks.ticks),
-]
+urlpatterns = [path("", include("bare.urls")), path("", include("mysite.urls"))]

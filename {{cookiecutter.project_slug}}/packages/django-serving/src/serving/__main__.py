@@ -27,7 +27,9 @@ DEFAULTS = {
     "GRANIAN_LOG_CONFIG": str(CONFIGURATION),
     # Seconds. Without it a response that never ends delays a stop without limit.
     "GRANIAN_WORKERS_KILL_TIMEOUT": "25",
-    "GRANIAN_WEBSOCKETS": "false",  # Django has none: an upgrade would be an error with a traceback
+    # Django has none in 6.1.3, and an upgrade would be an error with a traceback:
+    # https://code.djangoproject.com/ticket/31508
+    "GRANIAN_WEBSOCKETS": "false",
 }
 
 
@@ -79,7 +81,8 @@ def interrupted_every_second() -> Iterator[None]:
     """Lets Python handle a signal that came just before this thread began to wait, as Granian does without end.
 
     Python handles a signal between two instructions of the main thread, so that one would be lost: one stop in a
-    hundred, on a busy machine, while workers started.
+    hundred, on a busy machine, while workers started. Open in Granian 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L544
     https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers
     """
     signal.signal(signal.SIGALRM, lambda number, frame: None)

@@ -68,7 +68,7 @@ class Space:
 class Bodies:
     """Reads the bodies of a handler's requests."""
 
-    # Granian has no limit for bodies, and wants none: https://github.com/emmett-framework/granian/issues/728
+    # Granian has no limit for bodies in 2.8.9, and wants none: https://github.com/emmett-framework/granian/issues/728
     # Django reads a body of any size before any limit counts; open in 6.1.3:
     # https://github.com/django/django/blob/6.1.3/django/core/handlers/asgi.py#L239-L266
 

@@ -92,7 +92,8 @@ class Lifespan:
             try:
                 await resources.enter()
             except asyncio.CancelledError:
-                if not stopping.is_set():  # Granian takes it for a success
+                if not stopping.is_set():  # which Granian takes for a success; open in 2.8.9:
+                    # https://github.com/emmett-framework/granian/blob/v2.8.9/granian/asgi.py#L31-L42
                     logger.error("startup failed: %s: its task was cancelled", resources.at_work)
                     await send({"type": "lifespan.startup.failed", "message": ""})
                     raise
@@ -162,6 +163,7 @@ class Lifespan:
     async def _overdue(self) -> None:
         """Returns when the server should have shut down: Granian waits for a client that does not read.
 
+        Open in 2.8.9:
         https://github.com/emmett-framework/granian/issues/547
         """
         await stopping.wait()

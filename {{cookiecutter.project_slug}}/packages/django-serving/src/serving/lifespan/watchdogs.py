@@ -1,6 +1,7 @@
 """Two guards that end a process which its lifespans would keep from ending.
 
-Granian limits neither startup nor shutdown: https://github.com/emmett-framework/granian/issues/547
+Granian limits neither startup nor shutdown; open in 2.8.9:
+https://github.com/emmett-framework/granian/issues/547
 """
 
 import logging

@@ -71,7 +71,8 @@ def hold_requests() -> None:
     """
     from granian import asgi
 
-    # Granian's workers end without atexit, by which logging flushes the handlers.
+    # A worker that was forked has forgotten what `atexit` held, logging's flush too; open in Python 3.13:
+    # https://github.com/python/cpython/blob/v3.13.0/Lib/multiprocessing/popen_fork.py#L70
     Finalize(None, logging.shutdown, exitpriority=0)
     # Private: there is no public hook for the access log in Granian 2.8.9:
     # https://github.com/emmett-framework/granian/blob/v2.8.9/granian/asgi.py#L139-L162

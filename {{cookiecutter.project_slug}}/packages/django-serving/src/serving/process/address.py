@@ -32,8 +32,10 @@ class TakenError(AddressError):
 def check_addresses(flags: Mapping[str, Any]) -> None:
     """Raises AddressError unless Granian with these flags can listen where they say.
 
-    Removes the file of a unix socket that nobody serves any more, as a killed server leaves it: Granian
-    would not start beside it.
+    Granian shares a port with whoever shares it too, and does not start beside the file of a unix socket that
+    a killed server has left: this removes it. Open in 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.1/src/net.rs#L82
+    https://github.com/emmett-framework/granian/blob/v2.8.1/src/net.rs#L211
     """
     if flags["uds"]:
         retry_if_taken(check_uds, Path(flags["uds"]).resolve())

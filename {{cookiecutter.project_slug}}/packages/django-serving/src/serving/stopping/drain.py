@@ -1,7 +1,7 @@
 """Stopping in time: requests finish, streams learn of it, and what stays open is ended.
 
 On SIGTERM Granian stops listening, waits for the open responses without a limit, and runs lifespan
-shutdown only then: with one open stream the worker would be killed before it closed its resources.
+shutdown only then: with one open stream the worker would be killed before it closed its resources. Open in 2.8.9:
 https://github.com/emmett-framework/granian/issues/547
 """
 

@@ -1,6 +1,6 @@
 """Ends a worker whose main process is gone: killed by the kernel, say, when memory ran out.
 
-Granian's go on serving the old code, beside whatever is started next:
+Granian's go on serving the old code, beside whatever is started next; open in 2.8.9:
 https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/mp.py#L97-L100
 """
 

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
 from data.cache_values import UNREADABLE, Serializer
 
 

@@ -1,0 +1,9 @@
+"""Django's own handler."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "rows.settings"
+
+application = get_asgi_application()

@@ -1,0 +1,5 @@
+from shop.old import now
+
+
+def test() -> None:
+    now()

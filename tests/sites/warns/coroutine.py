@@ -1,0 +1,8 @@
+"""Forgets to await."""
+
+
+async def later() -> None: ...
+
+
+def now() -> None:
+    later()

@@ -1,0 +1,5 @@
+import warnings
+
+
+def test() -> None:
+    warnings.warn("old", stacklevel=1)

@@ -1,0 +1,6 @@
+import warnings
+
+warnings.warn("old", stacklevel=1)
+
+
+def test() -> None: ...

@@ -1,0 +1,7 @@
+class Odd:
+    def __del__(self) -> None:
+        raise ValueError
+
+
+def now() -> None:
+    Odd()
