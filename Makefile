@@ -1,7 +1,6 @@
 # `make` lists the targets. Needs Python, make and git; uv is fetched into .tools/ where it is missing.
 
 UV := $(or $(shell command -v uv),.tools/bin/uv)
-DEMO := build/demo/my-project
 PACKAGES := {{cookiecutter.project_slug}}/packages
 DIST := build/dist
 
@@ -16,9 +15,7 @@ help:  ## list the targets
 
 demo: .venv/.synced  ## generate a project with the defaults and serve it [PORT=, LOG_LEVEL=, LIFESPAN=]
 	rm -rf build/demo
-	.venv/bin/cookiecutter . --no-input --output-dir build/demo
-	@echo "The project will answer on http://127.0.0.1:$(or $(PORT),8000)/ (Ctrl-C stops it)"
-	$(MAKE) -C $(DEMO) setup run UV="$(abspath .venv/bin/uv)"
+	+@.venv/bin/python demo.py
 
 package: .venv/.synced  ## build wheel and sdist of the project's own packages [DIST=]
 	for name in django-serving serving-tools; do \

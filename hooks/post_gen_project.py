@@ -1,13 +1,14 @@
-"""Removes the files that the answers left out, and says what to do next."""
+"""Removes the files that the answers left out (ONLY_FOR), and says what to do next."""
 
 import json
+import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
-# Files that stay for one of these answers alone.
 ONLY_FOR = {
     "data/cache_values.py": [("cache", "valkey")],
     "data/connections.py": [("database", "postgres")],
@@ -26,9 +27,9 @@ ONLY_FOR = {
 }
 
 NEXT = """
-Your project is in {project_slug}/. Next:
+Your project is made. Next:
 
-    cd {project_slug}
+    cd {}
     make setup run    # installs, makes .env with a fresh secret, migrates, serves on port 8000
 
 `make` lists the other targets; README.md says what is where.
@@ -38,9 +39,10 @@ if __name__ == "__main__":
     for path, reasons in ONLY_FOR.items():
         if not any(ANSWERS[answer] == value for answer, value in reasons):
             Path(path).unlink(missing_ok=True)
-    # cookiecutter copies packages/ whole, and in a checkout that somebody works in Python leaves these.
     for cache in list(Path("packages").rglob("__pycache__")):
-        shutil.rmtree(cache)
+        shutil.rmtree(cache)  # Python's, of a checkout that is worked in; packages/ is copied whole
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a Windows console may know fewer letters
-    print(NEXT.format(**ANSWERS))
+    # As the shell sees it that cookiecutter was started in, where that says its own folder.
+    here, shell = Path.cwd(), Path(os.environ.get("PWD", "?")).resolve()
+    print(NEXT.format(shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))))

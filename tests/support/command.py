@@ -17,6 +17,7 @@ def home(folder: Path) -> dict[str, str]:
     """Variables for a user whose home is this folder, and who commits under a name."""
     return clean_environment() | {
         "HOME": str(folder),
+        "PWD": str(folder),
         "PYTHONUTF8": "1",
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "300",

@@ -151,7 +151,7 @@ def test_by_cruft(tmp_path: Path) -> None:
     stored = json.loads((project / ".cruft.json").read_text())
     stored["context"]["cookiecutter"] |= {"__database_name": EVIL, "_copy_without_render": []}
     (project / ".cruft.json").write_text(json.dumps(stored))
-    updated = cruft(project, "update", "--skip-apply-ask", "--variables-to-update", given)
+    updated = cruft(project, "update", "-y", "--variables-to-update", given)
     assert updated.returncode == 0, updated.stdout + updated.stderr
     context = json.loads((project / ".cruft.json").read_text())["context"]["cookiecutter"]
     assert context["__database_name"] == "my_project"

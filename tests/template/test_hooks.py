@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, bake_into
+from tests.conftest import ROOT, bake_into, clean_environment
 
 pytestmark = pytest.mark.quick
 
@@ -72,8 +72,30 @@ def test_the_end_says_what_to_do_next(tmp_path: Path) -> None:
     run = generate(tmp_path, "project_name=Café “Zoë”")
 
     assert run.returncode == 0
-    assert "cd cafe-zoe" in run.stdout
-    assert "make setup run" in run.stdout
+    assert f"cd {tmp_path}/cafe-zoe\n    make setup run" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "shell", "shown"),
+    [
+        ("here", "here", "my-project"),
+        ("here/it's mine", "here", "'it'\"'\"'s mine/my-project'"),
+        ("elsewhere", "here", "{}/elsewhere/my-project"),
+        ("here and", "here", "'{}/here and/my-project'"),
+        ("here", "gone", "{}/here/my-project"),
+        ("linked", "linked", "my-project"),
+    ],
+)
+def test_the_end_names_the_folder_as_the_shell_sees_it(
+    tmp_path: Path, folder: str, shell: str, shown: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "here")
+    (tmp_path / folder).mkdir(exist_ok=True)
+
+    run = generate(tmp_path / folder, env=clean_environment() | {"PWD": str(tmp_path / shell)})
+
+    assert f"\n    cd {shown.format(tmp_path)}\n" in run.stdout, run.stderr
 
 
 def test_hooks_hold_no_rule_of_their_own_and_reach_for_nothing() -> None:

@@ -64,6 +64,8 @@ def database_settings(
         }
     except ValueError:
         raise ValidationError("Not a valid database URL.") from None
+    if parsed["ENGINE"] == "django.db.backends.sqlite3":
+        raise ValidationError("It is SQLite's, and this project's database is PostgreSQL.")
     if parsed["ENGINE"] != "django.db.backends.postgresql":
         raise ValidationError("Not a database URL of PostgreSQL.")
     if not parsed["NAME"]:

@@ -49,6 +49,8 @@ def database_settings(url: str, *, folder: Path) -> dict[str, Any]:
         parsed: dict[str, Any] = {**dj_database_url.parse(url, conn_max_age=None)}
     except ValueError:
         raise ValidationError("Not a valid database URL.") from None
+    if parsed["ENGINE"] == "django.db.backends.postgresql":
+        raise ValidationError("It is PostgreSQL's, and this project's database is SQLite.")
     if parsed["ENGINE"] != "django.db.backends.sqlite3":
         raise ValidationError("Not a database URL of SQLite.")
     options = parsed.get("OPTIONS", {})

@@ -1,6 +1,7 @@
 """The environment as settings read it: typed and checked, with secrets from files too, and with its log."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvValidationError, ValidationError, validate
 from serving.log.config import logging_config
 
-from serving_tools.env_file import has_one_of
+from serving_tools.env_file import EnvFileError, has_one_of, read
 from serving_tools.log_variables import LEVELS, check_format, parse_levels
 from serving_tools.secret_files import from_file
 
@@ -118,6 +119,7 @@ class Environment(Env):
         for name, reasons in problems.items():
             value = "" if name in secret or name not in os.environ else f"={os.environ[name]!r}"
             hint = "" if name in self.file_problems else secret.get(name, "")
+            hint = missing_of_example(name, env_file) or hint
             lines.append(f"  {name}{value}: {' '.join([*reasons, hint])}".rstrip())
         if has_one_of(env_file, problems.keys() - os.environ.keys()):
             lines.append(
@@ -125,6 +127,21 @@ class Environment(Env):
                 " python -m serving_tools.env_file .env -- COMMAND"
             )
         raise ImproperlyConfigured("\n".join(lines)) from None
+
+
+def missing_of_example(name: str, env_file: Path) -> str:
+    """How .env.example sets a variable, where that needs others which a .env has not: it is older than they are."""
+    try:
+        text = env_file.with_name(".env.example").read_text(encoding="utf-8")
+        local = read(env_file, os.environ)
+    except (OSError, EnvFileError):
+        return ""
+    found = re.search(rf"^{name}=(.+)$", text, re.MULTILINE)
+    wanted = re.findall(r"\$\{(\w+)\}", found[1]) if found else []
+    lacking = [each for each in wanted if each not in local and each not in os.environ]
+    if not found or not lacking:
+        return ""
+    return f".env.example has {found[1]}, with {' and '.join(lacking)}, which .env lacks: copy these lines."
 
 
 def valid(check: Callable[[str], object]) -> Callable[[str], None]:

@@ -1,0 +1,1 @@
+"""An app whose rows move from one database to another."""
