@@ -63,7 +63,9 @@ clean:  ## remove environments, caches and generated projects
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.synced: pyproject.toml $(UV)
-	$(UV) sync --quiet --compile-bytecode
+	@$(UV) sync --quiet --compile-bytecode || { \
+		echo "no Python $$(cat .python-version): trying any other that a project may have" >&2; \
+		$(UV) sync --quiet --compile-bytecode --python ">=3.12"; }
 	@touch $@
 
 # From the home folder, since .python-version may name a version that uv has yet to fetch.

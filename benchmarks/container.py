@@ -17,12 +17,13 @@ from pathlib import Path
 
 import httpx
 
+from tests.conftest import questions
 from tests.support.containers import Container, build, docker, locked_project
 from tests.support.server import SECRET_KEY, wait_for
 
 ROUNDS = 5
 TAG = "benchmark-container"
-BASE = "python:3.13-slim-trixie"
+BASE = f"python:{questions()['python_version'][0]}-slim-trixie"
 VOLUME = "benchmark-container"
 
 LIMITS = {

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 
 from tests.conftest import BUILD, ROOT, bake_into, clean_environment
-from tests.support.server import SECRET_KEY, free_port, wait_for
+from tests.support.server import SECRET_KEY, free_port, wait_for, workers_of
 
 SECONDS = 2
 SERVERS = {"wsgi": ("wsgi", "wsgi"), "django": ("asginl", "asgi"), "ours": ("asginl", "ours")}
@@ -37,7 +36,7 @@ class Server:
     @property
     def memory(self) -> float:
         """The most that the worker has had resident, in MB."""
-        (worker,) = psutil.Process(self.process.pid).children()
+        (worker,) = workers_of(self.process.pid)
         status = Path(f"/proc/{worker.pid}/status").read_text()
         found = re.search(r"VmHWM:\s+(\d+) kB", status)
         assert found

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,9 @@ def libraries(widest_project: Path) -> Path:
     return made_environment("libraries", widest_project, "libraries")
 
 
-def made_environment(name: str, widest_project: Path, group: str, *more: str) -> Path:
+def made_environment(
+    name: str, widest_project: Path, group: str, *more: str, python: str = sys.executable
+) -> Path:
     """An environment in build/: a project's packages, a group of the template's, and more."""
     venv = BUILD / name
     BUILD.mkdir(exist_ok=True)
@@ -96,7 +99,9 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
         own = ROOT / "pyproject.toml"
         theirs = [widest_project, *sorted(widest_project.glob("packages/*"))]
         files = [*(folder / "pyproject.toml" for folder in theirs), own]
-        wanted = b"".join(file.read_bytes() for file in files)
+        wanted = b"".join(
+            [sys.version.encode(), python.encode(), *(file.read_bytes() for file in files)]
+        )
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / f"{name}-project"
@@ -105,14 +110,23 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
             subprocess.run(
-                [uv, "sync", "--quiet", "--compile-bytecode", "--no-install-workspace"],
+                [
+                    uv,
+                    "sync",
+                    "--quiet",
+                    "--compile-bytecode",
+                    "--no-install-workspace",
+                    "--python",
+                    python,
+                ],
                 cwd=project,
                 env=env,
                 check=True,
             )
-            env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-            install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
-            subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
+            install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", venv]
+            subprocess.run(
+                [*install, "--group", f"{own}:{group}", *more], env=clean_environment(), check=True
+            )
             # For what takes no PYTHONPATH: a copy, since Python writes bytecode beside what it imports.
             (site,) = venv.glob("lib/*/site-packages")
             (site / "packages.pth").write_text("\n".join(map(str, package_sources(project))))
@@ -147,9 +161,14 @@ def with_packages(project: Path, variables: Mapping[str, str]) -> dict[str, str]
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's variables, less what points at the template's own environment."""
+    """This process's variables, less what points at the template's own environment.
+
+    uv takes the Python that runs these tests, whatever a project's .python-version says: the machine may
+    have no other.
+    """
     unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "DJANGO_", "GRANIAN_", "UV_", "MAKE", "MFLAGS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return kept | {"UV_PYTHON": sys.executable}
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -158,6 +177,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def run(environment: Path) -> Run:
     """Runs a program of the shared environment: `run(project, "ruff", "check")`."""
+    return runner(environment)
+
+
+def runner(environment: Path) -> Run:
+    """What runs the programs of an environment in a project's folder."""
 
     def run_program(
         project: Path, program: str, *arguments: str, check: bool = True, **variables: str
