@@ -86,8 +86,7 @@ def best(measure: Callable[[], float]) -> float:
 def main() -> None:
     """Measures all, prints a table, and ends with status 1 where a limit is passed."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        print("no container engine answers: nothing is measured", file=sys.stderr)
-        return
+        sys.exit("no container engine answers: nothing is measured")
     with tempfile.TemporaryDirectory() as folder:
         project = locked_project(Path(folder))
         build(project, TAG)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ BUILD = ROOT / "build"
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 Bake = Callable[..., Path]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Fails each test that would be skipped, where SKIPS_FAIL is set: there nothing may be missing."""
+    report = yield
+    if report.skipped and call.excinfo and "SKIPS_FAIL" in os.environ:
+        report.outcome, report.longrepr = "failed", f"would be skipped: {call.excinfo.value}"
+    return report
 
 
 def questions() -> dict[str, Any]:
@@ -112,21 +121,16 @@ def made_environment(
             subprocess.run(
                 [
                     uv,
-                    "sync",
-                    "--quiet",
-                    "--compile-bytecode",
-                    "--no-install-workspace",
-                    "--python",
+                    *"sync --quiet --compile-bytecode --no-install-workspace --python".split(),
                     python,
                 ],
                 cwd=project,
                 env=env,
                 check=True,
             )
-            install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", venv]
-            subprocess.run(
-                [*install, "--group", f"{own}:{group}", *more], env=clean_environment(), check=True
-            )
+            install: list[str | Path] = [uv, *"pip install --quiet --compile-bytecode".split()]
+            install += ["--python", venv, "--group", f"{own}:{group}", *more]
+            subprocess.run(install, env=clean_environment(), check=True)
             # For what takes no PYTHONPATH: a copy, since Python writes bytecode beside what it imports.
             (site,) = venv.glob("lib/*/site-packages")
             (site / "packages.pth").write_text("\n".join(map(str, package_sources(project))))
