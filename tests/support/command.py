@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.conftest import ROOT, clean_environment, questions
+from tests.support.server import PATIENCE
 
 PROGRAMS = Path(sys.executable).parent
 UV = PROGRAMS / "uv"
@@ -48,6 +50,14 @@ def generate(
         text=True,
         check=False,
     )
+
+
+def typed_make(project: Path, *arguments: str, **variables: str) -> "pexpect.spawn[str]":
+    """A Make target of a project in a terminal."""
+    return pexpect.spawn(
+        "make", ["--no-print-directory", f"UV={UV}", *arguments], cwd=project,
+        env={**clean_environment(), **variables}, encoding="utf-8", timeout=PATIENCE,
+    )  # fmt: skip
 
 
 def interpreter(version: str) -> str:
