@@ -8,7 +8,7 @@ DIST := build/dist
 # Not in the packages' own folders, which are copied into every project.
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 
-.PHONY: help demo package test test-quick test-matrix test-django test-container fuzz bench lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -28,8 +28,11 @@ package: .venv/.synced  ## build wheel and sdist of the project's own packages [
 test: .venv/.synced  ## run the tests of the template
 	.venv/bin/pytest
 
+test-slow: .venv/.synced  ## run those on faults of processes and services, on packages and on updates
+	.venv/bin/pytest -m "slow and not matrix and not container"
+
 test-quick: .venv/.synced  ## run those that answer in under a minute: rules, generation, most of the package
-	.venv/bin/pytest -m "quick and not matrix"
+	.venv/bin/pytest -m "quick and not slow and not matrix"
 
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
@@ -42,7 +45,7 @@ test-container: .venv/.synced  ## run them on the image and the Compose project,
 	.venv/bin/python -m benchmarks.container
 
 fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
-	FUZZ_EXAMPLES=20000 FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
 
 bench: .venv/.synced  ## measure the request path against other ways to serve Django [ROUNDS=]
 	.venv/bin/python -m benchmarks.request_path $(ROUNDS)

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.request_path [ROUNDS]
 
-Needs wrk, and two cores: each server has one worker on the first, the load comes from the second. Rounds
+With 0 rounds it only starts the servers. Needs wrk, and two cores: each server has one worker on the first, the load comes from the second. Rounds
 alternate, and what is printed are medians and their ratios. Ends with status 1 where one misses its bound.
 """
 
@@ -147,7 +147,8 @@ def main(rounds: int) -> None:
         try:
             for name in SERVERS:
                 servers[name] = serve(site, environment, name)
-            measure(servers, rounds)
+            if rounds:
+                measure(servers, rounds)
         finally:
             for server in servers.values():
                 server.process.terminate()

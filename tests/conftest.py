@@ -25,6 +25,23 @@ TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 Bake = Callable[..., Path]
 
+# `make test-slow`: what few edits can break and takes most of the time. Faults of processes, clients, services
+# and libraries, each against servers of its own; installing the packages; updates from older layouts.
+SLOW = frozenset(
+    f"test_{name}.py"
+    for name in """
+    bodies connections deploy_faults doors foreign_servers garbage healthcheck libraries lifespan_faults
+    make other_servers package pgbouncer process secret_files strangers streams updates valkey_refuses
+    """.split()
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of these modules."""
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:

@@ -1,4 +1,4 @@
-"""An owner's Make targets, each run as he runs it: in a project of its own, with its own environment."""
+"""Make targets, run as people run them: an owner's in a project with its own environment, and the template's."""
 
 import subprocess
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import httpx
 import pexpect
 import pytest
 
-from tests.conftest import bake_into, clean_environment
-from tests.support.command import UV, typed_make
+from tests.conftest import ROOT, bake_into, clean_environment
+from tests.support.command import UV, template_make, typed_make, working_tree
 from tests.support.server import free_port, wait_for
 
 Make = Callable[..., str]
@@ -120,3 +120,51 @@ def test_clean_keeps_what_cannot_be_made_again(owned: Path, make: Make) -> None:
     assert not list(owned.rglob("__pycache__"))
     assert (owned / ".env").exists()
     assert (owned / "db.sqlite3").exists()
+
+
+# The template's
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A copy of the template, with the environment of this one."""
+    working_tree(tmp_path)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    return tmp_path
+
+
+def test_the_templates_format_and_clean(template: Path) -> None:
+    rules = template / "template_rules.py"
+    text = rules.read_text()
+    rules.write_text(text.replace("import json\n", "import   json\n"))
+    package = (
+        template / "{{cookiecutter.project_slug}}/packages/django-serving/src/serving/types.py"
+    )
+    typed = package.read_text()
+    package.write_text(f"{typed}\nx   =   1\n")
+    (template / "build").mkdir()
+
+    template_make(template, "format")
+
+    assert rules.read_text() == text
+    assert package.read_text() == f"{typed}\nx = 1\n"
+    template_make(template, "clean")
+    assert not (template / ".venv").exists()
+    assert not (template / "build").exists()
+    assert (ROOT / ".venv" / "bin").exists()
+
+
+def test_the_quick_tests_are_found() -> None:
+    options = "--collect-only --quiet --numprocesses=0 -p no:cacheprovider"
+    found = template_make(ROOT, "test-quick", PYTEST_ADDOPTS=options)
+    assert "tests/template/test_rules.py::" in found
+    assert "tests/live/test_lifespan_faults.py::" not in found
+
+
+def test_fuzz_says_how_to_repeat_it() -> None:
+    done = template_make(ROOT, "fuzz", "FUZZ_EXAMPLES=5", "FUZZ_SEED=7")
+    assert " passed" in done
+
+
+def test_bench_starts_every_server() -> None:
+    template_make(ROOT, "bench", "ROUNDS=0")

@@ -60,6 +60,17 @@ def typed_make(project: Path, *arguments: str, **variables: str) -> "pexpect.spa
     )  # fmt: skip
 
 
+def template_make(folder: Path, *arguments: str, **variables: str) -> str:
+    """Runs a Make target of the template, in the folder of this one or of a copy; gives what it prints."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-o", ".venv/.synced", *arguments], cwd=folder,
+        env={**clean_environment(), **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
 def interpreter(version: str) -> str:
     """The path of a Python of this version; the test is skipped where there is none.
 
