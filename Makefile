@@ -8,7 +8,7 @@ DIST := build/dist
 # Not in the packages' own folders, which are copied into every project.
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-django test-container fuzz bench lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -36,6 +36,14 @@ test-quick: .venv/.synced  ## run those that answer in under a minute: rules, ge
 
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
+
+# What depends on the interpreter: the standard library, and that before 3.14 workers are forked.
+test-pythons: .venv/.synced  ## run those of projects, of the packages and of processes on Python 3.13 and 3.12
+	for version in 3.13 3.12; do \
+		found=$$(PYENV_VERSION=$$version .venv/bin/uv python find $$version) || exit 1; \
+		PROJECT_PYTHON="$$found" .venv/bin/pytest -m "not matrix and not fuzz and not container" \
+			tests/test_serving.py tests/template/test_project.py tests/live/test_process.py tests/live/test_metrics.py || exit 1; \
+	done
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
 	.venv/bin/python -m tests.djangos_own

@@ -25,6 +25,9 @@ TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 Bake = Callable[..., Path]
 
+# What projects run on in these tests: the Python that runs the tests, or another (`make test-pythons`).
+INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
+
 # `make test-slow`: what few edits can break and takes most of the time. Faults of processes, clients, services
 # and libraries, each against servers of its own; installing the packages; updates from older layouts.
 SLOW = frozenset(
@@ -105,7 +108,8 @@ def environment(widest_project: Path) -> Path:
     """One virtual environment with what every generated project needs, kept between runs."""
     # Every event loop that the questions offer.
     loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
-    return made_environment("environment", widest_project, "inside", *loops)
+    other = f"-{Path(INTERPRETER).resolve().name}" if sys.executable != INTERPRETER else ""
+    return made_environment(f"environment{other}", widest_project, "inside", *loops)
 
 
 @pytest.fixture(scope="session")
@@ -114,9 +118,7 @@ def libraries(widest_project: Path) -> Path:
     return made_environment("libraries", widest_project, "libraries")
 
 
-def made_environment(
-    name: str, widest_project: Path, group: str, *more: str, python: str = sys.executable
-) -> Path:
+def made_environment(name: str, widest_project: Path, group: str, *more: str) -> Path:
     """An environment in build/: a project's packages, a group of the template's, and more."""
     venv = BUILD / name
     BUILD.mkdir(exist_ok=True)
@@ -126,7 +128,7 @@ def made_environment(
         theirs = [widest_project, *sorted(widest_project.glob("packages/*"))]
         files = [*(folder / "pyproject.toml" for folder in theirs), own]
         wanted = b"".join(
-            [sys.version.encode(), python.encode(), *(file.read_bytes() for file in files)]
+            [sys.version.encode(), INTERPRETER.encode(), *(file.read_bytes() for file in files)]
         )
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
@@ -136,11 +138,7 @@ def made_environment(
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
             subprocess.run(
-                [
-                    uv,
-                    *"sync --quiet --compile-bytecode --no-install-workspace --python".split(),
-                    python,
-                ],
+                [uv, *"sync --quiet --compile-bytecode --no-install-workspace".split()],
                 cwd=project,
                 env=env,
                 check=True,
@@ -184,12 +182,11 @@ def with_packages(project: Path, variables: Mapping[str, str]) -> dict[str, str]
 def clean_environment() -> dict[str, str]:
     """This process's variables, less what points at the template's own environment.
 
-    uv takes the Python that runs these tests, whatever a project's .python-version says: the machine may
-    have no other.
+    uv takes INTERPRETER, whatever a project's .python-version says: the machine may have no other.
     """
     unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "DJANGO_", "GRANIAN_", "UV_", "MAKE", "MFLAGS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    return kept | {"UV_PYTHON": sys.executable}
+    return kept | {"UV_PYTHON": INTERPRETER}
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -198,11 +195,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def run(environment: Path) -> Run:
     """Runs a program of the shared environment: `run(project, "ruff", "check")`."""
-    return runner(environment)
-
-
-def runner(environment: Path) -> Run:
-    """What runs the programs of an environment in a project's folder."""
 
     def run_program(
         project: Path, program: str, *arguments: str, check: bool = True, **variables: str

@@ -162,7 +162,7 @@ def test_the_quick_tests_are_found() -> None:
 
 
 def test_fuzz_says_how_to_repeat_it() -> None:
-    done = template_make(ROOT, "fuzz", "FUZZ_EXAMPLES=5", "FUZZ_SEED=7")
+    done = template_make(ROOT, "fuzz", "FUZZ_EXAMPLES=80", "FUZZ_SEED=7")
     assert " passed" in done
 
 

@@ -18,17 +18,7 @@ import yaml
 from dotenv import dotenv_values
 from filelock import FileLock
 
-from tests.conftest import (
-    BUILD,
-    Bake,
-    Run,
-    bake_into,
-    clean_environment,
-    made_environment,
-    questions,
-    runner,
-    with_packages,
-)
+from tests.conftest import BUILD, Bake, Run, clean_environment, questions
 from tests.support.answers import (
     FILES_OF,
     PURE_DEFAULTS,
@@ -40,11 +30,10 @@ from tests.support.answers import (
     name_of,
     quick_combinations,
 )
-from tests.support.command import UV, interpreter
-from tests.support.server import Server, server_environment
-from tests.support.sites import program, put_tests
+from tests.support.command import UV
+from tests.support.server import server_environment
+from tests.support.sites import program
 from tests.template.test_generation import DEFAULT_TREE
-from tests.test_serving import OPTIONS
 
 # What the project's own tests and Django's checks do not read: a test below takes it away.
 UNREAD = frozenset(
@@ -272,38 +261,6 @@ def defaults() -> Answers:
         key: default[0] if isinstance(default, list) else default
         for key, default in questions().items()
     }
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("version", questions()["python_version"][1:])
-def test_the_suites_pass_and_a_server_serves_on_the_other_interpreters(
-    tmp_path: Path, widest_project: Path, version: str
-) -> None:
-    """All other tests share one environment, of the first answer; here each of the others has its own.
-
-    What differs between interpreters shows here: syntax, the standard library and how workers start.
-    """
-    loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
-    environment = made_environment(
-        f"environment-{version}", widest_project, "inside", *loops, python=interpreter(version)
-    )
-    project = bake_into(tmp_path, python_version=version)
-    run = runner(environment)
-    put_tests(project)
-    done = run(project, "pytest", *OPTIONS, "--ignore=tests/sites")
-    assert f"Python {version}." in done.stdout
-    variables = server_environment(project)
-    for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "-v", "0"]):
-        run(project, "python", "manage.py", *command, **variables)
-    for workers in ("1", "2"):
-        base = with_packages(project, clean_environment())
-        server = Server(environment / "bin", project, base, {"GRANIAN_WORKERS": workers})
-        try:
-            server.ready(int(workers))
-            assert server.get("/").status_code == server.get("/readyz").status_code == 200
-            assert server.stop() == 0
-        finally:
-            server.kill()
 
 
 def test_the_few_combinations_hold_every_value_of_every_choice() -> None:
