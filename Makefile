@@ -7,7 +7,7 @@ DIST := build/dist
 # Not in the packages' own folders, which are copied into every project.
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 
-.PHONY: help demo package test test-quick test-matrix test-django test-container fuzz bench lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,11 +25,22 @@ package: .venv/.synced  ## build wheel and sdist of the project's own packages [
 test: .venv/.synced  ## run the tests of the template
 	.venv/bin/pytest
 
+test-slow: .venv/.synced  ## run those on faults of processes and services, on packages and on updates
+	.venv/bin/pytest -m "slow and not matrix and not container"
+
 test-quick: .venv/.synced  ## run those that answer in under a minute: rules, generation, most of the package
-	.venv/bin/pytest -m "quick and not matrix"
+	.venv/bin/pytest -m "quick and not slow and not matrix"
 
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
+
+# What depends on the interpreter: the standard library, and that before 3.14 workers are forked.
+test-pythons: .venv/.synced  ## run those of projects, of the packages and of processes on Python 3.13 and 3.12
+	for version in 3.13 3.12; do \
+		found=$$(PYENV_VERSION=$$version .venv/bin/uv python find $$version) || exit 1; \
+		PROJECT_PYTHON="$$found" .venv/bin/pytest -m "not matrix and not fuzz and not container" \
+			tests/test_serving.py tests/template/test_project.py tests/live/test_process.py tests/live/test_metrics.py || exit 1; \
+	done
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
 	.venv/bin/python -m tests.djangos_own
@@ -39,7 +50,7 @@ test-container: .venv/.synced  ## run them on the image and the Compose project,
 	.venv/bin/python -m benchmarks.container
 
 fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
-	FUZZ_EXAMPLES=20000 FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
 
 bench: .venv/.synced  ## measure the request path against other ways to serve Django [ROUNDS=]
 	.venv/bin/python -m benchmarks.request_path $(ROUNDS)
@@ -60,7 +71,9 @@ clean:  ## remove environments, caches and generated projects
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.synced: pyproject.toml $(UV)
-	$(UV) sync --quiet --compile-bytecode
+	@$(UV) sync --quiet --compile-bytecode || { \
+		echo "no Python $$(cat .python-version): trying any other that a project may have" >&2; \
+		$(UV) sync --quiet --compile-bytecode --python ">=3.12"; }
 	@touch $@
 
 # From the home folder, since .python-version may name a version that uv has yet to fetch.

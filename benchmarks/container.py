@@ -17,12 +17,13 @@ from pathlib import Path
 
 import httpx
 
+from tests.conftest import questions
 from tests.support.containers import Container, build, docker, locked_project
 from tests.support.server import SECRET_KEY, wait_for
 
 ROUNDS = 5
 TAG = "benchmark-container"
-BASE = "python:3.13-slim-trixie"
+BASE = f"python:{questions()['python_version'][0]}-slim-trixie"
 VOLUME = "benchmark-container"
 
 LIMITS = {
@@ -85,8 +86,7 @@ def best(measure: Callable[[], float]) -> float:
 def main() -> None:
     """Measures all, prints a table, and ends with status 1 where a limit is passed."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        print("no container engine answers: nothing is measured", file=sys.stderr)
-        return
+        sys.exit("no container engine answers: nothing is measured")
     with tempfile.TemporaryDirectory() as folder:
         project = locked_project(Path(folder))
         build(project, TAG)

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,35 @@ BUILD = ROOT / "build"
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 Bake = Callable[..., Path]
+
+# What projects run on in these tests: the Python that runs the tests, or another (`make test-pythons`).
+INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
+
+# `make test-slow`: what few edits can break and takes most of the time. Faults of processes, clients, services
+# and libraries, each against servers of its own; installing the packages; updates from older layouts.
+SLOW = frozenset(
+    f"test_{name}.py"
+    for name in """
+    bodies connections deploy_faults doors foreign_servers garbage healthcheck libraries lifespan_faults
+    make other_servers package pgbouncer process secret_files strangers streams updates valkey_refuses
+    """.split()
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of these modules."""
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Fails each test that would be skipped, where SKIPS_FAIL is set: there nothing may be missing."""
+    report = yield
+    if report.skipped and call.excinfo and "SKIPS_FAIL" in os.environ:
+        report.outcome, report.longrepr = "failed", f"would be skipped: {call.excinfo.value}"
+    return report
 
 
 def questions() -> dict[str, Any]:
@@ -78,7 +108,8 @@ def environment(widest_project: Path) -> Path:
     """One virtual environment with what every generated project needs, kept between runs."""
     # Every event loop that the questions offer.
     loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
-    return made_environment("environment", widest_project, "inside", *loops)
+    other = f"-{Path(INTERPRETER).resolve().name}" if sys.executable != INTERPRETER else ""
+    return made_environment(f"environment{other}", widest_project, "inside", *loops)
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +127,9 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
         own = ROOT / "pyproject.toml"
         theirs = [widest_project, *sorted(widest_project.glob("packages/*"))]
         files = [*(folder / "pyproject.toml" for folder in theirs), own]
-        wanted = b"".join(file.read_bytes() for file in files)
+        wanted = b"".join(
+            [sys.version.encode(), INTERPRETER.encode(), *(file.read_bytes() for file in files)]
+        )
         if not (stamp.exists() and stamp.read_bytes() == wanted):
             shutil.rmtree(venv, ignore_errors=True)
             project = BUILD / f"{name}-project"
@@ -105,14 +138,14 @@ def made_environment(name: str, widest_project: Path, group: str, *more: str) ->
             uv = ROOT / ".venv" / "bin" / "uv"
             env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
             subprocess.run(
-                [uv, "sync", "--quiet", "--compile-bytecode", "--no-install-workspace"],
+                [uv, *"sync --quiet --compile-bytecode --no-install-workspace".split()],
                 cwd=project,
                 env=env,
                 check=True,
             )
-            env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-            install: list[str | Path] = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
-            subprocess.run([*install, "--group", f"{own}:{group}", *more], env=env, check=True)
+            install: list[str | Path] = [uv, *"pip install --quiet --compile-bytecode".split()]
+            install += ["--python", venv, "--group", f"{own}:{group}", *more]
+            subprocess.run(install, env=clean_environment(), check=True)
             # For what takes no PYTHONPATH: a copy, since Python writes bytecode beside what it imports.
             (site,) = venv.glob("lib/*/site-packages")
             (site / "packages.pth").write_text("\n".join(map(str, package_sources(project))))
@@ -147,9 +180,13 @@ def with_packages(project: Path, variables: Mapping[str, str]) -> dict[str, str]
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's variables, less what points at the template's own environment."""
+    """This process's variables, less what points at the template's own environment.
+
+    uv takes INTERPRETER, whatever a project's .python-version says: the machine may have no other.
+    """
     unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "DJANGO_", "GRANIAN_", "UV_", "MAKE", "MFLAGS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return kept | {"UV_PYTHON": INTERPRETER}
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,4 +1,4 @@
-"""Runs each module of tests/serving/ and tests/data/ inside a generated project, with that project's environment."""
+"""Runs tests/serving/ and tests/data/ inside a generated project, with that project's environment."""
 
 import re
 
@@ -8,19 +8,24 @@ from tests.conftest import ROOT, Bake, Run
 from tests.support.sites import put_tests
 
 INSIDE = ROOT / "tests" / "serving"
-MODULES = sorted([*INSIDE.glob("test_*.py"), *INSIDE.glob("*/test_*.py")])
-NAMES = [str(path.relative_to(INSIDE)) for path in MODULES]
-SLOW = ("http/test_handler.py", "lifespan/test_protocol.py", "upstream/")  # 15 s and more
-QUICK = [pytest.param(name, marks=pytest.mark.quick) for name in NAMES if not name.startswith(SLOW)]
+# 15 s and more
+SLOW = ["http/test_handler.py", "lifespan/test_protocol.py", "upstream"]
+QUICK = [
+    name
+    for name in sorted(path.relative_to(INSIDE).as_posix() for path in INSIDE.rglob("test_*.py"))
+    if not name.startswith(tuple(SLOW))
+]
+# Django's own handler leaves its connections to the garbage collector, which says so at any time.
+OPTIONS = ("-p", "no:cacheprovider", "-Wignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(name for name in NAMES if name.startswith(SLOW))])
-def test_inside_a_project(bake: Bake, run: Run, name: str) -> None:
+@pytest.mark.parametrize(
+    "names", [pytest.param(QUICK, marks=pytest.mark.quick, id="quick"), *([name] for name in SLOW)]
+)
+def test_inside_a_project(bake: Bake, run: Run, names: list[str]) -> None:
     project = bake()
     put_tests(project)
-    # Django's own handler leaves its connections to the garbage collector, which says so at any time.
-    ignored = "-Wignore::pytest.PytestUnraisableExceptionWarning"
-    done = run(project, "pytest", "-p", "no:cacheprovider", ignored, f"tests/serving/{name}")
+    done = run(project, "pytest", *OPTIONS, *(f"tests/serving/{name}" for name in names))
     assert re.search(r"\d+ passed", done.stdout)
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -262,7 +261,7 @@ def test_docker_stop_lets_a_request_finish(start: Start, extended: str) -> None:
     answers: list[httpx.Response] = []
     asking = threading.Thread(target=lambda: answers.append(container.get("/slow")))
     asking.start()
-    time.sleep(0.5)  # the request is on its way, and lasts for 2 s
+    wait_for(lambda: "the slow view has begun" in container.log, "the request to be on its way")
     assert container.stop() == 0
     asking.join()
     assert [answer.text for answer in answers] == ["done"]

@@ -15,12 +15,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import httpx
+import pexpect
 import pytest
 import yaml
 
 from tests.conftest import ROOT, clean_environment
+from tests.support.command import typed_make
 from tests.support.containers import UV, Compose, composed, docker, locked_project, require_engine
-from tests.support.server import PATIENCE, wait_for
+from tests.support.server import PATIENCE, free_port, wait_for
 from tests.support.sites import SITES, put_lifespan, put_site
 
 pytestmark = pytest.mark.container
@@ -159,16 +161,38 @@ def test_the_make_targets_do_what_they_say(echoing: Compose) -> None:
     echoing.make("restart")
     wait_for(lambda: echoing.status("/readyz") == 200, "the server to be back")
     assert echoing.inspect("web")["State"]["StartedAt"] != started
-    shell = subprocess.run(
-        ["docker", "compose", "exec", "-T", "web", "sh", "-c", "id -u"],
-        cwd=echoing.project, env=os.environ | echoing.variables,
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert shell.stdout.strip() == "10001"
+    shell = typed_make(echoing.project, "sh", **echoing.variables)
+    shell.sendline("echo user $(id -u) in $PWD")
+    shell.expect("user 10001 in /app")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    log = typed_make(echoing.project, "logs", **echoing.variables)
+    log.expect("Started worker-1")
+    assert echoing.status("/missing") == 404
+    log.expect("Not Found: /missing")  # it follows
+    log.sendintr()
+    log.expect(pexpect.EOF)
     refused = echoing.make("deploy", check=False)
     assert "no proxy runs; set COMPOSE_FILE=compose.yaml:compose.proxy.yaml in .env" in refused
     echoing.make("down")
     assert echoing.containers("web") == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_services_start_what_env_names_and_does_not_answer(tmp_path: Path) -> None:
+    project = locked_project(tmp_path, database="postgres", cache="valkey")
+    ports = {"POSTGRES_PORT": str(free_port()), "VALKEY_PORT": str(free_port())}
+    with composed(project, **ports) as compose:
+        compose.make("services")
+        first = {service: compose.inspect(service)["Id"] for service in ("db", "cache")}
+        assert compose.containers("web") == []
+        compose.make("migrate")
+        docker("rm", "--force", first["cache"])
+
+        compose.make("services")
+
+        assert compose.inspect("db")["Id"] == first["db"], "what answers is left alone"
+        assert compose.inspect("cache")["State"]["Running"]
 
 
 PROXIED = {"COMPOSE_FILE": "compose.yaml:compose.proxy.yaml", "WEB_REPLICAS": "3"}

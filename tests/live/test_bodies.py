@@ -8,7 +8,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from tests.conftest import Serve
@@ -87,7 +86,7 @@ def test_a_body_that_is_too_large_is_refused_before_any_of_it_is_kept(
     kept = tmp_path / "kept"
     kept.mkdir()
     server = serve(site, MAX_BODY_SIZE="3000000", TMPDIR=str(kept)).ready()
-    worker = worker_of(server)
+    worker = server.workers[0]
 
     said = talk(server, head(path, "Content-Length: 3000001"))
     assert status(said) == 413
@@ -192,7 +191,7 @@ def test_a_body_that_drips_is_given_up_and_one_that_is_slow_and_steady_is_not(
 def test_a_worker_that_stood_still_takes_what_came_meanwhile(site: Path, serve: Serve) -> None:
     """As in a container that is paused; and a client that sends nothing is given up all the same."""
     server = serve(site, BODY_TIMEOUT="1").ready()
-    (worker,) = psutil.Process(server.process.pid).children()
+    (worker,) = server.workers
 
     with connect(server) as client, connect(server) as silent:
         silent.sendall(head("/echo/", "Content-Length: 10", "Connection: close"))
@@ -276,12 +275,6 @@ def test_requests_that_share_a_connection_get_their_own_bodies(site: Path, serve
     assert server.stop() == 0
 
 
-def worker_of(server: Server) -> psutil.Process:
-    """The process that serves."""
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    return max(children, key=lambda child: child.memory_info().rss)
-
-
 @pytest.mark.parametrize("path", ["/upload/", "/aupload/"])
 def test_open_uploads_together_take_no_more_than_their_space(
     site: Path, serve: Serve, path: str
@@ -316,7 +309,7 @@ def test_open_uploads_together_take_no_more_than_their_space(
 def test_many_small_bodies_share_a_bounded_memory(site: Path, serve: Serve) -> None:
     server = serve(site).ready()
     server.get("/")
-    worker = worker_of(server)
+    worker = server.workers[0]
     before = worker.memory_info().rss
 
     with ExitStack() as stack:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.conftest import Run, Serve
@@ -77,7 +76,7 @@ def test_memory_stays_as_it_is_under_long_views_with_large_bodies(
 ) -> None:
     put_site(project, "large_pages")
     server = serve(project).ready()
-    (worker,) = psutil.Process(server.process.pid).children()
+    (worker,) = server.workers
 
     def most() -> float:
         """The most that the worker has had resident, in MB."""

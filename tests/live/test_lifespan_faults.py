@@ -341,7 +341,7 @@ def test_sigterm_with_50_requests_in_flight(install: Install, serve: Serve, path
     clients = [threading.Thread(target=lambda: answers.append(server.get(path))) for _ in range(50)]
     for client in clients:
         client.start()
-    worker = psutil.Process(server.process.pid).children()[0]
+    (worker,) = server.workers
     wait_for(lambda: established(worker, server.port) >= 50, "50 connections")
 
     server.signal()
@@ -377,7 +377,7 @@ def test_sigterm_with_an_endless_response_open(install: Install, serve: Serve, p
     client = threading.Thread(target=listen)
     client.start()
     if path == "/for-ever":
-        worker = psutil.Process(server.process.pid).children()[0]
+        (worker,) = server.workers
         wait_for(lambda: established(worker, server.port), "a connection")
     else:
         wait_for(lambda: len(received) > 2, "some of the stream")
@@ -425,7 +425,7 @@ def test_a_worker_is_killed(install: Install, serve: Serve, respawn: str) -> Non
     server = faulty(
         serve, project, GRANIAN_WORKERS="2", GRANIAN_RESPAWN_FAILED_WORKERS=respawn
     ).ready(2)
-    first, second = psutil.Process(server.process.pid).children()[-2:]
+    first, second = server.workers
     answers: list[httpx.Response] = []
 
     def ask() -> None:

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -49,14 +48,14 @@ def wheel(wheels: Path) -> Path:
 def programs(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """The programs of an environment that has the wheel, as the README has one install it."""
     venv = tmp_path_factory.mktemp("wheel") / "venv"
-    env = clean_environment() | {"VIRTUAL_ENV": str(venv)}
-    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], env=env, check=True)
+    env = clean_environment()
+    subprocess.run([UV, "venv", "--quiet", venv], env=env, check=True)
     told = [text.removeprefix("pip install ") for _, text in readme.blocks("sh") if "pip" in text]
     name, _, extra = told[0].strip().strip('"').partition("[")
     assert name == wheel.name
     packages = [f"{wheel}[{extra}", *" ".join(told[1:]).split(), "uvicorn"]
-    pip_install: list[str | Path] = [UV, "pip", "install", "--quiet", *packages]
-    subprocess.run(pip_install, env=env, check=True)
+    pip_install: list[str | Path] = [UV, "pip", "install", "--quiet", "--python", venv]
+    subprocess.run([*pip_install, *packages], env=env, check=True)
     return venv / "bin"
 
 
@@ -485,7 +484,8 @@ def test_an_installer_refuses_what_was_not_tested(
     for version in (older, newer):
         fake(tmp_path, name, version)
     install: list[str | Path] = [UV, "pip", "install", "--dry-run", "--find-links", tmp_path]
-    env = clean_environment() | {"VIRTUAL_ENV": str(programs.parent)}
+    install += ["--python", programs / "python"]
+    env = clean_environment()
 
     def resolve(*wanted: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.support.server import PATIENCE, Server, free_port, wait_for
+from tests.support.services import installed
 from tests.support.sites import put_site
 
 CLIENT = "203.0.113.7"
@@ -32,8 +32,7 @@ def seeing(project: Path) -> Path:
 @pytest.fixture
 def caddy(tmp_path: Path) -> Iterator[Proxy]:
     """Starts Caddy with TLS on a free port and these directives; gives its address."""
-    if not shutil.which("caddy"):
-        pytest.skip("caddy is not installed")
+    program = installed(["caddy"])
     running: list[subprocess.Popen[bytes]] = []
 
     def start(directives: str) -> str:
@@ -48,7 +47,7 @@ def caddy(tmp_path: Path) -> Iterator[Proxy]:
         with (folder / "log").open("w") as log:
             running.append(
                 subprocess.Popen(
-                    ["caddy", "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"],
+                    [program, "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"],
                     env=os.environ | home,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -1,6 +1,7 @@
 """A view for each end that a container may come to, and streams that its stop must wait for."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -13,7 +14,10 @@ from serving.stopping.signals import stopping
 
 
 def slow(request: HttpRequest) -> HttpResponse:
-    time.sleep(2)
+    """Answers once the server is told to stop."""
+    logging.getLogger("home").info("the slow view has begun")
+    while not stopping.is_set():
+        time.sleep(0.02)
     return HttpResponse("done")
 
 

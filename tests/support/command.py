@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.conftest import ROOT, clean_environment, questions
+from tests.support.server import PATIENCE
 
 PROGRAMS = Path(sys.executable).parent
 UV = PROGRAMS / "uv"
@@ -49,6 +51,25 @@ def generate(
         text=True,
         check=False,
     )
+
+
+def typed_make(project: Path, *arguments: str, **variables: str) -> "pexpect.spawn[str]":
+    """A Make target of a project in a terminal."""
+    return pexpect.spawn(
+        "make", ["--no-print-directory", f"UV={UV}", *arguments], cwd=project,
+        env={**clean_environment(), **variables}, encoding="utf-8", timeout=PATIENCE,
+    )  # fmt: skip
+
+
+def template_make(folder: Path, *arguments: str, **variables: str) -> str:
+    """Runs a Make target of the template, in the folder of this one or of a copy; gives what it prints."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-o", ".venv/.synced", *arguments], cwd=folder,
+        env={**clean_environment(), **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def interpreter(version: str) -> str:

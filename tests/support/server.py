@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from dotenv import dotenv_values
 
 SECRET_KEY = "for-tests-only-" + "0123456789" * 5
@@ -64,6 +65,15 @@ def wait_for[T](condition: Callable[[], T], what: str) -> T:
             return answer
         time.sleep(0.02)
     raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The workers of Granian's main process, the oldest first.
+
+    Where it spawns them, as on Python 3.14, multiprocessing has a process of its own beside them.
+    """
+    children = psutil.Process(pid).children()
+    return [child for child in children if "resource_tracker" not in "".join(child.cmdline())]
 
 
 class Server:
@@ -136,6 +146,11 @@ class Server:
         except AssertionError as error:
             raise AssertionError(f"{error}; it says:\n{self.log}") from None
         assert self.log.count(text) >= count, f"no {text!r} (x{count}) in the log:\n{self.log}"
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes, the oldest first."""
+        return workers_of(self.process.pid)
 
     @property
     def exited(self) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
+from benchmarks import container, request_path
 from tests.conftest import ROOT, TEMPLATE, Bake, package_sources
 from tests.support.answers import choices
 from tests.support.names import is_there, module_file
@@ -117,6 +118,57 @@ def test_every_page_is_linked_from_the_readme_or_a_page() -> None:
     names = {link.partition("#")[0].rpartition("/")[2] for link in linked} | listed
     lost = {page.name for page in (ROOT / "docs").glob("*.md")} - names
     assert not lost, "no page leads there"
+
+
+# Figures, which are held by what measures them
+
+
+def table_below(page: Path, words: str) -> dict[str, list[str]]:
+    """The rows of the first table that comes after these words, by their first cell."""
+    rows: dict[str, list[str]] = {}
+    for line in page.read_text().partition(words)[2].splitlines():
+        if line.startswith("|"):
+            first, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+            rows[first] = cells
+        elif rows:
+            break
+    return {first: cells for first, cells in rows.items() if first.strip("-")}
+
+
+def number(text: str) -> float:
+    found = re.search(r"[\d,.]*\d", text)
+    assert found, text
+    return float(found[0].replace(",", ""))
+
+
+def test_the_bounds_of_the_request_path_are_those_that_make_bench_judges_by() -> None:
+    rows = table_below(ROOT / "docs" / "request-path.md", "Medians of")
+    assert rows.keys() == request_path.BOUNDS.keys()
+    for what, (measured, bound) in rows.items():
+        sign, limit, unit = request_path.BOUNDS[what]
+        assert bound == f"{sign} {limit:g} {unit}".strip()
+        kept = number(measured) <= limit if sign == "at most" else number(measured) >= limit
+        assert kept, f"{what}: {measured}"
+
+
+def test_the_bounds_of_a_container_are_those_that_make_test_container_judges_by() -> None:
+    rows = table_below(ROOT / "README.md", "## The container")
+    told = [number(bound) for bound, _ in rows.values()]
+    assert told == [*container.LIMITS.values(), 0], "the last is held by tests/containers/"
+    assert all(number(measured) <= number(bound) for bound, measured in rows.values())
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if "| measured |" in page.read_text()],
+    ids=lambda page: page.name,
+)
+def test_what_is_measured_says_when_and_on_what(page: Path) -> None:
+    for before in page.read_text().split("| measured |")[:-1]:
+        said = before.splitlines()[-6:]
+        assert re.search(
+            r"Python 3\.\d+.*20\d\d|20\d\d.*Python 3\.\d+", " ".join(said), re.DOTALL
+        ), said
 
 
 # docs/architecture.md

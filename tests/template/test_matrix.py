@@ -30,7 +30,7 @@ from tests.support.answers import (
     name_of,
     quick_combinations,
 )
-from tests.support.command import UV, interpreter
+from tests.support.command import UV
 from tests.support.server import server_environment
 from tests.support.sites import program
 from tests.template.test_generation import DEFAULT_TREE
@@ -261,25 +261,6 @@ def defaults() -> Answers:
         key: default[0] if isinstance(default, list) else default
         for key, default in questions().items()
     }
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize(
-    "version", [version for version in questions()["python_version"] if version != "3.13"]
-)
-def test_the_suite_passes_on_every_interpreter_on_offer(bake: Bake, version: str) -> None:
-    """The other checks share one environment; here each of the other interpreters has its own."""
-    python = interpreter(version)
-    venv = BUILD / f"environment-{version}"
-    project = bake(python_version=version)
-    env = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(venv)}
-    subprocess.run([UV, "sync", "--quiet", "--python", python], cwd=project, env=env, check=True)
-    done = subprocess.run(
-        [venv / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider"],
-        cwd=project, env=clean_environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert f"Python {version}." in done.stdout
 
 
 def test_the_few_combinations_hold_every_value_of_every_choice() -> None:

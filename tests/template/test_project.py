@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Bake, Run, clean_environment
+from tests.conftest import ROOT, Bake, Run, clean_environment, questions
+from tests.support.command import UV
 from tests.support.server import server_environment
 
 
@@ -163,11 +164,20 @@ def test_the_answers_arrive_where_they_act(bake: Bake) -> None:
     assert variables["CACHE_URL"] == "redis://127.0.0.1:6379/0"
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio", "rloop"])
-def test_make_setup_installs_what_the_event_loop_needs(bake: Bake, loop: str) -> None:
-    dependencies = tomllib.loads((bake(event_loop=loop) / "pyproject.toml").read_text())
-    granian = [line for line in dependencies["project"]["dependencies"] if "granian" in line]
-    assert granian == ["granian>=2.8.7,<3" if loop == "asyncio" else f"granian[{loop}]>=2.8.7,<3"]
+@pytest.mark.parametrize("loop", questions()["event_loop"])
+def test_make_setup_installs_the_event_loop_that_was_chosen_and_no_other(
+    bake: Bake, tmp_path: Path, loop: str
+) -> None:
+    """By what uv would install: to install it takes longer, and is done in tests/live/test_make.py."""
+    project = bake(event_loop=loop)
+    assert "\t$(UV) sync\n" in (project / "Makefile").read_text()
+    variables = clean_environment() | {"UV_PROJECT_ENVIRONMENT": str(tmp_path / "none")}
+    done = subprocess.run(
+        [UV, "sync", "--dry-run"], cwd=project, env=variables, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    installed = set(re.findall(r"^ \+ ([\w-]+)", done.stderr, re.MULTILINE))
+    assert "granian" in installed
+    assert installed & {"uvloop", "rloop"} == {loop} - {"asyncio"}
 
 
 def test_the_shell_wins_over_env_and_env_over_the_flags(bake: Bake, environment: Path) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pexpect
 import pytest
 
-from tests.conftest import ROOT, Run, Serve
+from tests.conftest import ROOT, Run, Serve, questions
 from tests.support.answers import files
 from tests.support.command import PROGRAMS, generate, git, home, template_repository, working_tree
 from tests.support.names import is_there, parameters
@@ -478,7 +478,7 @@ def test_a_project_of_the_older_layout_moves_to_packages(
     run(project, "ruff", "check", "--no-cache", "--fix")
     run(project, "ruff", "format", "--no-cache")
     run(project, "ruff", "check", "--no-cache")
-    check_types(project, "3.13", run)
+    check_types(project, questions()["python_version"][0], run)
     services: dict[str, str] = {}
     if answers:
         services["DATABASE_URL"] = request.getfixturevalue("postgres").url()

@@ -93,6 +93,7 @@ class Fakes:
     def __init__(self, plan: list[tuple[str, str]]) -> None:
         self.events: list[tuple[str, int, Any]] = []
         self.table = {f"app{n}": App(n, acts, self.events) for n, acts in enumerate(plan)}
+        self.ended: list[list[str]] = []  # what the watchdog was told of that ends the process
         self.patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> Self:
@@ -100,6 +101,8 @@ class Fakes:
         self.patch.setattr(resources, "open_context", self.table.__getitem__)
         # To shut its executor down takes a thread, which could pass for one of an app that hangs.
         self.patch.setattr(protocol, "carry_context", lambda loop: None)
+        # It would end this process, where any other test has left a thread.
+        self.patch.setattr(protocol, "end_without_threads", self.ended.append)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,6 +155,11 @@ def test_the_protocol(plan: list[tuple[str, str]], required: bool) -> None:
             "lifespan.shutdown.complete" if stopped else "lifespan.shutdown.failed",
         ]
     check(fakes.events, plan, started)
+    entered = [number for what, number, _ in fakes.events if what == "entered"]
+    failed = [] if started else [next(n for n, acts in enumerate(plan) if acts[0] not in SUCCEED)]
+    hung = [f"app{n}" for n in failed if plan[n][0] in ("hang", LATE)]
+    hung += [f"app{n}" for n in reversed(entered) if plan[n][1] == "hang"]
+    assert fakes.ended == ([hung] if hung else []), "threads may keep the process alive, or may not"
 
 
 @settings(max_examples=200, deadline=None)

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -174,12 +175,11 @@ def process_on(port: int) -> str | None:
         for row in [line.split() for line in table.read_text().splitlines()[1:]]:
             if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port:  # listens
                 inodes.add(f"socket:[{row[9]}]")
-    for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
-        try:
-            if any(os.readlink(each) in inodes for each in folder.iterdir()):
-                return f"{name_of(folder.parent)} (process {folder.parent.name})"
-        except OSError:
-            continue  # another user's, or just gone
+    listeners = [each for each in Path("/proc").glob("[0-9]*") if inodes and holds(each, inodes)]
+    for process in listeners:
+        with suppress(OSError):
+            if parent_of(process) not in listeners:  # a worker has the socket of the server's main process
+                return f"{name_of(process)} (process {process.name})"
     try:  # where there is no /proc
         listing = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
         said = subprocess.run(listing, capture_output=True, text=True, check=False).stdout
@@ -187,6 +187,18 @@ def process_on(port: int) -> str | None:
         return None
     found = re.search(r"^p(\d+)\nc(.+)$", said, re.MULTILINE)
     return f"{found[2]} (process {found[1]})" if found else None
+
+
+def holds(process: Path, files: set[str]) -> bool:
+    """Whether a process of /proc has one of these files open, where this user may know."""
+    try:
+        return any(os.readlink(each) in files for each in (process / "fd").iterdir())
+    except OSError:
+        return False  # another user's, or just gone
+
+
+def parent_of(process: Path) -> Path:
+    return process.parent / (process / "stat").read_text().rpartition(")")[2].split()[1]
 
 
 def name_of(process: Path) -> str:

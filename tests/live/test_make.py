@@ -1,0 +1,170 @@
+"""Make targets, run as people run them: an owner's in a project with its own environment, and the template's."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pexpect
+import pytest
+
+from tests.conftest import ROOT, bake_into, clean_environment
+from tests.support.command import UV, template_make, typed_make, working_tree
+from tests.support.server import free_port, wait_for
+
+Make = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after `make setup`."""
+    project = bake_into(tmp_path_factory.mktemp("owned"))
+    command = ["make", f"UV={UV}", "setup"]
+    subprocess.run(command, cwd=project, env=clean_environment(), check=True)
+    return project
+
+
+@pytest.fixture
+def make(owned: Path) -> Make:
+    """Runs a target, with what is typed into it; gives what it prints."""
+
+    def run_target(*arguments: str, typed: str = "", status: int = 0) -> str:
+        done = subprocess.run(
+            ["make", "--no-print-directory", f"UV={UV}", *arguments], cwd=owned, env=clean_environment(), input=typed, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    return run_target
+
+
+def test_setup_makes_all_that_a_server_needs(owned: Path, make: Make) -> None:
+    for name in (".venv/bin/python", ".env", "uv.lock", "db.sqlite3"):
+        assert (owned / name).exists(), name
+    assert "fatal" not in make("doctor", status=0)
+    secret = make("secret").strip()
+    assert len(secret) >= 50
+    assert secret not in (owned / ".env").read_text(), "a fresh one each time"
+    before = (owned / "uv.lock").read_bytes()
+    make("lock")
+    assert (owned / "uv.lock").read_bytes() == before
+
+
+def test_a_changed_model_is_migrated_formatted_and_tested(owned: Path, make: Make) -> None:
+    models = owned / "accounts" / "models.py"
+    models.write_text(
+        f"{models.read_text()}\n    from django.db import models\n    tea = models.CharField( max_length = 9,default='' )\n"
+    )
+
+    make("lint", status=2)
+    make("format")
+    make("migrations")
+    assert list((owned / "accounts" / "migrations").glob("0002_*.py"))
+    make("format")
+    make("lint")
+    make("migrate")
+    assert "[X] 0002_" in make("manage", "ARGS=showmigrations accounts")
+    assert "passed" in make("test")
+
+
+def test_a_user_is_made_looked_at_lost_and_restored(owned: Path, make: Make) -> None:
+    child = typed_make(owned, "superuser")
+    for question, answer in (
+        ("Username", "ada"), ("Email", "ada@example.com"), ("Password:", "open sesame"),
+        (r"Password \(again\)", "open sesame"),
+    ):  # fmt: skip
+        child.expect(question)
+        child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    count = "from accounts.models import User\nprint('users:', User.objects.count())\n"
+    assert "users: 1" in make("shell", typed=count)
+    assert "ada" in make("dbshell", typed="SELECT username FROM accounts_user;\n.quit\n")
+    assert "copy.sqlite3" in make("backup", "FILE=copy.sqlite3")
+    make("shell", typed="from accounts.models import User\nUser.objects.all().delete()\n")
+    assert "users: 0" in make("shell", typed=count)
+    make("restore", "FILE=copy.sqlite3")
+    assert "users: 1" in make("shell", typed=count)
+
+
+def test_run_and_dev_serve_until_ctrl_c(owned: Path) -> None:
+    for start in (
+        lambda port: typed_make(owned, "run", f"PORT={port}"),
+        lambda port: typed_make(owned, "dev", f"PORT={port}"),
+    ):
+        port = free_port()
+        child = start(port)
+
+        def answers(port: int = port) -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        child.expect("Started worker-1")
+        wait_for(answers, f"an answer on port {port}")
+        child.sendintr()
+        child.expect(pexpect.EOF)
+        child.close()
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{port}/")
+
+
+def test_clean_keeps_what_cannot_be_made_again(owned: Path, make: Make) -> None:
+    make("clean")
+
+    assert not (owned / ".venv").exists()
+    assert not (owned / "staticfiles").exists()
+    assert not list(owned.rglob("__pycache__"))
+    assert (owned / ".env").exists()
+    assert (owned / "db.sqlite3").exists()
+
+
+# The template's
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A copy of the template, with the environment of this one."""
+    working_tree(tmp_path)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    return tmp_path
+
+
+def test_the_templates_format_and_clean(template: Path) -> None:
+    rules = template / "template_rules.py"
+    text = rules.read_text()
+    rules.write_text(text.replace("import json\n", "import   json\n"))
+    package = (
+        template / "{{cookiecutter.project_slug}}/packages/django-serving/src/serving/types.py"
+    )
+    typed = package.read_text()
+    package.write_text(f"{typed}\nx   =   1\n")
+    (template / "build").mkdir()
+
+    template_make(template, "format")
+
+    assert rules.read_text() == text
+    assert package.read_text() == f"{typed}\nx = 1\n"
+    template_make(template, "clean")
+    assert not (template / ".venv").exists()
+    assert not (template / "build").exists()
+    assert (ROOT / ".venv" / "bin").exists()
+
+
+def test_the_quick_tests_are_found() -> None:
+    options = "--collect-only --quiet --numprocesses=0 -p no:cacheprovider"
+    found = template_make(ROOT, "test-quick", PYTEST_ADDOPTS=options)
+    assert "tests/template/test_rules.py::" in found
+    assert "tests/live/test_lifespan_faults.py::" not in found
+
+
+def test_fuzz_says_how_to_repeat_it() -> None:
+    done = template_make(ROOT, "fuzz", "FUZZ_EXAMPLES=80", "FUZZ_SEED=7")
+    assert " passed" in done
+
+
+def test_bench_starts_every_server() -> None:
+    template_make(ROOT, "bench", "ROUNDS=0")
