@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "data",
     "serving",  # before staticfiles: this `runserver` is used
+    "serving_tools",
     "django.contrib.staticfiles",
 ]
 
