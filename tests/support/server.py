@@ -44,9 +44,8 @@ def dev_variables(project: Path) -> dict[str, str]:
     ).stdout.replace("\\\n", " ")  # fmt: skip
     (command,) = [line for line in recipe.splitlines() if "GRANIAN_RELOAD=" in line]
     words = itertools.takewhile(lambda word: re.match(r"[A-Z_\d]+=", word), shlex.split(command))
-    return {name: value for name, _, value in (word.partition("=") for word in words)} | {
-        "GRANIAN_LOG_LEVEL": "debug"
-    }
+    variables = {name: value for name, _, value in (word.partition("=") for word in words)}
+    return {name: re.sub(r"^\$\{\w+:-(\w+)\}$", r"\1", value) for name, value in variables.items()}
 
 
 def free_port() -> int:

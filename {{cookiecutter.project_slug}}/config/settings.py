@@ -45,6 +45,8 @@ SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0 if DEBUG else YEAR, l
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", not DEBUG)
 SECURE_CSP = {
     "default-src": [CSP.SELF],
+    "script-src": [CSP.SELF, CSP.NONCE],
+    "style-src": [CSP.SELF, CSP.NONCE],
     "base-uri": [CSP.SELF],
     "form-action": [CSP.SELF],
     "frame-ancestors": [CSP.NONE],
@@ -71,6 +73,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "data",
     "serving",  # before staticfiles: this `runserver` is used
+    "serving_tools",
     "django.contrib.staticfiles",
 ]
 
@@ -102,6 +105,7 @@ TEMPLATES = [
             if DEBUG
             else [("django.template.loaders.cached.Loader", template_loaders)],
             "context_processors": [
+                "django.template.context_processors.csp",
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",

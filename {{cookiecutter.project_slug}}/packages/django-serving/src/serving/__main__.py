@@ -20,6 +20,7 @@ from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
 from serving.log.output import Stdout
 from serving.process.address import AddressError, check_addresses
+from serving.process.development import restore_terminal
 from serving.stopping.signals import SIGNALS
 
 DEFAULTS = {
@@ -49,8 +50,12 @@ def main() -> None:
         if flags["metrics_enabled"]:
             spawn_workers()
         hold_signals_while_forking(os.getpid())
-        with interrupted_every_second():
-            serve(**flags)
+        try:
+            with interrupted_every_second():
+                serve(**flags)
+        finally:
+            if flags["reload"]:
+                restore_terminal()
 
     cli.callback = check_and_serve
     cli(auto_envvar_prefix="GRANIAN", prog_name="python -m serving")

@@ -23,19 +23,28 @@ def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = H
 
     Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
     configures unless the server has (None: nobody does). `handler` is the dotted name of the class of
-    Django's handler. If Django does not start, logs why and raises SystemExit(1).
+    Django's handler. If Django does not start, logs why and raises SystemExit(1); a developer's server
+    answers with the error instead, and waits for an edit.
     """
     take_over_process(log_config)
+    problem: BaseException
     try:
         return build(handler)
     except SystemExit as error:
         if not isinstance(error.code, str):
             raise
         logger.critical("Django does not start: %s", error.code)  # Python would write it to stderr
+        problem = error
     except ImproperlyConfigured as error:  # whose message is enough: a traceback would bury it
         logger.critical("%s", error)
-    except Exception:
+        problem = error
+    except Exception as error:
         logger.critical("Django does not start", exc_info=True)
+        problem = error
+    from serving.process.development import StartError, is_developers
+
+    if is_developers():
+        return StartError(problem)
     raise SystemExit(1)
 
 
@@ -53,12 +62,15 @@ def build(handler: str) -> ASGIApp:
     """The layers; a request passes them from the last to the first."""
     import django
 
+    from serving.process.development import is_developers, open_terminal
     from serving.process.start import refuse_wrong_start, reset_start_method
     from serving.stopping.parent import stop_without_parent
 
     stop_without_parent()
     refuse_wrong_start()
     reset_start_method()
+    if is_developers():
+        open_terminal()
     django.setup()
 
     from django.core.checks.urls import check_url_config

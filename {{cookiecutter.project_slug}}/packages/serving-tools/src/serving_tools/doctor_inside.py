@@ -16,12 +16,12 @@ from serving_tools.doctor import LOOPBACK, MARK, Finding, described, who_listens
 def settings() -> Iterator[Finding]:
     """Whether the settings can be loaded, and Django's own checks."""
     import django
-    from django.core.checks import Error, run_checks
+    from django.core.checks import WARNING, run_checks
     from django.core.exceptions import ImproperlyConfigured
 
     try:
         django.setup()
-        errors = [each for each in run_checks() if each.level >= Error("").level]
+        found = [each for each in run_checks() if each.level >= WARNING and not each.is_silenced()]
     except ImproperlyConfigured as error:
         lines = str(error).splitlines()
         for line in [line.strip() for line in lines[1:]] or lines:
@@ -33,11 +33,12 @@ def settings() -> Iterator[Finding]:
     except Exception as error:
         yield Finding("fatal", "settings", f"{described(error)}; correct it there")
         return
-    for problem in errors:
+    for problem in found:
+        grade = "fatal" if problem.is_serious() else "warning"
         yield Finding(
-            "fatal", "settings", f"{problem.id}: {problem.msg} {problem.hint or ''}".strip()
+            grade, "settings", f"{problem.id}: {problem.msg} {problem.hint or ''}".strip()
         )
-    if not errors:
+    if not found:
         yield Finding("ok", "settings", "loaded, and Django's checks find nothing")
 
 
