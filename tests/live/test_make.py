@@ -90,12 +90,9 @@ def test_a_user_is_made_looked_at_lost_and_restored(owned: Path, make: Make) -> 
 
 
 def test_run_and_dev_serve_until_ctrl_c(owned: Path) -> None:
-    for start in (
-        lambda port: typed_make(owned, "run", f"PORT={port}"),
-        lambda port: typed_make(owned, "dev", f"PORT={port}"),
-    ):
+    for target in ("run", "dev"):
         port = free_port()
-        child = start(port)
+        child = typed_make(owned, target, f"PORT={port}")
 
         def answers(port: int = port) -> bool:
             try:

@@ -178,7 +178,7 @@ def process_on(port: int) -> str | None:
     listeners = [each for each in Path("/proc").glob("[0-9]*") if inodes and holds(each, inodes)]
     for process in listeners:
         with suppress(OSError):
-            if parent_of(process) not in listeners:  # a worker has the socket of the server's main process
+            if parent_of(process) not in listeners:  # a worker has its main process's socket
                 return f"{name_of(process)} (process {process.name})"
     try:  # where there is no /proc
         listing = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
