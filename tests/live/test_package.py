@@ -378,8 +378,8 @@ def test_a_command_has_what_the_apps_open(mysite: Path, programs: Path) -> None:
 
 def test_the_readme_lists_every_setting_with_its_default(programs: Path, tmp_path: Path) -> None:
     ask = (
-        "import json; from serving.conf import Conf;"
-        "print(json.dumps({name: repr(value) for name, value in vars(Conf).items() if name.isupper()}))"
+        "import json; from serving.conf import SETTINGS;"
+        "print(json.dumps({name: repr(each.default) for name, each in SETTINGS.items()}))"
     )
     defaults = json.loads(run(programs, tmp_path, "python", "-c", ask))
     listed = {row[0].strip("`"): row[1].strip("`") for row in readme.rows("Settings")}
@@ -388,9 +388,10 @@ def test_the_readme_lists_every_setting_with_its_default(programs: Path, tmp_pat
 
 
 def test_the_readme_lists_every_check() -> None:
-    source = (readme.PACKAGE / "src" / "serving" / "checks.py").read_text()
+    folder = readme.PACKAGE / "src" / "serving"
+    source = "".join((folder / name).read_text() for name in ("conf.py", "checks.py"))
     there = re.findall(r"\"(serving\.[EW]\d{3})\"", source)
-    of_settings = dict(re.findall(r"\"(\w+)\": \(\"(serving\.E\d{3})\",", source))
+    of_settings = dict(re.findall(r"(\w+) = Setting.*\(\"(serving\.E\d{3})\",", source))
     assert len(there) == len(set(there)) > len(of_settings) > 0, "an id stands for one thing"
 
     listed = {row[0].strip("`"): row[3].strip("`") for row in readme.rows("Settings")}

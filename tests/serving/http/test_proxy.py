@@ -5,7 +5,8 @@ import logging
 from typing import Any
 
 import pytest
-from serving.http.proxy import HOPS, Proxy, check_prefix, check_proxy
+from serving.http.proxy import HOPS, Proxy
+from serving.rules import check_prefix, check_proxy
 
 PROXIES = ["10.0.0.0/8", "2001:db8:ffff::/48", "::ffff:192.0.2.1"]
 CLIENT = "203.0.113.7"

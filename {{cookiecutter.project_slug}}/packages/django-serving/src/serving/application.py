@@ -91,10 +91,10 @@ def build(handler: str) -> ASGIApp:
     check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
     hold_requests()
     report_configuration()
-    if conf.METRICS_ENABLED:
+    if conf.METRICS_ENABLED():
         from serving.metrics import serve_metrics
 
-        serve_metrics(conf.METRICS_ADDRESS, conf.METRICS_PORT, conf.WORKERS)
+        serve_metrics()
     app: ASGIApp = static_files(import_string(handler)())
     app = Drain(app)
     app = Probes(app)

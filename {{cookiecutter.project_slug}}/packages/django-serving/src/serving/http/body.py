@@ -73,11 +73,12 @@ class Bodies:
     # https://github.com/django/django/blob/6.1.3/django/core/handlers/asgi.py#L239-L266
 
     def __init__(self) -> None:
-        self.max_size: int = conf.MAX_BODY_SIZE
-        self.timeout: float = conf.BODY_TIMEOUT
-        self.least: float = conf.BODY_TIMEOUT * conf.BODY_MIN_RATE  # bytes in each `timeout`
+        self.max_size = conf.MAX_BODY_SIZE()
+        self.timeout = conf.BODY_TIMEOUT()
+        self.least = self.timeout * conf.BODY_MIN_RATE()  # bytes in each `timeout`
         self.memory = Space(MEMORY)
-        self.disk = Space(conf.BODY_SPACE or 10 * self.max_size)
+        space = conf.BODY_SPACE()
+        self.disk = Space(10 * self.max_size if space is None else space)
 
     async def read(self, scope: Scope, receive: Receive, send: Send) -> IO[bytes] | None:
         """The whole body of a request, to be closed; None if it was refused and that is answered."""

@@ -52,8 +52,8 @@ class Resources:
         shutdown_timeout: float | None = None,
         guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
     ) -> None:
-        self.startup_timeout = startup_timeout or conf.LIFESPAN_STARTUP_TIMEOUT
-        self.shutdown_timeout = shutdown_timeout or conf.LIFESPAN_SHUTDOWN_TIMEOUT
+        self.startup_timeout = conf.LIFESPAN_STARTUP_TIMEOUT(startup_timeout)
+        self.shutdown_timeout = conf.LIFESPAN_SHUTDOWN_TIMEOUT(shutdown_timeout)
         self.at_work = "no app"  # the app that is entered or left
         self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())

@@ -38,10 +38,10 @@ class Probes:
     def __init__(
         self, app: ASGIApp, *, lifespan: str | None = None, prefix: str | None = None
     ) -> None:
-        prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
+        prefix = conf.URL_PATH_PREFIX(prefix)
         self.app = app
         self.live, self.ready = (prefix + path for path in PROBES)
-        self.lifespan = lifespan or conf.LIFESPAN
+        self.lifespan = conf.LIFESPAN(lifespan)
         self._warned = False  # that no lifespan ran
         self._databases = Databases()
         self._check: Future[str | None] | None = None  # the latest of the databases

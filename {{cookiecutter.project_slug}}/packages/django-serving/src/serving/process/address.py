@@ -8,11 +8,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from serving.rules import PORT_MAX
+
 # Seconds to wait for an address that is taken: the workers of a server whose main process was killed
 # need one to notice (see serving/stopping/parent.py), and a supervisor may start the next at once.
 PATIENCE = 2.0
-
-PORT_MAX = 65535
 
 FIXES = {
     errno.EADDRINUSE: "something else has it (`ss -lnp` may name it): stop that, or ",

@@ -29,7 +29,7 @@ class Drain:
         from serving.conf import conf  # here, since signals are handled before Django is imported
 
         self.app = app
-        self.timeout = timeout or conf.DRAIN_TIMEOUT
+        self.timeout = conf.DRAIN_TIMEOUT(timeout)
         self._open: set[Response] = set()
 
     @inspect.markcoroutinefunction
