@@ -80,10 +80,12 @@ def build(handler: str) -> ASGIApp:
     from serving.conf import conf
     from serving.http.proxy import Proxy
     from serving.http.request_id import RequestId
+    from serving.http.server_name import ServerName
     from serving.http.static import static_files
     from serving.lifespan import Lifespan
     from serving.log.access import hold_requests
     from serving.probes import Probes
+    from serving.process.flags import granian_flags
     from serving.process.report import report_configuration
     from serving.stopping import Drain
 
@@ -100,4 +102,6 @@ def build(handler: str) -> ASGIApp:
     app = Probes(app)
     app = Proxy(app)
     app = RequestId(app)
+    if granian_flags():
+        app = ServerName(app)
     return Lifespan(app)
