@@ -136,6 +136,18 @@ def test_metrics_need_their_package(settings: Any, monkeypatch: pytest.MonkeyPat
     assert found.id == "serving.E020"
 
 
+@pytest.mark.parametrize(
+    ("workers", "enabled", "warned"), [(2, True, False), (3, True, True), (3, False, False)]
+)
+def test_each_worker_of_the_server_has_a_port_for_metrics(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, workers: int, enabled: bool, warned: bool
+) -> None:
+    arguments = ["granian", "--workers", str(workers), "config.asgi:application"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    found = changed(settings, {"WORKERS": 2, "METRICS_ENABLED": enabled})
+    assert [message.id for message in found] == (["serving.W006"] if warned else [])
+
+
 @pytest.mark.parametrize(("limit", "warned"), [("20", True), ("21", False)])
 def test_a_worker_needs_time_to_stop(
     settings: Any, monkeypatch: pytest.MonkeyPatch, limit: str, warned: bool

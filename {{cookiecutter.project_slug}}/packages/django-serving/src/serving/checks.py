@@ -74,7 +74,14 @@ def wrong_together() -> Iterator[CheckMessage]:
             "Install django-serving[metrics].",
             id="serving.E020",
         )
-    limit = granian_flags().get("workers_kill_timeout")  # None in any process but a worker
+    flags = granian_flags()  # empty in any process but a worker
+    if conf.METRICS_ENABLED() and flags.get("workers", 0) > conf.WORKERS():
+        yield CheckWarning(
+            f"WORKERS = {conf.WORKERS()}, and Granian starts {flags['workers']}: the others serve no metrics.",
+            "Set it to the number of Granian's --workers.",
+            id="serving.W006",
+        )
+    limit = flags.get("workers_kill_timeout")
     if limit is not None and limit <= conf.DRAIN_TIMEOUT() + conf.LIFESPAN_SHUTDOWN_TIMEOUT():
         yield CheckWarning(
             f"DRAIN_TIMEOUT = {conf.DRAIN_TIMEOUT():g} and LIFESPAN_SHUTDOWN_TIMEOUT ="
