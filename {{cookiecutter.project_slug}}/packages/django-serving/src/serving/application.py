@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 HANDLER = "serving.http.handler.DjangoHandler"
 
 
-def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = HANDLER) -> ASGIApp:
+def get_application(
+    *, log_config: str | Path | None = CONFIGURATION, handler: str = HANDLER
+) -> ASGIApp:
     """The ASGI application, with every layer; `serving.conf` lists the settings that they read.
 
     Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
@@ -48,7 +50,7 @@ def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = H
     raise SystemExit(1)
 
 
-def take_over_process(log_config: Path | None) -> None:
+def take_over_process(log_config: str | Path | None) -> None:
     """Logs what Python itself would write to stderr, and handles signals before Django is imported."""
     logging.captureWarnings(True)
     threading.excepthook = thread_failed

@@ -1,0 +1,32 @@
+"""The log's configuration, for Django and for a server."""
+
+import json
+from pathlib import Path
+
+import pytest
+from serving import application
+from serving.log.config import CONFIGURATION, logging_config
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_is_named_as_a_string_or_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[str | Path]
+) -> None:
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps({"version": 1, "incremental": True}))
+    assert logging_config(kind(file)) == {"version": 1, "incremental": True}
+
+    configured: list[object] = []
+    monkeypatch.setattr("logging.config.dictConfig", configured.append)
+    monkeypatch.setattr("logging.root.handlers", [])
+    monkeypatch.setattr("logging.captureWarnings", lambda capture: None)
+    monkeypatch.setattr("threading.excepthook", None)
+    monkeypatch.setattr("sys.unraisablehook", None)
+    monkeypatch.setattr(application.stopping, "install", lambda: None)
+    application.take_over_process(kind(file))
+    assert configured == [{"version": 1, "incremental": True}]
+
+
+def test_each_call_gives_a_dict_of_its_own() -> None:
+    logging_config()["version"] = 2
+    assert logging_config() == json.loads(CONFIGURATION.read_bytes())
