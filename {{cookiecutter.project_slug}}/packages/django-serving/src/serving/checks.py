@@ -14,6 +14,7 @@ from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
 from serving.conf import SETTINGS, conf, one_line
+from serving.log import levels
 from serving.process.flags import granian_flags
 from serving.rules import PORT_MAX
 
@@ -73,6 +74,12 @@ def wrong_together() -> Iterator[CheckMessage]:
             "METRICS_ENABLED = True, and the package prometheus-client is not installed.",
             "Install django-serving[metrics].",
             id="serving.E020",
+        )
+    if not levels.IS_LEVEL:
+        yield Error(
+            f"GRANIAN_LOG_LEVEL={levels.GIVEN!r} is not a level: the log is at level info.",
+            "Set the variable to critical, error, warning, info or debug.",
+            id="serving.E021",
         )
     flags = granian_flags()  # empty in any process but a worker
     if conf.METRICS_ENABLED() and flags.get("workers", 0) > conf.WORKERS():
