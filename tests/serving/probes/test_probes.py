@@ -33,13 +33,16 @@ def test_a_healthy_server_is_alive_and_ready(path: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
+def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = Probes(application, lifespan="required")
 
     status, answer = get(app, "/readyz", {})
 
     assert status == 503
     assert "this server ran no lifespan" in answer["problems"]["lifespan"]
+    assert "asgi.py has no layer Lifespan, or the server does not ask for it" in caplog.text
     assert get(app, "/livez", {})[0] == 200
 
 

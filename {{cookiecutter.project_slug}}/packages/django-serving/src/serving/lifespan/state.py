@@ -7,7 +7,10 @@ from typing import Any, NoReturn, Self
 # Under this key a server's state holds its Origin. It is no identifier, so no app can yield it.
 ORIGIN = "serving.lifespan"
 
-NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
+NO_LIFESPAN = (
+    "this server ran no lifespan: asgi.py has no layer Lifespan, or the server does not ask for it"
+    " (Granian does with GRANIAN_INTERFACE=asgi)"
+)
 
 
 @dataclass
