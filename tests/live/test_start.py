@@ -289,12 +289,17 @@ def test_it_comes_before_what_the_settings_miss(by_hand: ByHand) -> None:
         (("config.asgi:app",), "told to serve config.asgi:app:"),
         (("--factory", "config.asgi:application"), "with --factory"),
         (("config/asgi.py",), "told to serve config/asgi.py:"),
+        (("./config/asgi.py:app",), "told to serve ./config/asgi.py:app:"),
+        (
+            ("{folder}/config/asgi.py:app",),
+            "/config/asgi.py:app: use `python -m serving --interface asgi config.",
+        ),
     ],
 )
 def test_something_else_than_the_application(
-    by_hand: ByHand, arguments: tuple[str, ...], words: str
+    project: Path, by_hand: ByHand, arguments: tuple[str, ...], words: str
 ) -> None:
-    done = by_hand("--interface", "asgi", *arguments)
+    done = by_hand("--interface", "asgi", *(each.format(folder=project) for each in arguments))
     assert "config.asgi:application" in said_once(done, words)
 
 

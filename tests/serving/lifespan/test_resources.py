@@ -100,5 +100,7 @@ def test_an_empty_state_says_why() -> None:
     with pytest.raises(AttributeError, match="this server ran no lifespan"):
         State({}).client  # noqa: B018
     assert not hasattr(Resources().state, "client")
-    with pytest.raises(AttributeError, match=r"no lifespan ran in this process\. `make dev`"):
+    with pytest.raises(
+        AttributeError, match=r"no lifespan ran in this process\. `python -m serving`"
+    ):
         HttpRequest().state.client  # type: ignore[attr-defined]  # noqa: B018

@@ -110,6 +110,23 @@ def test_advice_is_given_on_what_is_wrong_alone(error: Exception, wanted: str | 
     assert (wanted or "") in (found or "")
 
 
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, "DATABASES"),
+        ({"DATABASE_URL": "postgres://"}, "DATABASE_URL"),
+        ({"DATABASE_URL_FILE": "/run/secrets/database_url"}, "DATABASE_URL"),
+    ],
+)
+def test_advice_names_where_the_address_stands(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(advice(OperationalError("Connection refused"))).endswith(f"port in {wanted}")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_missing_migration_is_not_ready_and_says_what_to_do() -> None:
     graph = MigrationLoader(connection).graph

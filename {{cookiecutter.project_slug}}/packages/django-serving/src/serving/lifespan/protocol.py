@@ -52,7 +52,7 @@ class Lifespan:
         if send is None:  # gunicorn without a worker class, say
             raise TypeError(
                 "this is an ASGI application, and this server calls it as one of another kind: use"
-                " `make run` or `python -m serving`, or this server's option for ASGI"
+                " `python -m serving`, or this server's option for ASGI"
             )
         if scope["type"] == "lifespan":
             return self._run(scope, receive, send)

@@ -69,9 +69,9 @@ UNSERVED = State({})
 OUTSIDE = State(
     {
         ORIGIN: Origin(
-            problem="no lifespan ran in this process. `make dev` or `python -m serving` has one; in a command or a shell"
-            " `with Resources():` (serving.lifespan) opens it, in a test the fixture `resources` or"
-            " LifespanMixin (serving.testing)"
+            problem="no lifespan ran in this process. `python -m serving` has one (in a generated project, `make dev`);"
+            " in a command or a shell `with Resources():` (serving.lifespan) opens it, in a test the fixture"
+            " `resources` or LifespanMixin (serving.testing)"
         )
     }
 )

@@ -93,6 +93,6 @@ def restore_terminal() -> None:
 def refuse_breakpoint(*args: Any, **kwargs: Any) -> NoReturn:
     """`breakpoint()` where nobody could type anything."""
     raise RuntimeError(
-        "breakpoint(): this server has no terminal to type in; run `make dev` in one, or set"
+        "breakpoint(): this server has no terminal to type in; start it in one, or set"
         " PYTHONBREAKPOINT to a debugger that needs none"
     )

@@ -27,7 +27,8 @@ def refuse_wrong_start() -> None:
     """Raises ImproperlyConfigured, with what to type instead, unless the server can serve this."""
     flags = granian_flags()  # none under another server than Granian, and in a test
     module, _, name = flags.get("app", "").partition(":")
-    module = module.removesuffix(".py").replace("/", ".")
+    if "/" in module:  # a file, as Granian takes one, too
+        module = os.path.relpath(module).removesuffix(".py").replace("/", ".")
     if settings := os.environ.get("DJANGO_SETTINGS_MODULE"):  # or Django says that it is missing
         check_settings_module(settings, f"{module.rpartition('.')[0]}.settings")
     if not flags:
