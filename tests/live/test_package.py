@@ -193,7 +193,10 @@ def test_what_stays_open_is_ended(mysite: Path, start: Start) -> None:
         server.signal()
         assert list(lines) == []
     assert server.wait() == 0
-    assert "GET /endless/" in record_of(server, "serving.stopping", "ended 1 responses")["message"]
+    assert (
+        "GET /endless/"
+        in record_of(server, "serving.stopping", "ended what was still open")["message"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -91,10 +91,10 @@ def test_what_is_right(settings: Any, values: Mapping[str, Any]) -> None:
         (
             {"TRUSTED_PROXIES": ["::1", "the-proxy"]},
             "E011",
-            "'the-proxy' is no address (10.0.0.2), no network",
+            "'the-proxy' is not an address (10.0.0.2), a network",
         ),
         ({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "E011", "is an address in a network"),
-        ({"URL_PATH_PREFIX": "app"}, "E012", "'app' is no path such as /app"),
+        ({"URL_PATH_PREFIX": "app"}, "E012", "'app' is not a path such as /app"),
         ({"URL_PATH_PREFIX": "/app/"}, "E012", "none at the end"),
         ({"URL_PATH_PREFIX": "/app"}, "W001", "links that are made outside of a request"),
         (
@@ -112,8 +112,8 @@ def test_what_is_right(settings: Any, values: Mapping[str, Any]) -> None:
             "E019",
             "each of 6 workers",
         ),
-        ({"DRAIN_TIMOUT": 3}, "W005", "DRAIN_TIMOUT is no setting"),
-        ({"METRIC_ENABLED": True}, "W005", "METRIC_ENABLED is no setting"),
+        ({"DRAIN_TIMOUT": 3}, "W005", "DRAIN_TIMOUT is not a setting"),
+        ({"METRIC_ENABLED": True}, "W005", "METRIC_ENABLED is not a setting"),
     ],
 )
 def test_what_is_wrong_beside_the_kind(
@@ -224,5 +224,5 @@ def test_a_warning_is_logged_and_stops_no_server(
     refuse_wrong_settings()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "DRAIN_TIMOUT is no setting" in record.getMessage()
+    assert "DRAIN_TIMOUT is not a setting" in record.getMessage()
     assert "(serving.W005)" in record.getMessage()

@@ -69,6 +69,23 @@ def test_what_is_open_is_ended(order: Stopping, before: bool) -> None:
     ]
 
 
+def test_the_log_names_what_was_ended(order: Stopping, caplog: pytest.LogCaptureFixture) -> None:
+    layer = Drain(never, timeout=0.01)
+
+    async def three(*given: Any) -> None:
+        scope, receive, send = given
+        other = {**scope, "path": "/other"}
+        asks = [layer(each, receive, send) for each in (scope, other, scope)]
+        await asyncio.gather(*asks)
+
+    ask(three, order)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "ended what was still open 0.01 s after the order to stop (DRAIN_TIMEOUT):"
+        " 2 x GET /, GET /other"
+    )
+
+
 def test_what_ends_in_time_is_left_alone(order: Stopping) -> None:
     assert ask(Drain(answers, timeout=30), order)[1]["body"] == b"tea"
 

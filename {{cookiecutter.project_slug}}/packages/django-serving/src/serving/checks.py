@@ -127,7 +127,7 @@ def misspelled() -> Iterator[CheckMessage]:
     for name in sorted(unknown):
         if close := get_close_matches(name, SETTINGS, n=1, cutoff=0.88):
             yield CheckWarning(
-                f"{name} is no setting of Django's or of django-serving's.",
+                f"{name} is not a setting of Django's or of django-serving's.",
                 f"Write {close[0]}, if that is meant.",
                 id="serving.W005",
             )

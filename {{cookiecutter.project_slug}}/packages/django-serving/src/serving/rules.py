@@ -29,7 +29,7 @@ def network(text: str) -> Network:
         found = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(
-            f"{text!r} is no address (10.0.0.2), no network (10.0.0.0/8) and not the word {UNIX};"
+            f"{text!r} is not an address (10.0.0.2), a network (10.0.0.0/8) or the word {UNIX};"
             " host names are not looked up."
         ) from None
     address = text.partition("/")[0]
@@ -53,7 +53,7 @@ def check_prefix(text: str) -> None:
     """Raises ValueError, which explains what is wrong, unless it is a path such as /app, or empty."""
     if text and not is_prefix(text):
         raise ValueError(
-            f"{text!r} is no path such as /app: a slash before each name and none at the end; names"
+            f"{text!r} is not a path such as /app: a slash before each name and none at the end; names"
             " have letters, digits and . _ ~ - alone."
         )
 

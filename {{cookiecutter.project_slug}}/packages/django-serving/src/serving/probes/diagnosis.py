@@ -44,7 +44,7 @@ ADVICE = {
         " project, by DATABASE_POOLER=transaction)"
     ),
     r"invalid response to SSL negotiation|expected authentication request": (
-        "what listens there is no PostgreSQL; correct host and port in DATABASES"
+        "what listens there is not PostgreSQL; correct host and port in DATABASES"
     ),
     r"(PostgreSQL|SQLite) [\d.]+ or later is required": (
         "the database is too old for this version of Django; upgrade it"
@@ -59,7 +59,7 @@ ADVICE = {
     r"unable to open database file": (
         "the file can't be opened; make its folder, or correct the path in DATABASES"
     ),
-    r"file is not a database|disk image is malformed": "the file is no sound database; restore a backup",
+    r"file is not a database|disk image is malformed": "the file is not a sound database; restore a backup",
     r"readonly database": "the file or its folder is not writable; change the owner or the mode",
 }
 

@@ -79,9 +79,8 @@ def restore_terminal() -> None:
     except OSError:
         return
     with suppress(termios.error):
-        if (
-            os.tcgetpgrp(terminal) == os.getpgrp()
-        ):  # in the background, this process would be stopped
+        # In the background, this process would be stopped.
+        if os.tcgetpgrp(terminal) == os.getpgrp():
             attributes = termios.tcgetattr(terminal)
             attributes[0] |= termios.ICRNL
             attributes[1] |= termios.OPOST | termios.ONLCR

@@ -70,7 +70,7 @@ def check_settings_module(name: str, usual: str) -> None:
         found = None
     if found is None:
         raise ImproperlyConfigured(
-            f"DJANGO_SETTINGS_MODULE={name!r} is no module that can be imported from {os.getcwd()};"
+            f"DJANGO_SETTINGS_MODULE={name!r} is not a module that can be imported from {os.getcwd()};"
             " correct it, or unset it, and the one that asgi.py names is used"
         )
     if name != usual:

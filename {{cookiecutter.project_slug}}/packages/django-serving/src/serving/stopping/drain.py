@@ -8,6 +8,7 @@ https://github.com/emmett-framework/granian/issues/547
 import asyncio
 import inspect
 import logging
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -59,13 +60,12 @@ class Drain:
         asyncio.get_running_loop().call_later(self.timeout, self._end)
 
     def _end(self) -> None:
-        names = {f"{each.scope['method']} {each.scope['path']}" for each in self._open}
+        names = Counter(f"{each.scope['method']} {each.scope['path']}" for each in self._open)
         if names:
             logger.warning(
-                "ended %d responses still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
-                len(self._open),
+                "ended what was still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
                 self.timeout,
-                ", ".join(sorted(names)),
+                ", ".join(f"{n} x {name}" if n > 1 else name for name, n in sorted(names.items())),
             )
         for response in list(self._open):
             response.ended = True
