@@ -18,7 +18,7 @@ from granian.cli import cli
 
 from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
-from serving.log.output import Stdout
+from serving.log.output import LogHandler
 from serving.process.address import AddressError, check_addresses
 from serving.process.development import restore_terminal
 from serving.stopping.signals import SIGNALS
@@ -63,7 +63,7 @@ def main() -> None:
 
 def log(message: str) -> None:
     """Logs a message before Granian configures logging."""
-    handler = Stdout()
+    handler = LogHandler()
     handler.setFormatter(formatter())
     record = logging.LogRecord("serving", logging.CRITICAL, __file__, 0, message, None, None)
     handler.handle(record)

@@ -4,6 +4,7 @@ import logging
 import logging.config
 import sys
 import threading
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -57,6 +58,9 @@ def take_over_process(log_config: str | Path | None) -> None:
     sys.unraisablehook = unraisable
     if log_config and not logging.getLogger().handlers:
         logging.config.dictConfig(logging_config(log_config))
+    # A worker that was forked has forgotten what `atexit` held, logging's flush too; open in Python 3.13:
+    # https://github.com/python/cpython/blob/v3.13.0/Lib/multiprocessing/popen_fork.py#L70
+    Finalize(None, logging.shutdown, exitpriority=0)
     stopping.install()
 
 

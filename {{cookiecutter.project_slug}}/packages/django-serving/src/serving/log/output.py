@@ -38,7 +38,7 @@ def log_stream() -> TextIO:
     return sys.stderr if a_command else sys.stdout
 
 
-class Stdout(logging.StreamHandler[TextIO]):
+class LogHandler(logging.StreamHandler[TextIO]):
     """Writes records to `log_stream()`: at once, or those that are held together, 50 ms late at most."""
 
     def __init__(self) -> None:
