@@ -64,6 +64,11 @@ async def answers(scope: Any, receive: Any, send: Any) -> None:
 def test_what_is_open_is_ended(order: Stopping, before: bool) -> None:
     start, body = ask(Drain(never, timeout=0.01), order, before=before)
     assert (start["status"], body["body"]) == (503, b"The server is stopping.\n")
+    assert {
+        (b"content-length", b"24"),
+        (b"cache-control", b"no-store"),
+        (b"retry-after", b"1"),
+    } <= set(start["headers"])
     assert ask(Drain(streams, timeout=0.01), order, before=before)[1:] == [
         {"type": "http.response.body", "body": b"", "more_body": False}
     ]

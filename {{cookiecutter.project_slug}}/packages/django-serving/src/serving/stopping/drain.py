@@ -6,12 +6,9 @@ https://github.com/emmett-framework/granian/issues/547
 """
 
 import asyncio
-import inspect
 import logging
 from collections import Counter
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
 
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,13 +30,10 @@ class Drain:
         self.timeout = conf.DRAIN_TIMEOUT(timeout)
         self._open: set[Response] = set()
 
-    @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        if scope["type"] == "http":
-            return self._serve(scope, receive, send)
-        return self.app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         response = Response(scope, send)
         if not self._open:
             stopping.add_callback(self._begin)
@@ -101,15 +95,14 @@ class Response:
         """
         if self.complete or self.promised:
             return
-        from serving.security import security_headers  # here, as conf above
+        from serving.security import answer  # here, as conf above
 
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                text = b""
-                if not self.started:
+                if self.started:
+                    await self._send(
+                        {"type": "http.response.body", "body": b"", "more_body": False}
+                    )
+                else:
                     text = b"The server is stopping.\n"
-                    headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
-                    headers += security_headers(self.scope)
-                    start = {"type": "http.response.start", "status": 503, "headers": headers}
-                    await self._send(start)
-                await self._send({"type": "http.response.body", "body": text, "more_body": False})
+                    await answer(self.scope, self._send, 503, text, (b"retry-after", b"1"))
