@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from serving.log.formats import EcsFormatter
@@ -77,6 +78,22 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
 
         lines = (json.loads(read.readline())["message"] for _ in range(1000))
         assert [int(line.split()[0]) for line in lines] == list(range(1000))
+
+
+def test_a_file_gets_utf_8_whatever_the_locale_and_stays_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    with open(path, "w", encoding="ascii") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        handler = LogHandler()
+        handler.setFormatter(EcsFormatter())
+        print("printed before")
+        handler.handle(record("Grüße"))
+        assert (stream.encoding, stream.errors) == ("ascii", "strict")
+        before, line = path.read_text("utf-8").splitlines()
+    assert before == "printed before"
+    assert json.loads(line)["message"] == "Grüße"
 
 
 def test_other_threads_get_the_lock_back(stdout: LogHandler) -> None:

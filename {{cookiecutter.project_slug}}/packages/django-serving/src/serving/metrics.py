@@ -7,6 +7,7 @@ thread pool, its memory, and what apps register) at one of the ports behind that
 import logging
 from collections.abc import Iterator
 from errno import EADDRINUSE
+from functools import cache
 from itertools import count
 from threading import Thread
 from time import sleep
@@ -42,8 +43,13 @@ def serve_metrics(
     What is not given is METRICS_ADDRESS, METRICS_PORT and WORKERS. Raises ImproperlyConfigured for a wrong one.
     """
     where = conf.METRICS_ADDRESS(address), conf.METRICS_PORT(port), conf.WORKERS(workers)
-    REGISTRY.register(PoolCollector())
+    register_pool()
     Thread(target=listen, args=where, name="metrics", daemon=True).start()
+
+
+@cache  # a second registration is an error
+def register_pool() -> None:
+    REGISTRY.register(PoolCollector())
 
 
 def listen(address: str, port: int, workers: int) -> None:
