@@ -125,9 +125,26 @@ def test_what_is_wrong_beside_the_kind(
     assert found.hint
 
 
-def test_a_misspelling_names_what_may_be_meant(settings: Any) -> None:
-    (found,) = changed(settings, {"TRUSTED_PROXYS": []})
-    assert found.hint == "Write TRUSTED_PROXIES, if that is meant."
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TRUSTED_PROXYS", "TRUSTED_PROXIES"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("LIFESPAN_TIMEOUT", "LIFESPAN_STARTUP_TIMEOUT"),
+        ("LIFESPAN_MODE", "LIFESPAN"),
+        ("SERVING_THREAD", "SERVING_THREADS"),
+    ],
+)
+def test_a_misspelling_names_what_may_be_meant(settings: Any, name: str, meant: str) -> None:
+    (found,) = changed(settings, {name: []})
+    assert found.hint == f"Write {meant}, if that is meant."
+
+
+@pytest.mark.parametrize(
+    "name", ["READ_TIMEOUT", "METRICS_PATH", "BODY_COLOR", "MAX_SIZE", "STATE"]
+)
+def test_a_projects_own_settings_are_not_taken_for_misspellings(settings: Any, name: str) -> None:
+    assert changed(settings, {name: 1}) == []
 
 
 def test_metrics_need_their_package(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
