@@ -369,7 +369,7 @@ def test_a_projects_own_tests_have_what_the_apps_open(mysite: Path, programs: Pa
     follow(mysite, *SHOP, ALL, "Tests")
     options = ["-p", "no:cacheprovider", "--ds=mysite.settings", "-Werror"]
     own = ["shop/test_stock.py", "shop/tests.py"]
-    assert "2 passed" in run(programs, mysite, "pytest", *options, *own)
+    assert "3 passed" in run(programs, mysite, "pytest", *options, *own)
     assert "Ran 1 test" in run(programs, mysite, "python", "manage.py", "test", "shop")
 
 
