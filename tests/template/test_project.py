@@ -127,7 +127,7 @@ def test_targets_run_one_after_the_other_under_make_jobs_too(bake: Bake, tmp_pat
     )
 
     assert done.returncode == 0, f"two at once: {done.stderr}"
-    assert len((project / "asked").read_text().splitlines()) == 4
+    assert len((project / "asked").read_text().splitlines()) == 5
 
 
 def test_the_answers_arrive_where_they_act(bake: Bake) -> None:
