@@ -64,7 +64,7 @@ PACKAGES = frozenset(
 MODULES = frozenset(
     """
     accounts asyncio atexit collections concurrent config contextlib contextvars copy data
-    dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass home http
+    dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass gzip home http
     importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing os
     pathlib pickle prometheus_client queue re reprlib resource runpy secrets
     select serving serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile
