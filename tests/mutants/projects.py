@@ -97,7 +97,7 @@ PROJECTS = (
         "template",
         ("template_rules.py",),
         ("tests/template/test_rules.py", "tests/template/test_derived_answers.py",
-          "tests/template/test_hooks.py"),
+         "tests/template/test_hooks.py"),
         answers=None,
         options=("-n0", "-k", "not shadows and not cruft"),  # they want more than a copy
         runs_processes=True,
