@@ -33,7 +33,9 @@ DATA = {
     "test_cache_values.py": {"cache": "valkey"},
     "test_postgres.py": {"database": "postgres"},
     "test_sqlite.py": {},
+    "test_sqlite_backups.py": {},
     "test_valkey.py": {"cache": "valkey"},
+    "test_valkey_client.py": {"cache": "valkey"},
 }
 
 
