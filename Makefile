@@ -7,7 +7,7 @@ DIST := build/dist
 # Not in the packages' own folders, which are copied into every project.
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container fuzz bench lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container mutants fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,7 +39,8 @@ test-pythons: .venv/.synced  ## run those of projects, of the packages and of pr
 	for version in 3.13 3.12; do \
 		found=$$(PYENV_VERSION=$$version .venv/bin/uv python find $$version) || exit 1; \
 		PROJECT_PYTHON="$$found" .venv/bin/pytest -m "not matrix and not fuzz and not container" \
-			tests/test_serving.py tests/template/test_project.py tests/live/test_process.py tests/live/test_metrics.py || exit 1; \
+			tests/test_serving.py tests/template/test_project.py \
+			tests/live/test_process.py tests/live/test_metrics.py tests/live/test_start.py || exit 1; \
 	done
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
@@ -48,6 +49,9 @@ test-django: .venv/.synced  ## run Django's own tests with our handler in place 
 test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
 	.venv/bin/pytest -m container
 	.venv/bin/python -m benchmarks.container
+
+mutants: .venv/.synced  ## plant faults in the code, and list those that no test notices [MODULES=, SAMPLE=, SEED=]
+	.venv/bin/python -m tests.mutants $(MODULES) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
 
 fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz

@@ -25,8 +25,10 @@ def answers(address: str) -> bool:
 def main() -> int:
     """The exit status of what failed, or of the server."""
     cookiecutter = [Path(sys.executable).parent / "cookiecutter", ".", "--no-input"]
+    # Of the Python that is here: the machine may have no other, and no way to fetch one.
+    python = f"python_version={sys.version_info.major}.{sys.version_info.minor}"
     generated = subprocess.run(
-        [*cookiecutter, "--output-dir", FOLDER], stdout=subprocess.DEVNULL, check=False
+        [*cookiecutter, "--output-dir", FOLDER, python], stdout=subprocess.DEVNULL, check=False
     )
     if generated.returncode:
         return generated.returncode

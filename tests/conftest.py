@@ -106,6 +106,11 @@ def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment(widest_project: Path) -> Path:
     """One virtual environment with what every generated project needs, kept between runs."""
+    return shared_environment(widest_project)
+
+
+def shared_environment(widest_project: Path) -> Path:
+    """Such an environment, with the packages of this project."""
     # Every event loop that the questions offer.
     loops = [loop for loop in questions()["event_loop"] if loop != "asyncio"]
     other = f"-{Path(INTERPRETER).resolve().name}" if sys.executable != INTERPRETER else ""

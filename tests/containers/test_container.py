@@ -21,7 +21,7 @@ from tests.support.containers import (
     locked_project,
     require_engine,
 )
-from tests.support.server import SECRET_KEY, wait_for
+from tests.support.server import PATIENCE, SECRET_KEY, wait_for
 from tests.support.sites import SITES, program, site_volume
 
 pytestmark = pytest.mark.container
@@ -274,7 +274,7 @@ def test_docker_stop_ends_a_stream_and_leaves_the_lifespan(
 ) -> None:
     container = start(extended, SECURE_SSL_REDIRECT="false", DRAIN_TIMEOUT="2").ready()
     headers = {"Host": "example.com"}
-    with httpx.stream("GET", container.address + path, headers=headers, timeout=60) as stream:
+    with httpx.stream("GET", container.address + path, headers=headers, timeout=PATIENCE) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "tick"
         docker("kill", "--signal=TERM", container.id)

@@ -74,6 +74,11 @@ def test_every_database_and_cache_comes_up_and_survives(
         assert_hardened(compose)
         web = compose.inspect("web")
 
+        if answers["database"] == "sqlite":
+            modes = ("sh", "-c", "stat -c '%a %n' /data/db.sqlite3*")
+            listed = compose("exec", "-T", "web", *modes).splitlines()
+            assert {line.split()[0] for line in listed} == {"600"}, "with what stands beside it"
+            assert len(listed) == 3
         if answers["database"] == "postgres":
             docker("kill", compose.containers("db")[0])
             wait_for(lambda: compose.status("/readyz") == 503, "readyz to tell")

@@ -102,13 +102,13 @@ def assert_whole(site: Compose, replicas: int) -> None:
 
 
 class Deploying:
-    """`make deploy`, as it runs."""
+    """`make deploy`, or another target, as it runs."""
 
-    def __init__(self, site: Compose, **variables: str) -> None:
+    def __init__(self, site: Compose, target: str = "deploy", **variables: str) -> None:
         self.log = site.project.parent / f"deploy-{uuid.uuid4().hex[:8]}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                ["make", "--no-print-directory", f"UV={UV}", "deploy"], cwd=site.project,
+                ["make", "--no-print-directory", f"UV={UV}", target], cwd=site.project,
                 env=clean_environment() | site.variables | variables,
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
@@ -181,7 +181,7 @@ def test_a_second_one_says_who_has_the_lock_and_up_and_down_wait_too(site: Compo
     first = Deploying(site, SLOW_START="600")
     first.wait_for(lambda: len(site.containers("web")) == REPLICAS + 1, "a new container")
 
-    for target in ("deploy", "up", "down", "restart"):
+    for target in ("deploy", "rollback", "up", "down", "restart"):
         said = site.make(target, check=False)
         assert re.search(
             r"runs \(process \d+, started by \w+ at \d\d:\d\d:\d\d\); wait for it", said
@@ -275,7 +275,9 @@ def ask_checkout(project: Path, *arguments: str, **variables: str) -> tuple[int,
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("target", ["build", "up", "down", "restart", "watch", "deploy"])
+@pytest.mark.parametrize(
+    "target", ["build", "up", "down", "restart", "watch", "deploy", "rollback"]
+)
 def test_no_target_touches_the_containers_of_another_checkout(
     checkout: Path, tmp_path: Path, name: str, target: str
 ) -> None:

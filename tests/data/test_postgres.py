@@ -1,5 +1,7 @@
 """PostgreSQL as its address and its connections are set up."""
 
+import os
+
 import pytest
 from data.connections import RESERVE, threads
 from data.postgres import database_settings
@@ -20,6 +22,7 @@ def test_the_url_wins_and_takes_what_libpq_takes() -> None:
     assert config["OPTIONS"]["sslrootcert"] == "/ca.pem"
     assert config["OPTIONS"]["connect_timeout"] == 9
     assert "statement_timeout=1500" in config["OPTIONS"]["options"]
+    assert config["OPTIONS"]["application_name"] == f"shop-{os.getpid()}"
 
 
 WRONG = {

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Bake, Serve, clean_environment, with_packages
 from tests.live.test_serving import MODES
-from tests.support.server import Server, server_environment, wait_for
+from tests.support.server import PATIENCE, Server, server_environment, wait_for
 from tests.support.sites import put_lifespan, put_site
 
 
@@ -332,7 +332,7 @@ def test_console_is_coloured_on_a_terminal(
         cwd=project,
         env=with_packages(project, {**clean_environment(), **flags, **variables}),
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
     )
     try:
         terminal.expect("Started worker-1")
@@ -397,7 +397,7 @@ def test_an_id_that_is_not_well_formed_is_replaced(noisy: Path, serve: Serve) ->
 
 def test_requests_at_once_keep_their_ids_apart(noisy: Path, serve: Serve) -> None:
     server = serve(noisy).ready()
-    with httpx.Client(base_url=server.address, timeout=60) as client:
+    with httpx.Client(base_url=server.address, timeout=PATIENCE) as client:
         for number in range(50):
             view = "identity" if number % 2 else "identity_async"
             answer = client.get(f"/{view}/", headers={"X-Request-ID": f"id-{number}"})
@@ -428,7 +428,7 @@ def test_the_access_log_is_on_or_off_by_answer_and_by_variable(
 
 def test_what_is_held_back_is_written_at_the_end(project: Path, serve: Serve) -> None:
     server = serve(project, GRANIAN_LOG_LEVEL="critical").answering()
-    with httpx.Client(base_url=server.address, timeout=60) as client:
+    with httpx.Client(base_url=server.address, timeout=PATIENCE) as client:
         for number in range(20):
             client.get(f"/missing/{number}")
     assert server.stop() == 0
@@ -441,7 +441,7 @@ def test_what_is_held_back_is_written_at_the_end(project: Path, serve: Serve) ->
 def test_requests_are_held_and_said_once_where_an_app_forks(noisy: Path, serve: Serve) -> None:
     server = serve(noisy).ready()
     asked = 0
-    with httpx.Client(base_url=server.address, timeout=60) as client:
+    with httpx.Client(base_url=server.address, timeout=PATIENCE) as client:
 
         def some_are_held() -> bool:
             nonlocal asked
@@ -563,7 +563,7 @@ def test_no_secret_reaches_the_log(noisy: Path, serve: Serve, level: str, format
     }
     query = "?token=planted-query&api_key=planted-query&password=planted-query&code=planted-query"
     cookies = []
-    with httpx.Client(base_url=server.address, timeout=60) as client:
+    with httpx.Client(base_url=server.address, timeout=PATIENCE) as client:
         page = client.get("/admin/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
         assert token
@@ -573,7 +573,7 @@ def test_no_secret_reaches_the_log(noisy: Path, serve: Serve, level: str, format
     form = {"password": "planted-form"}
     for path in ("/", "/admin/", "/missing", "/fail/", "/deny/", "/extra/", "/identity_async/"):
         server.get(path + query, headers=headers)
-        httpx.post(server.address + path + query, headers=headers, data=form, timeout=60)
+        httpx.post(server.address + path + query, headers=headers, data=form, timeout=PATIENCE)
     server.get("/", headers={**headers, "Host": "evil.example"})
     assert server.stop() == 0
 

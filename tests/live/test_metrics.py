@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Run, Serve
-from tests.support.server import Server, free_port, wait_for
+from tests.support.server import PATIENCE, Server, free_port, wait_for
 from tests.support.sites import put_site
 
 
@@ -35,7 +35,7 @@ def ports() -> int:
 
 def figures(port: int) -> dict[str, float]:
     """What is served there, by name; the figures of several workers are added up."""
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text + "\n"):
         for sample in family.samples:

@@ -168,6 +168,39 @@ def test_dumps_of_others_are_refused(shop: tuple[Path, Try], postgres: Postgres)
     assert attempt("manage.py", "migrate", "--check").returncode == 0
 
 
+def test_a_dump_that_fails_half_way_leaves_the_database_as_it_was(
+    shop: tuple[Path, Try], postgres: Postgres
+) -> None:
+    """What it drops and replaces before its mistake is there again: all of it is one transaction."""
+    project, attempt = shop
+    postgres.query(
+        # The row is put back before the one that its check looks for.
+        "CREATE TABLE zzz (x int); INSERT INTO zzz VALUES (1);"
+        "CREATE FUNCTION known(int) RETURNS bool AS"
+        " 'SELECT EXISTS (SELECT FROM public.zzz WHERE x = $1)' LANGUAGE sql;"
+        "CREATE TABLE aaa (x int CHECK (known(x))); INSERT INTO aaa VALUES (1);",
+        "shop",
+    )
+    assert attempt("manage.py", "backup", "broken.dump").returncode == 0
+    postgres.query(
+        "DROP TABLE aaa; DROP FUNCTION known; DROP TABLE zzz;"
+        "INSERT INTO auth_group (name) VALUES ('there'); CREATE TABLE newer (x int)",
+        "shop",
+    )
+
+    failed = attempt("manage.py", "restore", "broken.dump")
+
+    assert failed.returncode == 1
+    assert failed.stderr.count("Traceback") == 0, failed.stderr
+    assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+    tables = postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", "shop")
+    assert "newer" in tables
+    assert not {"aaa", "zzz"} & set(tables)
+    (kept,) = project.glob("before-restore-*.dump")
+    assert attempt("manage.py", "restore", kept.name).returncode == 0
+    assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+
+
 def dump(postgres: Postgres, name: str, target: Path, *options: str) -> None:
     subprocess.run(
         [postgres.programs / "pg_dump", *(options or ("--format=custom",)), f"--file={target}",

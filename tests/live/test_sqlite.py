@@ -144,12 +144,12 @@ def test_the_database_is_for_its_owners_eyes_alone_as_backups_are(
         path.unlink()
     add_ada(project, run)
     server = serve(project).ready()
-    page = httpx.Client(base_url=server.address, verify=False)  # noqa: S501
-    login = page.get("/admin/login/").text
-    token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', login)
-    assert token
-    form = {"csrfmiddlewaretoken": token[1], "username": "ada", "password": "open sesame"}
-    assert page.post("/admin/login/?next=/admin/", data=form).status_code == 302, "a write"
+    with httpx.Client(base_url=server.address, timeout=PATIENCE, verify=False) as page:  # noqa: S501
+        login = page.get("/admin/login/").text
+        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', login)
+        assert token
+        form = {"csrfmiddlewaretoken": token[1], "username": "ada", "password": "open sesame"}
+        assert page.post("/admin/login/?next=/admin/", data=form).status_code == 302, "a write"
 
     names = {"db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm"}
     assert modes(project) == dict.fromkeys(names, 0o600)

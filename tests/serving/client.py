@@ -16,6 +16,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Self
 
 type Message = Mapping[str, Any]
+
+# What a server takes: https://asgi.readthedocs.io/en/latest/specs/www.html
+TAKEN: dict[str, dict[str, type]] = {
+    "http.response.start": {"status": int, "headers": object, "trailers": bool},
+    "http.response.body": {"body": bytes, "more_body": bool},
+    "http.response.pathsend": {"path": str},
+}
 type App = Callable[[dict[str, Any], Any, Any], Awaitable[object]]
 
 
@@ -79,6 +86,13 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`. Other tasks run meanwhile, as under a server."""
+        taken = TAKEN[message["type"]]
+        wrong = {
+            name: value
+            for name, value in message.items()
+            if name != "type" and not isinstance(value, taken.get(name, ()))
+        }
+        assert not wrong, f"no server takes this: {message}"
         self.sent.append(message)
         await asyncio.sleep(0)
 

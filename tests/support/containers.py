@@ -190,8 +190,6 @@ class Compose:
 
     def make(self, *arguments: str, check: bool = True, **variables: str) -> str:
         """`make` in the project's folder, with these containers for its own."""
-        # The revision marks the images, for `remove` to find those that lost their name to a newer one.
-        arguments = (f"REVISION={self.name}", *arguments)
         return make(self.project, *arguments, check=check, **self.variables | variables)
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
@@ -230,9 +228,11 @@ class Compose:
 
     def remove(self) -> None:
         self("down", "--volumes", "--remove-orphans", "--timeout=1", check=False)
-        docker("image", "rm", "--force", self.name, check=False)
-        mark = f"--filter=label=org.opencontainers.image.revision={self.name}"
-        docker("image", "prune", "--force", mark, check=False)
+        listed = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}", self.name)
+        docker("image", "rm", "--force", *listed.splitlines(), check=False)
+        # Those that have lost their name to a newer one.
+        mine = f"--filter=label=com.docker.compose.project={self.name}"
+        docker("image", "prune", "--force", mine, check=False)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ SECRET_KEY = "for-tests-only-" + "0123456789" * 5
 
 # How long a condition may take to come true. Not a measure of speed: it ends a test that would
 # otherwise hang.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 NUMBERS = count(1)  # of servers: two may have one port, one after the other
 

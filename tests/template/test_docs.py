@@ -28,7 +28,7 @@ ROOTS = [ROOT, ROOT / "docs", TEMPLATE, *OWN_PACKAGES, *package_sources(TEMPLATE
 
 # Files that are no part of the template: an owner writes them, or something that runs does.
 ELSEWHERE = re.compile(
-    r"(shop|mysite|build|\.secrets|\.venv)/.*|lifespan\.py|\.?/.*|0\.0\.0\.0/0|.*/"
+    r"(shop|mysite|build|\.secrets|\.venv)/.*|lifespan\.py|tests\.py|\.?/.*|0\.0\.0\.0/0|.*/"
 )
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +52,28 @@ def test_every_target_of_a_project_is_run(
 
 
 def test_every_target_of_the_template_is_run(run_by_tests: set[str]) -> None:
-    in_ci = re.findall(r"^make ([a-z-]+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    in_ci = re.findall(
+        r"^make ([a-z-]+)(?: [A-Z]+=\S+)*$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE
+    )
     missing = sorted(targets(ROOT / "Makefile") - run_by_tests - set(in_ci))
     assert not missing, f"neither a test nor .ci/run runs make {', make '.join(missing)}"
+
+
+def test_ci_names_in_one_line_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "template" / ".ci").mkdir(parents=True)
+    ci = shutil.copy(ROOT / ".ci" / "run", tmp_path / "template" / ".ci")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname", "git", "make", "openssl"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    done = subprocess.run(
+        [ci], env={"PATH": str(programs)}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(".ci/run needs, and does not find: ")
+    for name in ("caddy", "redis-server", "a container engine", "docker compose", "python3.14"):
+        assert name in line
+    assert "openssl" not in line
+    assert "make" not in line

@@ -7,6 +7,9 @@ import pytest
 
 from tests.conftest import Bake, bake_into
 from tests.support.owner import Owner
+from tests.support.sites import SITES
+
+WRITTEN = SITES / "written"
 
 
 @pytest.fixture
@@ -43,8 +46,7 @@ def test_it_is_wired_linted_and_tested(owner: Owner) -> None:
 
     owner.make("lint")
     assert "tea_shop/tests.py ." in owner.make("test").stdout
-    model = "from django.db import models\n\n\nclass Tea(models.Model):\n    name = models.TextField()\n"
-    (owner.project / "tea_shop" / "models.py").write_text(model)
+    shutil.copy(WRITTEN / "tea.py", owner.project / "tea_shop" / "models.py")
     assert "tea_shop/migrations/0001_initial.py" in owner.make("migrations").stdout
     owner.make("lint")
     owner.make("test")
@@ -130,14 +132,14 @@ def test_settings_and_addresses_may_be_written_otherwise(
             'urlpatterns = [\n    path("", page),\n] + [path("more/", page)]\n',
         ),
     }[kind]  # fmt: skip
-    page = "from django.http import HttpResponse\nfrom django.urls import path\n\npage = HttpResponse\n\n"
+    page = (WRITTEN / "page.py").read_text()
     shutil.rmtree(owner.project / "home")
     config = owner.project / "config"
     text = (config / "settings.py").read_text()
     before, _, rest = text.partition("INSTALLED_APPS = [\n")
     whole = f"{before}{settings}{rest.partition(chr(10) + ']' + chr(10))[2]}"
     (config / "settings.py").write_bytes(whole.replace("\n", ending).encode())
-    (config / "urls.py").write_bytes((page + urls).replace("\n", ending).encode())
+    (config / "urls.py").write_bytes(f"{page}\n{urls}".replace("\n", ending).encode())
 
     owner.make("app", "NAME=shop")
 
@@ -198,16 +200,14 @@ def test_lines_forgotten_after_startapp_are_named_one_after_the_other(owner: Own
 
     owner.write("config/urls.py", "urlpatterns = [\n", f"urlpatterns = [\n    {add},\n")
     owner.make("lint")
-    model = "from django.db import models\n\n\nclass Tea(models.Model):\n    name = models.TextField()\n"
-    (owner.project / "shop" / "models.py").write_text(model)
+    shutil.copy(WRITTEN / "tea.py", owner.project / "shop" / "models.py")
     shutil.rmtree(owner.project / "shop" / "migrations")
     done = owner.make("lint", check=False)
     assert "shop/migrations/ is missing" in done.stdout
     owner.make("migrations", "ARGS=shop")
     owner.make("lint")
 
-    tests = "from django.test import TestCase\n\n\nclass TeaTest(TestCase):\n    def test_it(self):\n        self.assertTrue(True)\n"
-    (owner.project / "shop" / "tests.py").write_text(tests)
+    shutil.copy(WRITTEN / "cases.py", owner.project / "shop" / "tests.py")
     owner.make("lint")
     assert "shop/tests.py ." in owner.make("test").stdout
 
@@ -225,23 +225,9 @@ def test_migrations_come_out_as_lint_wants_them(owner: Owner) -> None:
     """With imports of the project's own, too, which Django sorts otherwise."""
     owner.make("app", "NAME=shop")
     owner.make("app", "NAME=zoo")
-    (owner.project / "shop" / "models.py").write_text(
-        "from django.db import models\n"
-        "\n"
-        "\n"
-        "def new_label() -> str:\n"
-        '    return "a"\n'
-        "\n"
-        "\n"
-        "class Tea(models.Model):\n"
-        '    label = models.CharField(default=new_label, max_length=9, choices=[("a", "It\'s a")])\n'
-        '    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE)\n'
-        "\n"
-        "    class Meta:\n"
-        '        ordering = ["-label"]\n'
-    )
-    model = "from django.db import models\n\n\nclass Ape(models.Model):\n    name = models.TextField()\n"
-    (owner.project / "zoo" / "models.py").write_text(model)
+    shutil.copy(WRITTEN / "labels.py", owner.project / "shop" / "models.py")
+    ape = (WRITTEN / "tea.py").read_text().replace("Tea", "Ape")
+    (owner.project / "zoo" / "models.py").write_text(ape)
     said = owner.make("migrations").stdout
     assert "Create model Tea" in said
     assert "Create model Ape" in said

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.test import override_settings
@@ -86,3 +87,65 @@ def test_nothing_is_left_of_a_body(name: str) -> None:
             assert (bodies.memory.taken, bodies.disk.taken) == (0, 0)
 
     assert asyncio.run(main()) == 0
+
+
+REFUSED = {
+    "too large": (413, b"large"),
+    "left": (400, b""),
+    "late": (408, b""),
+}
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_a_whole_answer_that_nobody_keeps(name: str, version: str) -> None:
+    headers, come, _ = CASES[name]
+    status, says = REFUSED[name]
+
+    async def main() -> Exchange:
+        exchange = Exchange(
+            "/", "POST", headers=headers, messages=[*come, LEFT], http_version=version
+        )
+        if name == "late":
+            exchange = Exchange("/", "POST", headers=headers, messages=come, http_version=version)
+        assert await Bodies().read(exchange.scope, exchange.receive, exchange.send) is None
+        return exchange
+
+    exchange = asyncio.run(main())
+    given = dict(exchange.headers)
+    assert exchange.status == status
+    assert says in exchange.body
+    assert exchange.body.endswith(b"\n")
+    assert exchange.ended
+    assert given["content-type"] == "text/plain; charset=utf-8"
+    assert given["content-length"] == str(len(exchange.body))
+    assert given["cache-control"] == "no-store"
+    assert given["x-content-type-options"] == "nosniff"
+    assert given.get("connection") == ("close" if version == "1.1" else None)
+    assert "retry-after" not in given
+
+
+def test_a_body_for_which_there_is_no_space_may_be_sent_again() -> None:
+    async def main() -> Exchange:
+        bodies = Bodies()
+        assert bodies.disk.take(5_000_000)
+        exchange = Exchange(
+            "/", "POST", headers=length(2_900_000), messages=[*parts(2_900_000), LEFT]
+        )
+        assert await bodies.read(exchange.scope, exchange.receive, exchange.send) is None
+        assert bodies.disk.taken == 5_000_000
+        return exchange
+
+    exchange = asyncio.run(main())
+    assert exchange.status == 503
+    assert dict(exchange.headers)["retry-after"] == "5"
+    assert exchange.body == b"Too many uploads at once; try again in a moment.\n"
+
+
+def test_a_disk_that_is_full_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> int | None:
+        return await ask(Bodies(), length(2_900_000), [*parts(2_900_000), LEFT])
+
+    with override_settings(FILE_UPLOAD_TEMP_DIR=tmp_path / "missing"):
+        assert asyncio.run(main()) == 507
+    assert f"can't keep a body in {tmp_path / 'missing'}: No such file or directory" in caplog.text

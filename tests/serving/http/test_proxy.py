@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from serving.http.proxy import HOPS, Proxy
 from serving.rules import check_prefix, check_proxy
 
@@ -241,6 +242,9 @@ def test_a_proxy_that_nobody_trusts_is_warned_of_once(caplog: pytest.LogCaptureF
     assert len(caplog.records) < 10
     ask(Proxy(app, trusted=[]), "10.0.0.6", "https")
     assert "10.0.0.6" not in caplog.text, "nothing is redirected"
+    with override_settings(SECURE_SSL_REDIRECT=True):
+        ask(Proxy(app, trusted=[]), "10.0.0.7", "https")
+    assert "10.0.0.7" in caplog.text, "the setting decides"
 
 
 def test_to_trust_everyone_is_said_to_be_dangerous(caplog: pytest.LogCaptureFixture) -> None:

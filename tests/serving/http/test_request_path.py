@@ -9,17 +9,21 @@ import subprocess
 import sys
 import threading
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.local import Local
 from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.test import override_settings
 from django.urls import include, path
+from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from serving.http.async_routes import leads_to_async_view
 from serving.http.handler import DjangoHandler
@@ -35,6 +39,8 @@ def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:
 
 
 async def async_view(request: HttpRequest, number: int = 0) -> HttpResponse:
+    if "save" in request.GET:
+        request.session["tea"] = "oolong"
     return HttpResponse(f"{threading.current_thread().name} {request.body.decode()}")
 
 
@@ -97,6 +103,105 @@ def test_djangos_own_middleware_computes_on_the_loop() -> None:
 
     classes = [name.rpartition(".")[2] for name in DOES_IO]
     assert sorted(made) == sorted([*classes, "process_view"])
+
+
+class SessionStore(SignedCookies):
+    """A session that is loaded when it is made, over a network say."""
+
+    made_in: ClassVar[list[str]] = []
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self.made_in.append(threading.current_thread().name)
+        super().__init__(session_key)
+
+
+class MessageStorage(CookieStorage):
+    made_in: ClassVar[list[str]] = []
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.made_in.append(threading.current_thread().name)
+        super().__init__(request)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("setting", "store", "middleware"),
+    [
+        ("SESSION_ENGINE", SessionStore, "django.contrib.sessions.middleware.SessionMiddleware"),
+        ("MESSAGE_STORAGE", MessageStorage, "django.contrib.messages.middleware.MessageMiddleware"),
+    ],
+)
+def test_a_store_that_is_not_djangos_may_wait_for_something_and_is_kept_off_the_loop(
+    setting: str, store: Any, middleware: str
+) -> None:
+    store.made_in.clear()
+    value = __name__ if store is SessionStore else f"{__name__}.{store.__name__}"
+    changed = {setting: value, "MIDDLEWARE": [middleware]}
+    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"], **changed):
+        assert ask(DjangoHandler(), "/below/12/async/") == b"MainThread tea"
+    assert store.made_in == ["serving"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"CSRF_USE_SESSIONS": True}, "django.middleware.csrf.CsrfViewMiddleware"),
+        ({"SESSION_ENGINE": "shop.sessions"}, "django.contrib.sessions.middleware.SessionMiddleware"),
+        ({"MESSAGE_STORAGE": "shop.Messages"}, "django.contrib.messages.middleware.MessageMiddleware"),
+    ],
+)  # fmt: skip
+def test_middleware_computes_unless_its_store_may_do_more(
+    changed: dict[str, Any], name: str
+) -> None:
+    async def get_response(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    made = object.__new__(import_string(name))
+    assert computes(made)
+    with override_settings(**changed):
+        assert not computes(made)
+        assert computes(SecurityMiddleware(get_response))
+
+
+def test_a_class_that_is_not_exactly_djangos_does_not_compute() -> None:
+    async def get_response(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    class Own(SecurityMiddleware): ...
+
+    posing = type(SecurityMiddleware.__name__, (SecurityMiddleware,), {})
+    posing.__module__ = SecurityMiddleware.__module__
+    assert not computes(Own(get_response))
+    assert not computes(posing(get_response))
+    assert not computes(get_response)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("query", "every", "thread"),
+    [("", False, "MainThread"), ("?save", False, "serving"), ("", True, "serving")],
+)
+def test_a_session_is_saved_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch, query: str, every: bool, thread: str
+) -> None:
+    seen: list[str] = []
+    process_response = SessionMiddleware.process_response
+
+    def watched(self: Any, request: Any, response: Any) -> Any:
+        seen.append(threading.current_thread().name)
+        return process_response(self, request, response)
+
+    monkeypatch.setattr(SessionMiddleware, "process_response", watched)
+    monkeypatch.setattr("serving.http.inline_middleware.as_written", lambda *_: True)
+    middleware = ["django.contrib.sessions.middleware.SessionMiddleware"]
+    with override_settings(
+        ROOT_URLCONF=__name__,
+        ALLOWED_HOSTS=["testserver"],
+        MIDDLEWARE=middleware,
+        SESSION_SAVE_EVERY_REQUEST=every,
+    ):
+        assert ask(DjangoHandler(), f"/below/12/async/{query}") == b"MainThread tea"
+    assert seen == [thread]
 
 
 def wrapped(function: Any, seen: list[str]) -> Any:

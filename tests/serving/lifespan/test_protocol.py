@@ -1,6 +1,7 @@
 """For any apps that succeed, fail or hang: what is entered is left once, in reverse, in one task."""
 
 import asyncio
+import os
 from typing import Any, Self
 
 import pytest
@@ -21,6 +22,11 @@ LATE = "stubborn"  # takes no cancellation for an answer: late to enter is too l
 act = st.sampled_from([*ACTS, "hang", "yield", LATE])
 obedient = st.sampled_from([*ACTS, "hang", "yield"])
 apps = st.lists(st.tuples(act, act), max_size=6)
+
+
+def share(examples: int) -> int:
+    """As many of them as the variable EXAMPLES says, in percent; all unless it is there."""
+    return examples * int(os.environ.get("EXAMPLES", "100")) // 100
 
 
 class InstantLoop(asyncio.SelectorEventLoop):
@@ -109,7 +115,7 @@ class Fakes:
         self.patch.undo()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=share(500), deadline=None)
 @given(plan=apps)
 def test_resources(plan: list[tuple[str, str]]) -> None:
     async def use() -> bool:
@@ -126,7 +132,7 @@ def test_resources(plan: list[tuple[str, str]]) -> None:
     check(fakes.events, plan, started)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=share(300), deadline=None)
 @given(plan=apps, required=st.booleans())
 def test_the_protocol(plan: list[tuple[str, str]], required: bool) -> None:
     sent: list[str] = []
@@ -162,7 +168,7 @@ def test_the_protocol(plan: list[tuple[str, str]], required: bool) -> None:
     assert fakes.ended == ([hung] if hung else []), "threads may keep the process alive, or may not"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=share(200), deadline=None)
 @given(plan=st.lists(st.tuples(obedient, obedient), max_size=6), after=st.floats(0, 40))
 def test_cancelled_from_outside(plan: list[tuple[str, str]], after: float) -> None:
     """Whenever a server cancels, what was entered is left, and the cancellation goes on."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
 from serving.lifespan import resources as lifespan_resources
-from serving.lifespan.resources import Resources
-from serving.lifespan.state import State
+from serving.lifespan.resources import LifespanError, Resources
+from serving.lifespan.state import UNSERVED, State, state_of
 
 
 def lifespan_conversation(app: Any) -> tuple[list[str], dict[str, Any]]:
@@ -104,3 +104,106 @@ def test_an_empty_state_says_why() -> None:
         AttributeError, match=r"no lifespan ran in this process\. `python -m serving`"
     ):
         HttpRequest().state.client  # type: ignore[attr-defined]  # noqa: B018
+
+
+async def a_coroutine() -> None: ...
+
+
+def lifespan_of(*yielded: object) -> Any:
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[Any]:
+        for each in yielded:
+            yield each
+
+    return lifespan
+
+
+@pytest.mark.parametrize(
+    ("lifespan", "says"),
+    [
+        (None, "lifespan.py defines no function `lifespan`"),
+        ("tea", "lifespan.py defines no function `lifespan`"),
+        (a_coroutine, "lifespan() returns a coroutine, not an async context manager"),
+        (lambda: None, "lifespan() returns a NoneType, not an async context manager"),
+        (lifespan_of(), "lifespan() never yields; it must yield once, a mapping"),
+        (lifespan_of(None), "lifespan() yields NoneType, not a mapping"),
+        (lifespan_of({1: 2}), "lifespan() yields the name 1, which can't be an attribute"),
+        (lifespan_of({"a b": 2}), "lifespan() yields the name 'a b', which can't be an attribute"),
+        (lifespan_of({"class": 2}), "lifespan() yields the name 'class', which can't be an attri"),
+        (lifespan_of({"_own": 2}), "lifespan() yields the name '_own', which can't be an attribute"),
+        (lifespan_of({"cups": 2}), "lifespan() yields 'cups', as shop does; rename one"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_lifespan_is_named_with_its_app(
+    monkeypatch: pytest.MonkeyPatch, lifespan: Any, says: str
+) -> None:
+    left: list[str] = []
+
+    @asynccontextmanager
+    async def shop() -> AsyncIterator[dict[str, object]]:
+        yield {"cups": 1}
+        left.append("shop")
+
+    monkeypatch.setattr(lifespan_resources, "apps_with_lifespan", lambda: ["shop", "teahouse"])
+    monkeypatch.setitem(sys.modules, "shop.lifespan", SimpleNamespace(lifespan=shop))
+    monkeypatch.setitem(sys.modules, "teahouse.lifespan", SimpleNamespace(lifespan=lifespan))
+    with pytest.raises(LifespanError) as wrong, Resources():
+        raise AssertionError("not entered")
+    assert str(wrong.value).startswith(f"teahouse: {says}")
+    kind = "RuntimeError" if "never" in says else "LifespanError"  # contextlib's own
+    assert wrong.value.public == f"teahouse: {kind}"
+    assert left == ["shop"]
+
+
+def test_a_lifespan_that_yields_twice_is_told_so_when_it_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lifespan_resources, "apps_with_lifespan", lambda: ["teahouse"])
+    lifespan = SimpleNamespace(lifespan=lifespan_of({}, {}))
+    monkeypatch.setitem(sys.modules, "teahouse.lifespan", lifespan)
+
+    async def main() -> list[str]:
+        opened = Resources()
+        await opened.enter()
+        return [str(failure) for failure in await opened.leave()]
+
+    assert asyncio.run(main()) == ["teahouse: lifespan() yields twice; it must yield once"]
+    assert (
+        "shutdown failed: teahouse: lifespan() yields twice; it must yield once" in caplog.messages
+    )
+
+
+def test_each_app_is_watched_for_as_long_as_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[tuple[str, float]] = []
+
+    @contextmanager
+    def guard(opened: Resources, seconds: float) -> Iterator[None]:
+        watched.append((opened.at_work, seconds))
+        yield
+
+    monkeypatch.setattr(lifespan_resources, "apps_with_lifespan", lambda: ["shop", "teahouse"])
+    for app in ("shop", "teahouse"):
+        lifespan = SimpleNamespace(lifespan=lifespan_of({}))
+        monkeypatch.setitem(sys.modules, f"{app}.lifespan", lifespan)
+
+    async def main() -> None:
+        opened = Resources(startup_timeout=40.0, shutdown_timeout=20.0, guard=guard)
+        await opened.enter()
+        assert await opened.leave() == []
+
+    asyncio.run(main())
+    assert [app for app, _ in watched] == ["shop", "teahouse", "teahouse", "shop"]
+    for (_, seconds), limit in zip(watched, (40, 40, 20, 20), strict=True):
+        assert limit - 10 < seconds <= limit
+
+
+def test_what_was_opened_last_is_what_a_request_gets(made_up: list[str]) -> None:
+    with Resources() as first:
+        assert state_of(None, empty=UNSERVED).teapot == "full"
+        with Resources():
+            pass
+        assert state_of({"state": {}}, empty=UNSERVED).cups == 2
+        assert state_of({"state": {"teapot": "its own"}}, empty=UNSERVED).teapot == "its own"
+        assert first.state.teapot == "full"
+    assert state_of(None, empty=UNSERVED) is UNSERVED
+    assert first.items == {}

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +13,9 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from serving.lifespan.state import ORIGIN
-from serving.probes import Probes
-from serving.probes.diagnosis import advice
+from serving.probes import Probes, probes
+from serving.probes.diagnosis import Databases, advice
+from serving.stopping import stopping
 
 from tests.serving.client import ASGIClient
 
@@ -30,6 +33,100 @@ def get(app: Any, path: str, state: dict[str, Any], method: str = "GET") -> tupl
 def test_a_healthy_server_is_alive_and_ready(path: str) -> None:
     assert get(application, path, STARTED) == (200, {"status": "ok"})
     assert get(application, path, STARTED, "HEAD") == (200, None)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_an_answer_is_whole_and_kept_by_nobody(path: str, method: str) -> None:
+    answer = asyncio.run(ASGIClient(application, state=STARTED).ask(path, method))
+    headers = dict(answer.headers)
+
+    assert answer.ended
+    assert (headers["content-type"], headers["cache-control"]) == ("application/json", "no-store")
+    assert headers["content-length"] == str(len(b'{"status": "ok"}'))
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_every_other_path_and_protocol_goes_on() -> None:
+    passed: list[Any] = []
+
+    async def app(*asked: Any) -> None:
+        passed.append(asked)
+
+    under_test, receive, send = Probes(app, prefix="/app"), object(), object()
+    others: list[dict[str, Any]] = [
+        {"type": "http", "path": "/livez"},
+        {"type": "http", "path": "/app/livez/"},
+        {"type": "websocket", "path": "/app/livez"},
+        {"type": "lifespan"},
+    ]
+    for scope in others:
+        asyncio.run(under_test(scope, receive, send))  # type: ignore[arg-type]
+    assert passed == [(scope, receive, send) for scope in others]
+
+
+@pytest.mark.django_db
+def test_a_server_that_was_told_to_stop_is_not_ready_but_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(type(stopping), "is_set", lambda self: True)
+    app = Probes(application, lifespan="optional")
+
+    problems = {"stopping": "the server was told to stop"}
+    assert get(app, "/readyz", {}) == (503, {"status": "unavailable", "problems": problems})
+    assert get(app, "/livez", {}) == (200, {"status": "ok"})
+
+
+def test_a_database_that_does_not_answer_costs_one_thread_however_many_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And no longer than its limit. The thread cannot delay the end of the process."""
+    checks: list[threading.Thread] = []
+    answers = threading.Event()
+
+    def check(self: Databases) -> None:
+        checks.append(threading.current_thread())
+        answers.wait(50)
+
+    monkeypatch.setattr(Databases, "problem", check)
+    client = ASGIClient(Probes(application, lifespan="optional"))
+
+    async def main() -> None:
+        monkeypatch.setattr(probes, "DATABASE_TIMEOUT", 0.01)
+        for _ in range(3):
+            silent = await client.ask("/readyz")
+            problems = {"database": "no answer in 0.01 s"}
+            assert json.loads(silent.body) == {"status": "unavailable", "problems": problems}
+        monkeypatch.setattr(probes, "DATABASE_TIMEOUT", 50.0)
+        waiting = [client.start("/readyz") for _ in range(3)]
+        for _ in range(10):
+            await asyncio.sleep(0)  # until each of them waits
+        answers.set()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(exchange.task for exchange in waiting))
+        assert [exchange.status for exchange in waiting] == [200] * 3
+        assert len(checks) == 1
+        assert (await client.ask("/readyz")).status == 200
+
+    try:
+        asyncio.run(main())
+    finally:
+        answers.set()
+    assert len(checks) == 2, "the next who asks is answered anew"
+    assert all(thread.daemon for thread in checks)
+
+
+@pytest.mark.django_db
+def test_that_no_lifespan_ran_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = Probes(application, lifespan="required")
+    with caplog.at_level(logging.WARNING, "serving.probes"):
+        get(app, "/livez", {})
+        assert caplog.messages == []
+        get(app, "/readyz", {})
+        get(app, "/readyz", {})
+    (said,) = caplog.messages
+    assert "LIFESPAN=required, but this server ran no lifespan" in said
 
 
 @pytest.mark.django_db

@@ -284,7 +284,7 @@ def test_a_response_to_nobody_is_sent_without_a_word(serving):
         assert server.said("answered")
 
 
-@works_around("granian", "v2.8.1/src/asgi/io.rs#L243-L254", "is_large and send_in_parts")
+@works_around("granian", "v2.8.1/src/asgi/io.rs#L243-L254", "LARGE, and the parts beyond it")
 def test_a_large_response_that_nobody_reads_is_taken_at_once(serving):
     with serving() as server, server.ask("/large"):
         assert server.said("answered")

@@ -52,7 +52,7 @@ def get_application(
 
 
 def take_over_process(log_config: str | Path | None) -> None:
-    """Logs what Python itself would write to stderr, and handles signals before Django is imported."""
+    """Logs what Python itself would write to stderr, to the end; handles signals before Django is imported."""
     logging.captureWarnings(True)
     threading.excepthook = thread_failed
     sys.unraisablehook = unraisable

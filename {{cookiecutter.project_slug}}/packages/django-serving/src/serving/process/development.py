@@ -11,8 +11,6 @@ import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from django.core.exceptions import ImproperlyConfigured
-
 from serving.process.flags import granian_flags
 from serving.types import Receive, Scope, Send
 
@@ -49,6 +47,9 @@ class StartError:
 
 def said(error: BaseException) -> str:
     """An error in its own words; settings and programs end with a text that needs no name before it."""
+    # Not at the top: Granian's main process does without Django.
+    from django.core.exceptions import ImproperlyConfigured
+
     if isinstance(error, SystemExit | ImproperlyConfigured):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -177,9 +177,10 @@ def process_on(port: int) -> str | None:
                 inodes.add(f"socket:[{row[9]}]")
     listeners = [each for each in Path("/proc").glob("[0-9]*") if inodes and holds(each, inodes)]
     for process in listeners:
-        with suppress(OSError):
-            if parent_of(process) not in listeners:  # a worker has its main process's socket
-                return f"{name_of(process)} (process {process.name})"
+        with suppress(OSError):  # it has just gone
+            while is_worker(process, listeners):
+                process = parent_of(process)
+            return f"{name_of(process)} (process {process.name})"
     try:  # where there is no /proc
         listing = ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
         said = subprocess.run(listing, capture_output=True, text=True, check=False).stdout
@@ -195,6 +196,12 @@ def holds(process: Path, files: set[str]) -> bool:
         return any(os.readlink(each) in files for each in (process / "fd").iterdir())
     except OSError:
         return False  # another user's, or just gone
+
+
+def is_worker(process: Path, listeners: list[Path]) -> bool:
+    """Whether another process has started this one to serve: by a fork, or as multiprocessing spawns."""
+    spawned = "--multiprocessing-fork" in (process / "cmdline").read_text()
+    return spawned or parent_of(process) in listeners
 
 
 def parent_of(process: Path) -> Path:

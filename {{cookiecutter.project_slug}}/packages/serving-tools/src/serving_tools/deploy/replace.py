@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -30,6 +31,7 @@ from serving_tools.deploy.engine import (
     labelled,
 )
 from serving_tools.deploy.engine import configuration as read_configuration
+from serving_tools.deploy.images import Images
 from serving_tools.deploy.lock import Held, lock
 
 # As long as LIFESPAN_STARTUP_TIMEOUT (30) and Django itself may take.
@@ -103,7 +105,7 @@ class Deployment:
         configured = read_configuration()
         web = configured["services"]["web"]
         self.project: str = configured["name"]
-        self.image: str = web["image"]
+        self.images = Images(configured)
         self.wanted = int(web.get("deploy", {}).get("replicas", 1))
         self.new: list[str] = []
 
@@ -113,11 +115,13 @@ class Deployment:
         self._remove_what_serves_nothing()
         self._migrate()
         old = self._containers()
+        replaced = self.images.running()
         for number in range(self.wanted):
             self._replace(old, number + 1)
         for container in old:  # WEB_REPLICAS is less than it was
             self._stop(container)
         self._check_those_in_place()
+        self.images.note_replaced(next(iter(replaced), None))
 
     def _check(self) -> None:
         """Raises Failed for what is wrong before anything is changed."""
@@ -129,8 +133,8 @@ class Deployment:
             raise Failed(
                 f"WEB_REPLICAS={self.wanted} would leave nobody to answer; `make down` stops all"
             )
-        if not inspect("image", self.image):
-            raise Failed(f"there is no image {self.image}; `make build` builds it")
+        if not inspect("image", self.images.name):
+            raise Failed(f"there is no image {self.images.name}; `make build` builds it")
         for container in self._containers("migrate", oneoff=True):
             if self._state(container)["Running"]:
                 raise Failed(
@@ -266,16 +270,16 @@ class Deployment:
         return state
 
 
-def main() -> int:
-    """The exit status: 0, 1 where it failed, 128 and the signal's number where it was interrupted."""
+def guarded(run: Callable[[Interruption], None], tell: Callable[[str], None]) -> int:
+    """The exit status of a run that has the lock: 0, 1 where it failed, 128 and the signal's number."""
     interruption = Interruption()
     try:
         with lock():
-            Deployment(interruption).run()
+            run(interruption)
     except Held as error:
-        say(f"another one runs ({error}); wait for it")
+        tell(f"another one runs ({error}); wait for it")
     except (Failed, EngineError) as error:
-        say(str(error))
+        tell(str(error))
     except Interrupted as error:
         return 128 + error.number
     else:
@@ -286,4 +290,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(lambda interruption: Deployment(interruption).run(), say))
