@@ -63,7 +63,9 @@ bench: .venv/.synced  ## measure the request path against other ways to serve Dj
 lint: .venv/.synced  ## check style and types of the template's own code, and the packages'
 	.venv/bin/ruff check . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
 	.venv/bin/ruff format --check . "$(PACKAGES)/django-serving" "$(PACKAGES)/serving-tools"
-	cd "$(PACKAGES)/django-serving" && PYTHONPATH=src "$(abspath .venv/bin/lint-imports)" --no-cache --no-logo
+	for name in django-serving serving-tools; do \
+		(cd "$(PACKAGES)/$$name" && PYTHONPATH=src "$(abspath .venv/bin/lint-imports)" --no-cache --no-logo) || exit 1; \
+	done
 	.venv/bin/mypy
 
 format: .venv/.synced  ## fix the style of the template's own code

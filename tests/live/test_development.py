@@ -245,6 +245,6 @@ def test_without_a_terminal_breakpoint_says_so(project: Path, serve: Serve) -> N
     server = serve(project, **dev_variables(project)).ready()  # in a session of its own
     page = server.get("/")
     assert page.status_code == 500
-    said = "breakpoint(): this server has no terminal to type in; run `make dev` in one"
+    said = "breakpoint(): this server has no terminal to type in; start it in one"
     assert f"RuntimeError: {said}" in server.log
     assert said in page.text.replace("&#x27;", "'")

@@ -93,7 +93,7 @@ def test_without_debug_one_line_says_what_to_use(
     done = run(project, "python", "manage.py", *command, check=False, **variables)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        "CommandError: runserver is for debugging: use `make dev` or `python -m serving`, or set DEBUG=true"
+        "CommandError: runserver is for debugging: use `python -m serving` (in a generated project, `make dev`), or turn DEBUG on"
     )
     assert "Traceback" not in done.stderr
 

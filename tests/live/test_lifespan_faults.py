@@ -180,11 +180,11 @@ def test_startup_hangs_in_a_thread(install: Install, serve: Serve, mode: str) ->
     ("text", "says"),
     [
         (app().replace("yield {}", "return; yield"), "one: lifespan\\(\\) never yields"),
-        (app(yields="None"), "one: lifespan\\(\\) yields NoneType and no mapping"),
+        (app(yields="None"), "one: lifespan\\(\\) yields NoneType, not a mapping"),
         (app(yields="{'two words': 1}"), "one: .* the name 'two words', which can't be an attribute"),
         (app().replace("@asynccontextmanager", ""), "one: lifespan\\(\\) returns a async_generator and"),
-        ("async def lifespan(): ...", "one: lifespan\\(\\) returns a coroutine and no async"),
-        ("def lifespan(): yield {}", "one: lifespan\\(\\) returns a generator and no async"),
+        ("async def lifespan(): ...", "one: lifespan\\(\\) returns a coroutine, not an async"),
+        ("def lifespan(): yield {}", "one: lifespan\\(\\) returns a generator, not an async"),
         ("lifespan = 1", "one: lifespan.py defines no function `lifespan`"),
         ("import nowhere", "one: ModuleNotFoundError: No module named 'nowhere'"),
     ],
@@ -386,7 +386,7 @@ def test_sigterm_with_an_endless_response_open(install: Install, serve: Serve, p
     client.join()
     assert status == [503 if path == "/for-ever" else 200], "ended well, as the client sees it"
     assert (
-        f"ended 1 responses still open 0.5 s after the order to stop (DRAIN_TIMEOUT): GET {path}"
+        f"ended what was still open 0.5 s after the order to stop (DRAIN_TIMEOUT): GET {path}"
         in server.log
     )
     assert enters_and_leaves(server, "one") == ["one enters", "one leaves"], "before any kill"

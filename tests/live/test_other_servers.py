@@ -25,7 +25,9 @@ def test_it_serves_and_stops(install: Install, serve: Serve, server: str) -> Non
 
     assert running.get("/show").text == "first"
     assert "there are: one" in running.get("/missing-async").text
-    assert running.get("/readyz").json() == {"status": "ok"}
+    ready = running.get("/readyz")
+    assert ready.json() == {"status": "ok"}
+    assert len(ready.headers.get_list("server")) == 1, "its own"
     assert "immutable" in running.get(style(running.get("/").text)).headers["cache-control"]
     running.stop()
     assert enters_and_leaves(running, "one", "two") == [

@@ -193,7 +193,10 @@ def test_what_stays_open_is_ended(mysite: Path, start: Start) -> None:
         server.signal()
         assert list(lines) == []
     assert server.wait() == 0
-    assert "GET /endless/" in record_of(server, "serving.stopping", "ended 1 responses")["message"]
+    assert (
+        "GET /endless/"
+        in record_of(server, "serving.stopping", "ended what was still open")["message"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -366,7 +369,7 @@ def test_a_projects_own_tests_have_what_the_apps_open(mysite: Path, programs: Pa
     follow(mysite, *SHOP, ALL, "Tests")
     options = ["-p", "no:cacheprovider", "--ds=mysite.settings", "-Werror"]
     own = ["shop/test_stock.py", "shop/tests.py"]
-    assert "2 passed" in run(programs, mysite, "pytest", *options, *own)
+    assert "3 passed" in run(programs, mysite, "pytest", *options, *own)
     assert "Ran 1 test" in run(programs, mysite, "python", "manage.py", "test", "shop")
 
 
@@ -378,8 +381,8 @@ def test_a_command_has_what_the_apps_open(mysite: Path, programs: Path) -> None:
 
 def test_the_readme_lists_every_setting_with_its_default(programs: Path, tmp_path: Path) -> None:
     ask = (
-        "import json; from serving.conf import Conf;"
-        "print(json.dumps({name: repr(value) for name, value in vars(Conf).items() if name.isupper()}))"
+        "import json; from serving.conf import SETTINGS;"
+        "print(json.dumps({name: repr(each.default) for name, each in SETTINGS.items()}))"
     )
     defaults = json.loads(run(programs, tmp_path, "python", "-c", ask))
     listed = {row[0].strip("`"): row[1].strip("`") for row in readme.rows("Settings")}
@@ -388,9 +391,10 @@ def test_the_readme_lists_every_setting_with_its_default(programs: Path, tmp_pat
 
 
 def test_the_readme_lists_every_check() -> None:
-    source = (readme.PACKAGE / "src" / "serving" / "checks.py").read_text()
+    folder = readme.PACKAGE / "src" / "serving"
+    source = "".join((folder / name).read_text() for name in ("conf.py", "checks.py"))
     there = re.findall(r"\"(serving\.[EW]\d{3})\"", source)
-    of_settings = dict(re.findall(r"\"(\w+)\": \(\"(serving\.E\d{3})\",", source))
+    of_settings = dict(re.findall(r"(\w+) = Setting.*\(\"(serving\.E\d{3})\",", source))
     assert len(there) == len(set(there)) > len(of_settings) > 0, "an id stands for one thing"
 
     listed = {row[0].strip("`"): row[3].strip("`") for row in readme.rows("Settings")}
@@ -402,7 +406,7 @@ def test_the_readme_lists_every_check() -> None:
 
 def test_every_public_name_is_there(programs: Path, mysite: Path) -> None:
     follow(mysite, ALL)
-    names = [row[0].strip("`") for row in readme.rows("Public names")]
+    names = [name for row in readme.rows("Public names") for name in re.findall(r"[\w.]+", row[0])]
     ask = (
         "import sys; from django.utils.module_loading import import_string; import django;"
         "django.setup(); print([import_string(name) for name in sys.argv[1:]])"

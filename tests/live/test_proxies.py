@@ -253,7 +253,7 @@ def test_a_path_that_is_none_stops_the_start(seeing: Path, serve: Serve) -> None
     server = serve(seeing, GRANIAN_URL_PATH_PREFIX="app/")
 
     assert server.wait() != 0
-    assert "GRANIAN_URL_PATH_PREFIX='app/': 'app/' is no path such as /app" in server.log
+    assert "GRANIAN_URL_PATH_PREFIX='app/': 'app/' is not a path such as /app" in server.log
 
 
 def test_commands_and_development_know_the_path_too(seeing: Path, serve: Serve) -> None:

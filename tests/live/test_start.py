@@ -100,9 +100,9 @@ def test_the_port_of_the_metrics(project: Path, serve: Serve, form: str) -> None
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"GRANIAN_HOST": "localhost"}, "GRANIAN_HOST='localhost' is no IP address"),
+        ({"GRANIAN_HOST": "localhost"}, "GRANIAN_HOST='localhost' is not an IP address"),
         ({"GRANIAN_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
-        ({"GRANIAN_HOST": "[::]"}, "GRANIAN_HOST='[::]' is no IP address"),
+        ({"GRANIAN_HOST": "[::]"}, "GRANIAN_HOST='[::]' is not an IP address"),
         (
             {"GRANIAN_UDS": "/none/web.sock"},
             "/none/web.sock: No such file or directory; set another",
@@ -119,7 +119,7 @@ def test_an_address_that_cannot_be_had(
 
 def test_a_number_that_is_no_port(project: Path, serve: Serve) -> None:
     words = refusal(serve(project, BY_VARIABLES, GRANIAN_PORT="99999"))
-    assert words == "GRANIAN_PORT=99999 is no port: they go up to 65535"
+    assert words == "GRANIAN_PORT=99999 is not a port: they go up to 65535"
 
 
 def test_connections_that_an_earlier_server_has_closed_are_not_in_the_way(
@@ -289,12 +289,17 @@ def test_it_comes_before_what_the_settings_miss(by_hand: ByHand) -> None:
         (("config.asgi:app",), "told to serve config.asgi:app:"),
         (("--factory", "config.asgi:application"), "with --factory"),
         (("config/asgi.py",), "told to serve config/asgi.py:"),
+        (("./config/asgi.py:app",), "told to serve ./config/asgi.py:app:"),
+        (
+            ("{folder}/config/asgi.py:app",),
+            "/config/asgi.py:app: use `python -m serving --interface asgi config.",
+        ),
     ],
 )
 def test_something_else_than_the_application(
-    by_hand: ByHand, arguments: tuple[str, ...], words: str
+    project: Path, by_hand: ByHand, arguments: tuple[str, ...], words: str
 ) -> None:
-    done = by_hand("--interface", "asgi", *arguments)
+    done = by_hand("--interface", "asgi", *(each.format(folder=project) for each in arguments))
     assert "config.asgi:application" in said_once(done, words)
 
 

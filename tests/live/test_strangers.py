@@ -95,7 +95,7 @@ def test_a_server_without_lifespan_says_so_to_strangers_and_why_to_the_log(
         )
         assert_says_nothing(answer)
     assert server.stop() == 0
-    assert server.log.count("GRANIAN_INTERFACE is not asgi") == 1
+    assert server.log.count("asgi.py has no layer Lifespan") == 1
 
 
 @pytest.mark.parametrize("path", ["/", "/static/"])

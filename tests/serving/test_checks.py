@@ -8,10 +8,10 @@ import pytest
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from serving import application
-from serving.checks import RULES, check_settings, refuse_wrong_settings
-from serving.conf import Conf
+from serving.checks import check_settings, refuse_wrong_settings
+from serving.conf import SETTINGS
 
-NAMES = {name for name in vars(Conf) if name.isupper()}
+NAMES = set(SETTINGS)
 
 
 def changed(settings: Any, values: Mapping[str, Any]) -> list[checks.CheckMessage]:
@@ -29,9 +29,8 @@ def test_defaults_and_a_projects_own_settings_are_right(settings: Any) -> None:
     assert check_settings() == []
 
 
-def test_every_setting_has_a_rule_with_an_id_of_its_own() -> None:
-    assert RULES.keys() == NAMES
-    assert len({check for check, _ in RULES.values()}) == len(RULES)
+def test_every_setting_has_a_check_with_an_id_of_its_own() -> None:
+    assert len({setting.check for setting in SETTINGS.values()}) == len(SETTINGS) > 10
 
 
 NO_TIMES = (0, -1, 0.0, "30", None, True, float("nan"), float("inf"), [])
@@ -59,11 +58,11 @@ NO_COUNTS = (0, -1, 1.5, "64", None, True)
 )
 def test_a_value_of_the_wrong_kind(settings: Any, name: str, value: Any) -> None:
     (found,) = changed(settings, {name: value})
-    assert found.id == RULES[name][0]
+    assert found.id == SETTINGS[name].check
     assert found.level == checks.ERROR
     assert found.msg.startswith(f"{name} = {value!r}: ")
     assert found.hint
-    assert repr(getattr(Conf, name)) in found.hint
+    assert repr(SETTINGS[name].default) in found.hint
 
 
 @pytest.mark.parametrize(
@@ -92,10 +91,10 @@ def test_what_is_right(settings: Any, values: Mapping[str, Any]) -> None:
         (
             {"TRUSTED_PROXIES": ["::1", "the-proxy"]},
             "E011",
-            "'the-proxy' is no address (10.0.0.2), no network",
+            "'the-proxy' is not an address (10.0.0.2), a network",
         ),
         ({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "E011", "is an address in a network"),
-        ({"URL_PATH_PREFIX": "app"}, "E012", "'app' is no path such as /app"),
+        ({"URL_PATH_PREFIX": "app"}, "E012", "'app' is not a path such as /app"),
         ({"URL_PATH_PREFIX": "/app/"}, "E012", "none at the end"),
         ({"URL_PATH_PREFIX": "/app"}, "W001", "links that are made outside of a request"),
         (
@@ -113,8 +112,8 @@ def test_what_is_right(settings: Any, values: Mapping[str, Any]) -> None:
             "E019",
             "each of 6 workers",
         ),
-        ({"DRAIN_TIMOUT": 3}, "W005", "DRAIN_TIMOUT is no setting"),
-        ({"METRIC_ENABLED": True}, "W005", "METRIC_ENABLED is no setting"),
+        ({"DRAIN_TIMOUT": 3}, "W005", "DRAIN_TIMOUT is not a setting"),
+        ({"METRIC_ENABLED": True}, "W005", "METRIC_ENABLED is not a setting"),
     ],
 )
 def test_what_is_wrong_beside_the_kind(
@@ -126,15 +125,44 @@ def test_what_is_wrong_beside_the_kind(
     assert found.hint
 
 
-def test_a_misspelling_names_what_may_be_meant(settings: Any) -> None:
-    (found,) = changed(settings, {"TRUSTED_PROXYS": []})
-    assert found.hint == "Write TRUSTED_PROXIES, if that is meant."
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TRUSTED_PROXYS", "TRUSTED_PROXIES"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("LIFESPAN_TIMEOUT", "LIFESPAN_STARTUP_TIMEOUT"),
+        ("LIFESPAN_MODE", "LIFESPAN"),
+        ("SERVING_THREAD", "SERVING_THREADS"),
+    ],
+)
+def test_a_misspelling_names_what_may_be_meant(settings: Any, name: str, meant: str) -> None:
+    (found,) = changed(settings, {name: []})
+    assert found.hint == f"Write {meant}, if that is meant."
+
+
+@pytest.mark.parametrize(
+    "name", ["READ_TIMEOUT", "METRICS_PATH", "BODY_COLOR", "MAX_SIZE", "STATE"]
+)
+def test_a_projects_own_settings_are_not_taken_for_misspellings(settings: Any, name: str) -> None:
+    assert changed(settings, {name: 1}) == []
 
 
 def test_metrics_need_their_package(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.checks.find_spec", lambda name: None)
     (found,) = changed(settings, {"METRICS_ENABLED": True})
     assert found.id == "serving.E020"
+
+
+@pytest.mark.parametrize(
+    ("workers", "enabled", "warned"), [(2, True, False), (3, True, True), (3, False, False)]
+)
+def test_each_worker_of_the_server_has_a_port_for_metrics(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, workers: int, enabled: bool, warned: bool
+) -> None:
+    arguments = ["granian", "--workers", str(workers), "config.asgi:application"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    found = changed(settings, {"WORKERS": 2, "METRICS_ENABLED": enabled})
+    assert [message.id for message in found] == (["serving.W006"] if warned else [])
 
 
 @pytest.mark.parametrize(("limit", "warned"), [("20", True), ("21", False)])
@@ -213,5 +241,5 @@ def test_a_warning_is_logged_and_stops_no_server(
     refuse_wrong_settings()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "DRAIN_TIMOUT is no setting" in record.getMessage()
+    assert "DRAIN_TIMOUT is not a setting" in record.getMessage()
     assert "(serving.W005)" in record.getMessage()

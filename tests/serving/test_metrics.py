@@ -96,6 +96,8 @@ def test_they_are_served_by_a_thread_that_keeps_no_process_alive(
 
     monkeypatch.setattr(REGISTRY, "register", registered.append)
     monkeypatch.setattr(metrics, "Thread", Thread)
+    metrics.register_pool.cache_clear()
     serve_metrics("192.0.2.1", 9000, 2)
-    assert started == [(listen, ("192.0.2.1", 9000, 2))]
+    serve_metrics("2001:db8::1", 9000, 2)  # at a second address: the pool is registered once
+    assert started == [(listen, (host, 9000, 2)) for host in ("192.0.2.1", "2001:db8::1")]
     assert [type(one) for one in registered] == [PoolCollector]

@@ -1,7 +1,12 @@
 """What a generated project has under packages/: copied verbatim, typed, and described."""
 
+import ast
+import os
 import re
+import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,6 +73,78 @@ def test_every_tool_is_in_the_readme() -> None:
     )
     assert runnable
     assert set(runnable) <= set(listed)
+
+
+@pytest.mark.parametrize("project", ["default_project", "widest_project"])
+def test_what_a_project_imports_of_them_is_public(
+    project: str, request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(project)
+    public = {
+        name
+        for package in NAMES
+        for name in re.findall(r"`([\w.]+)`", (PACKAGES / package / "README.md").read_text())
+    }
+    imported = {
+        name
+        for file in folder.rglob("*.py")
+        if file.relative_to(folder).parts[0] != "packages"
+        for name in imports(file.read_text())
+        if name.partition(".")[0] in NAMES.values()
+    }
+    assert "serving.application.get_application" in imported
+    assert imported - public == set()
+
+
+def imports(source: str) -> set[str]:
+    """The dotted names that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_serving_tools_takes_the_versions_of_django_serving_that_it_was_made_for() -> None:
+    """It imports names that are not public."""
+    own, tools = [
+        tomllib.loads((PACKAGES / name / "pyproject.toml").read_text())["project"] for name in NAMES
+    ]
+    major, minor, _ = map(int, own["version"].split("."))
+    assert f"django-serving>={major}.{minor},<{major}.{minor + 1}" in tools["dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("package", "module", "line"),
+    [
+        ("django-serving", "serving/http/body.py", "from serving.http import streams"),
+        ("django-serving", "serving/http/thread_pool.py", "from serving.http import request_id"),
+        ("django-serving", "serving/log/output.py", "from django.conf import settings"),
+        ("django-serving", "serving/stopping/signals.py", "from serving.lifespan import state"),
+        ("serving-tools", "serving_tools/env_file.py", "import environs"),
+        ("serving-tools", "serving_tools/ports.py", "from serving.rules import PORT_MAX"),
+    ],
+)
+def test_make_lint_finds_an_import_that_is_not_allowed(
+    tmp_path: Path, package: str, module: str, line: str
+) -> None:
+    own = shutil.copytree(PACKAGES / package, tmp_path / package)
+    program = Path(sys.executable).with_name("lint-imports")
+    env = os.environ | {"PYTHONPATH": "src"}
+
+    def lint() -> str:
+        command = [str(program), "--no-cache"]
+        done = subprocess.run(
+            command, cwd=own, env=env, capture_output=True, text=True, check=False
+        )
+        return str(done.stdout)
+
+    assert "0 broken" in lint()
+    file = own / "src" / module
+    file.write_text(f"{file.read_text()}\n{line}\n")
+    assert re.search(r"[1-9] broken", lint())
 
 
 def test_the_packages_own_log_is_configured_as_a_projects() -> None:

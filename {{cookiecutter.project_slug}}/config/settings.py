@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.utils.csp import CSP
 from environs import validate
-from serving.http.proxy import check_prefix, check_proxy
+from serving.rules import check_prefix, check_proxy
 from serving_tools.environment import Environment, check_origin
 
 {% if cookiecutter.database == "postgres" %}

@@ -50,7 +50,7 @@ def test_lists_are_stripped_and_checked_item_by_item() -> None:
     said = load_settings(SECRET_KEY=SECRET, **wrong).stderr
 
     assert "ALLOWED_HOSTS='': Shorter than minimum length 1." in said
-    assert "'the-proxy' is no address (10.0.0.2), no network" in said
+    assert "'the-proxy' is not an address (10.0.0.2), a network" in said
     assert "'tea.example' is not scheme://host." in said
     assert "SECURE_HSTS_SECONDS='-1': Must be greater than or equal to 0." in said
     spaced = {"ALLOWED_HOSTS": "a.example, b.example", "TRUSTED_PROXIES": " ::1 , 10.0.0.0/8"}

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from serving.http.proxy import HOPS, Proxy, check_prefix, check_proxy
+from serving.http.proxy import HOPS, Proxy
+from serving.rules import check_prefix, check_proxy
 
 PROXIES = ["10.0.0.0/8", "2001:db8:ffff::/48", "::ffff:192.0.2.1"]
 CLIENT = "203.0.113.7"
@@ -71,7 +72,7 @@ def protocol(*words: str) -> list[tuple[str, str]]:
         ([f"::ffff:{CLIENT}, ::ffff:10.0.0.9"], CLIENT),
         ([f"[::ffff:{CLIENT}]:443"], CLIENT),
         ([f"{CLIENT}, 192.0.2.1"], CLIENT),
-        # What is no address is not believed: then it is the last proxy before it that is known.
+        # What is not an address is not believed: then it is the last proxy before it that is known.
         (["unknown"], "10.0.0.2"),
         (["_hidden, 10.0.0.9"], "10.0.0.9"),
         (["<script>alert(1)</script>"], "10.0.0.2"),
@@ -264,11 +265,11 @@ def test_addresses_networks_and_a_word_may_be_trusted(text: str) -> None:
     ("text", "why"),
     [
         ("proxy", "host names are not looked up"),
-        ("*", "is no address"),
-        ("", "is no address"),
-        ("10.0.0.2:8000", "is no address"),
-        ("[::1]", "is no address"),
-        ("10.0.0.0/33", "is no address"),
+        ("*", "is not an address"),
+        ("", "is not an address"),
+        ("10.0.0.2:8000", "is not an address"),
+        ("[::1]", "is not an address"),
+        ("10.0.0.0/33", "is not an address"),
         ("10.0.0.2/8", r"write 10\.0\.0\.2 for it alone, or 10\.0\.0\.0/8\."),
         ("2001:db8::1/32", r"write 2001:db8::1 for it alone, or 2001:db8::/32\."),
     ],
@@ -287,5 +288,5 @@ def test_a_prefix_is_a_path(text: str) -> None:
     "text", ["app", "/", "/app/", "app/", "//app", "/a b", "/é", "/..", "/a/."]
 )
 def test_a_prefix_that_is_no_path_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no path such as /app"):
+    with pytest.raises(ValueError, match="is not a path such as /app"):
         check_prefix(text)

@@ -2,11 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 from django.core.exceptions import RequestAborted
-from django.test import override_settings
 from serving.http import streams
 from serving.http.streams import PatientSend
 from serving.http.thread_pool import pool
@@ -17,10 +15,8 @@ SCOPE = {"method": "GET", "path": "/"}
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "SLOW", 0.1)
-    with override_settings(SEND_TIMEOUT=0.2):
-        yield
 
 
 async def send(*, keeps_thread: bool, stands_still: float = 0, reads: bool = False) -> None:
@@ -30,7 +26,7 @@ async def send(*, keeps_thread: bool, stands_still: float = 0, reads: bool = Fal
     async def wait(message: Message) -> None:
         await read.wait()
 
-    sending = asyncio.create_task(PatientSend(wait, SCOPE, keeps_thread=keeps_thread)({}))
+    sending = asyncio.create_task(PatientSend(wait, SCOPE, 0.2, keeps_thread=keeps_thread)({}))
     await asyncio.sleep(0)
     time.sleep(stands_still)  # noqa: ASYNC251
     if reads:

@@ -100,7 +100,9 @@ def test_an_empty_state_says_why() -> None:
     with pytest.raises(AttributeError, match="this server ran no lifespan"):
         State({}).client  # noqa: B018
     assert not hasattr(Resources().state, "client")
-    with pytest.raises(AttributeError, match=r"no lifespan ran in this process\. `make dev`"):
+    with pytest.raises(
+        AttributeError, match=r"no lifespan ran in this process\. `python -m serving`"
+    ):
         HttpRequest().state.client  # type: ignore[attr-defined]  # noqa: B018
 
 
@@ -121,10 +123,10 @@ def lifespan_of(*yielded: object) -> Any:
     [
         (None, "lifespan.py defines no function `lifespan`"),
         ("tea", "lifespan.py defines no function `lifespan`"),
-        (a_coroutine, "lifespan() returns a coroutine and no async context manager"),
-        (lambda: None, "lifespan() returns a NoneType and no async context manager"),
+        (a_coroutine, "lifespan() returns a coroutine, not an async context manager"),
+        (lambda: None, "lifespan() returns a NoneType, not an async context manager"),
         (lifespan_of(), "lifespan() never yields; it must yield once, a mapping"),
-        (lifespan_of(None), "lifespan() yields NoneType and no mapping"),
+        (lifespan_of(None), "lifespan() yields NoneType, not a mapping"),
         (lifespan_of({1: 2}), "lifespan() yields the name 1, which can't be an attribute"),
         (lifespan_of({"a b": 2}), "lifespan() yields the name 'a b', which can't be an attribute"),
         (lifespan_of({"class": 2}), "lifespan() yields the name 'class', which can't be an attri"),

@@ -9,7 +9,7 @@ from serving.log.access import AccessFilter
 from serving.log.context import request_id
 from serving.log.filters import ClientErrorFilter
 from serving.log.formats import EcsFormatter
-from serving.log.output import Stdout
+from serving.log.output import LogHandler
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def own_id() -> Iterator[str]:
 
 
 @pytest.fixture
-def stdout(monkeypatch: pytest.MonkeyPatch) -> Stdout:
+def stdout(monkeypatch: pytest.MonkeyPatch) -> LogHandler:
     """The handler of config/logging.json, in the format json; its stream is a text in memory."""
     monkeypatch.setattr(sys, "stdout", StringIO())
-    handler = Stdout()
+    handler = LogHandler()
     handler.setFormatter(EcsFormatter())
     handler.addFilter(AccessFilter())
     handler.addFilter(ClientErrorFilter())

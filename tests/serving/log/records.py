@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 from serving.log.formats import EcsFormatter
-from serving.log.output import Stdout
+from serving.log.output import LogHandler
 
 
 def record(
@@ -49,7 +49,7 @@ def failed(message: str) -> logging.LogRecord:
         return record("failed", exc_info=sys.exc_info())
 
 
-def written(handler: Stdout) -> list[dict[str, Any]]:
+def written(handler: LogHandler) -> list[dict[str, Any]]:
     """What a handler has written to a text in memory."""
     assert isinstance(handler.stream, StringIO)
     return [json.loads(line) for line in handler.stream.getvalue().splitlines()]

@@ -15,7 +15,7 @@ from serving.log.access import (
     hold_requests,
     only_stdout,
 )
-from serving.log.output import HELD_SECONDS, Stdout
+from serving.log.output import HELD_SECONDS, LogHandler
 
 from tests.serving.log.records import access_record, as_json, record, written
 
@@ -64,7 +64,7 @@ SCOPE = {
 }
 
 
-def only(stdout: Stdout, monkeypatch: pytest.MonkeyPatch) -> None:
+def only(stdout: LogHandler, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the root logger no other handler; for a test's body, for pytest adds its own before it."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [stdout])
     logging.getLogger(ACCESS).setLevel(logging.INFO)
@@ -76,7 +76,7 @@ def no_records(format_: str) -> Callable[..., None]:
 
 
 def test_a_request_that_is_held_has_the_fields_of_its_record(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch, own_id: str
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch, own_id: str
 ) -> None:
     only(stdout, monkeypatch)
     log = build_logger(no_records, MESSAGE)
@@ -99,7 +99,7 @@ def test_a_request_that_is_held_has_the_fields_of_its_record(
 
 
 def test_requests_are_held_only_where_nothing_else_could_want_their_records(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(stdout, monkeypatch)
     root = logging.getLogger()
@@ -130,7 +130,7 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
     ids=["held", "more than is held"],
 )
 def test_granian_logs_through_it_whatever_the_format(
-    stdout: Stdout,
+    stdout: LogHandler,
     monkeypatch: pytest.MonkeyPatch,
     format_: str,
     message: str,
@@ -154,7 +154,7 @@ def test_granian_logs_through_it_whatever_the_format(
 
 
 def test_granians_own_way_stays_where_it_calls_another_function(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(stdout, monkeypatch)
     asgi: Any = granian_asgi

@@ -5,12 +5,12 @@ import sys
 
 ENDS = """
 import asyncio, logging, multiprocessing
-from serving.log.access import hold_requests
-from serving.log.output import Stdout
+from serving.application import take_over_process
+from serving.log.output import LogHandler
 
 def work():
-    hold_requests()
-    stdout = Stdout()
+    take_over_process(None)
+    stdout = LogHandler()
     logging.getLogger().addHandler(stdout)
 
     async def serve():

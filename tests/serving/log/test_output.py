@@ -7,15 +7,16 @@ import os
 import select
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from serving.log.formats import EcsFormatter
-from serving.log.output import Stdout, log_stream
+from serving.log.output import LogHandler, log_stream
 
 from tests.serving.log.records import access_record, record, written
 
 
-def hold(handler: Stdout, *records: logging.LogRecord) -> None:
+def hold(handler: LogHandler, *records: logging.LogRecord) -> None:
     """Has the handler hold records, in an event loop that is over before they are due."""
 
     async def hold_all() -> None:
@@ -26,7 +27,7 @@ def hold(handler: Stdout, *records: logging.LogRecord) -> None:
 
 
 def test_what_is_held_comes_before_the_next_record_and_a_bad_one_loses_no_others(
-    stdout: Stdout, capsys: pytest.CaptureFixture[str]
+    stdout: LogHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = record("", {"path": "/"}, name="granian.access")  # less than Granian gives
     hold(stdout, record("first"), bad, access_record(path="/livez"), record("last"))
@@ -37,7 +38,7 @@ def test_what_is_held_comes_before_the_next_record_and_a_bad_one_loses_no_others
 
 
 def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces: list[str] = []
     monkeypatch.setattr(stdout.stream, "write", pieces.append)
@@ -54,7 +55,7 @@ def test_pieces_are_no_longer_than_a_pipe_takes_as_a_whole(
 
 
 def test_a_process_that_is_forked_writes_nothing_of_its_parent(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(stdout, record("the parent's"))
     monkeypatch.setattr(os, "getpid", lambda: -1)
@@ -70,7 +71,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     reader, writer = os.pipe()
     with open(reader, "rb") as read, open(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        handler = Stdout()
+        handler = LogHandler()
         handler.setFormatter(EcsFormatter())
         for number in range(1000):  # more than a pipe holds
             handler.handle(record(f"{number} {'x' * 200}"))
@@ -79,7 +80,23 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPa
         assert [int(line.split()[0]) for line in lines] == list(range(1000))
 
 
-def test_other_threads_get_the_lock_back(stdout: Stdout) -> None:
+def test_a_file_gets_utf_8_whatever_the_locale_and_stays_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    with open(path, "w", encoding="ascii") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        handler = LogHandler()
+        handler.setFormatter(EcsFormatter())
+        print("printed before")
+        handler.handle(record("Grüße"))
+        assert (stream.encoding, stream.errors) == ("ascii", "strict")
+        before, line = path.read_text("utf-8").splitlines()
+    assert before == "printed before"
+    assert json.loads(line)["message"] == "Grüße"
+
+
+def test_other_threads_get_the_lock_back(stdout: LogHandler) -> None:
     # As logging.shutdown() does, and before Python 3.13 every record.
     stdout.acquire()
     stdout.release()
@@ -96,7 +113,7 @@ def test_other_threads_get_the_lock_back(stdout: Stdout) -> None:
 
 
 def test_a_stream_that_breaks_breaks_no_request(
-    stdout: Stdout, capsys: pytest.CaptureFixture[str]
+    stdout: LogHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stdout.stream.close()
     hold(stdout, record("x"))

@@ -130,13 +130,16 @@ def test_that_no_lifespan_ran_is_logged_once(caplog: pytest.LogCaptureFixture) -
 
 
 @pytest.mark.django_db
-def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive() -> None:
+def test_a_required_lifespan_that_never_ran_is_not_ready_but_alive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = Probes(application, lifespan="required")
 
     status, answer = get(app, "/readyz", {})
 
     assert status == 503
     assert "this server ran no lifespan" in answer["problems"]["lifespan"]
+    assert "asgi.py has no layer Lifespan, or the server does not ask for it" in caplog.text
     assert get(app, "/livez", {})[0] == 200
 
 
@@ -202,6 +205,23 @@ def test_advice_is_given_on_what_is_wrong_alone(error: Exception, wanted: str | 
 
     assert (wanted is None) == (found is None), found
     assert (wanted or "") in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, "DATABASES"),
+        ({"DATABASE_URL": "postgres://"}, "DATABASE_URL"),
+        ({"DATABASE_URL_FILE": "/run/secrets/database_url"}, "DATABASE_URL"),
+    ],
+)
+def test_advice_names_where_the_address_stands(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(advice(OperationalError("Connection refused"))).endswith(f"port in {wanted}")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -92,13 +92,13 @@ def test_a_port_that_becomes_free_in_time_is_taken(
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"host": "localhost"}, "GRANIAN_HOST='localhost' is no IP address"),
+        ({"host": "localhost"}, "GRANIAN_HOST='localhost' is not an IP address"),
         ({"host": "192.0.2.1"}, "no network of this machine has it: set another GRANIAN_HOST or"),
-        ({"port": 65536}, "GRANIAN_PORT=65536 is no port"),
-        ({"port": -1}, "GRANIAN_PORT=-1 is no port"),
+        ({"port": 65536}, "GRANIAN_PORT=65536 is not a port"),
+        ({"port": -1}, "GRANIAN_PORT=-1 is not a port"),
         ({"host": "2001:db8::1", "port": 80}, "cannot listen on [2001:db8::1]:80: "),
         ({"metrics_enabled": True, "metrics_address": "tea"}, "GRANIAN_METRICS_ADDRESS='tea' is no"),
-        ({"metrics_enabled": True, "metrics_port": -1}, "GRANIAN_METRICS_PORT=-1 is no port"),
+        ({"metrics_enabled": True, "metrics_port": -1}, "GRANIAN_METRICS_PORT=-1 is not a port"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_named_at_once(clock: Clock, flags: dict[str, Any], says: str) -> None:

@@ -78,7 +78,9 @@ def test_what_would_serve_errors_only_is_refused(
 @pytest.mark.parametrize("name", ["nosuch.settings", "config.nosuch", "config.settings.py"])
 def test_settings_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", name)
-    with pytest.raises(ImproperlyConfigured, match=f"DJANGO_SETTINGS_MODULE='{name}' is no module"):
+    with pytest.raises(
+        ImproperlyConfigured, match=f"DJANGO_SETTINGS_MODULE='{name}' is not a module"
+    ):
         refuse_wrong_start()
 
 

@@ -92,7 +92,11 @@ def test_what_is_open_is_ended(order: Stopping, before: bool) -> None:
     start, body = ask(Drain(never, timeout=0.01), order, before=before)
     assert start["status"] == 503
     headers = dict(start["headers"])
-    assert (headers[b"content-type"], headers[b"retry-after"]) == (b"text/plain", b"1")
+    assert (headers[b"content-type"], headers[b"retry-after"]) == (
+        b"text/plain; charset=utf-8",
+        b"1",
+    )
+    assert (headers[b"content-length"], headers[b"cache-control"]) == (b"24", b"no-store")
     assert headers[b"x-content-type-options"] == b"nosniff"
     assert body == {**END, "body": b"The server is stopping.\n"}
     assert ask(Drain(streams, timeout=0.01), order, before=before)[1:] == [END]
@@ -168,8 +172,8 @@ def test_the_log_names_what_was_ended(order: Stopping, caplog: pytest.LogCapture
 
     asyncio.run(main())
     assert [message for message in caplog.messages if "still open" in message] == [
-        "ended 3 responses still open 0.01 s after the order to stop (DRAIN_TIMEOUT):"
-        " GET /cups, GET /tea"
+        "ended what was still open 0.01 s after the order to stop (DRAIN_TIMEOUT):"
+        " GET /cups, 2 x GET /tea"
     ]
 
 

@@ -73,7 +73,7 @@ def test_the_main_process_waits_without_end():
 
 
 @works_around(
-    "python", "v3.13.0/Lib/multiprocessing/popen_fork.py#L70", "Finalize in hold_requests"
+    "python", "v3.13.0/Lib/multiprocessing/popen_fork.py#L70", "Finalize in take_over_process"
 )
 def test_a_worker_that_was_forked_forgets_what_atexit_held():
     code = """

@@ -18,7 +18,7 @@ from granian.cli import cli
 
 from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
-from serving.log.output import Stdout
+from serving.log.output import LogHandler
 from serving.process.address import AddressError, check_addresses
 from serving.process.development import restore_terminal
 from serving.stopping.signals import SIGNALS
@@ -63,7 +63,7 @@ def main() -> None:
 
 def log(message: str) -> None:
     """Logs a message before Granian configures logging."""
-    handler = Stdout()
+    handler = LogHandler()
     handler.setFormatter(formatter())
     record = logging.LogRecord("serving", logging.CRITICAL, __file__, 0, message, None, None)
     handler.handle(record)
@@ -83,10 +83,11 @@ def spawn_workers() -> None:
 
 @contextmanager
 def interrupted_every_second() -> Iterator[None]:
-    """Lets Python handle a signal that came just before this thread began to wait, as Granian does without end.
+    """Wakes the main thread every second, to handle a signal that came just before it began to wait.
 
-    Python handles a signal between two instructions of the main thread, so that one would be lost: one stop in a
-    hundred, on a busy machine, while workers started. Open in Granian 2.8.9:
+    Python handles a signal between two instructions of the main thread, and Granian's main thread waits without a
+    limit, so such a signal would be lost: one stop in a hundred, on a busy machine, while workers started. Open in
+    Granian 2.8.9:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L544
     https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers
     """

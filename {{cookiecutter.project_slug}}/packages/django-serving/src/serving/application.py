@@ -4,6 +4,7 @@ import logging
 import logging.config
 import sys
 import threading
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -18,7 +19,9 @@ logger = logging.getLogger(__name__)
 HANDLER = "serving.http.handler.DjangoHandler"
 
 
-def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = HANDLER) -> ASGIApp:
+def get_application(
+    *, log_config: str | Path | None = CONFIGURATION, handler: str = HANDLER
+) -> ASGIApp:
     """The ASGI application, with every layer; `serving.conf` lists the settings that they read.
 
     Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
@@ -48,13 +51,16 @@ def get_application(*, log_config: Path | None = CONFIGURATION, handler: str = H
     raise SystemExit(1)
 
 
-def take_over_process(log_config: Path | None) -> None:
-    """Logs what Python itself would write to stderr, and handles signals before Django is imported."""
+def take_over_process(log_config: str | Path | None) -> None:
+    """Logs what Python itself would write to stderr, to the end; handles signals before Django is imported."""
     logging.captureWarnings(True)
     threading.excepthook = thread_failed
     sys.unraisablehook = unraisable
     if log_config and not logging.getLogger().handlers:
         logging.config.dictConfig(logging_config(log_config))
+    # A worker that was forked has forgotten what `atexit` held, logging's flush too; open in Python 3.13:
+    # https://github.com/python/cpython/blob/v3.13.0/Lib/multiprocessing/popen_fork.py#L70
+    Finalize(None, logging.shutdown, exitpriority=0)
     stopping.install()
 
 
@@ -80,10 +86,12 @@ def build(handler: str) -> ASGIApp:
     from serving.conf import conf
     from serving.http.proxy import Proxy
     from serving.http.request_id import RequestId
+    from serving.http.server_name import ServerName
     from serving.http.static import static_files
     from serving.lifespan import Lifespan
     from serving.log.access import hold_requests
     from serving.probes import Probes
+    from serving.process.flags import granian_flags
     from serving.process.report import report_configuration
     from serving.stopping import Drain
 
@@ -91,13 +99,15 @@ def build(handler: str) -> ASGIApp:
     check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
     hold_requests()
     report_configuration()
-    if conf.METRICS_ENABLED:
+    if conf.METRICS_ENABLED():
         from serving.metrics import serve_metrics
 
-        serve_metrics(conf.METRICS_ADDRESS, conf.METRICS_PORT, conf.WORKERS)
+        serve_metrics()
     app: ASGIApp = static_files(import_string(handler)())
     app = Drain(app)
     app = Probes(app)
     app = Proxy(app)
     app = RequestId(app)
+    if granian_flags():
+        app = ServerName(app)
     return Lifespan(app)

@@ -1,36 +1,79 @@
-"""The settings that this package reads from Django's, each with its default.
+"""The settings that this package reads from Django's, each with its default and its rule.
 
-README.md says what each is for, and in which unit; `serving.checks` what is wrong with a value.
+README.md says what each is for, and in which unit.
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+
+from serving import rules
+
+
+class Setting[T]:
+    """One of Django's settings. `check`: the id of its system check, by which projects silence it."""
+
+    def __init__(self, check: str, default: T, rule: rules.Rule) -> None:
+        self.check = check
+        self.default = default
+        self.rule = rule
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __call__(self, given: T | None = None) -> T:
+        """What was given in its place, else the setting, else its default.
+
+        Raises ImproperlyConfigured, which says what is wrong, unless its rule allows the value.
+        """
+        value: T = getattr(settings, self.name, self.default) if given is None else given
+        if found := self.wrong(value):
+            raise ImproperlyConfigured(one_line(found))
+        return value
+
+    def wrong(self, value: Any) -> CheckMessage | None:
+        """What is wrong with a value, as Django's checks report it."""
+        try:
+            self.rule(value)
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            fix = f"Correct it, or remove it: the default is {self.default!r}."
+            return Error(f"{self.name} = {value!r}: {reason}.", fix, id=self.check)
+        return None
 
 
 class Conf:
-    """Django's settings where they have one of these names, else the default."""
+    """The settings: `conf.WORKERS()` is the value of one."""
 
-    LIFESPAN: str = "required"
-    LIFESPAN_STARTUP_TIMEOUT: float = 30.0
-    LIFESPAN_SHUTDOWN_TIMEOUT: float = 5.0
-    DRAIN_TIMEOUT: float = 15.0
-    SEND_TIMEOUT: float = 60.0
-    SERVING_THREADS: int = 64
-    MAX_BODY_SIZE: int = 100_000_000
-    BODY_SPACE: int | None = None
-    BODY_TIMEOUT: float = 30.0
-    BODY_MIN_RATE: float = 1000.0
-    TRUSTED_PROXIES: Sequence[str] = ()
-    URL_PATH_PREFIX: str = ""
-    METRICS_ENABLED: bool = False
-    METRICS_ADDRESS: str = "127.0.0.1"
-    METRICS_PORT: int = 9090
-    WORKERS: int = 1
-
-    def __getattribute__(self, name: str) -> Any:
-        return getattr(settings, name, object.__getattribute__(self, name))
+    LIFESPAN = Setting("serving.E001", "required", rules.MODE)
+    LIFESPAN_STARTUP_TIMEOUT = Setting("serving.E002", 30.0, rules.SECONDS)
+    LIFESPAN_SHUTDOWN_TIMEOUT = Setting("serving.E003", 5.0, rules.SECONDS)
+    DRAIN_TIMEOUT = Setting("serving.E004", 15.0, rules.SECONDS)
+    SEND_TIMEOUT = Setting("serving.E005", 60.0, rules.SECONDS)
+    SERVING_THREADS = Setting("serving.E006", 64, rules.COUNT)
+    MAX_BODY_SIZE = Setting("serving.E007", 100_000_000, rules.COUNT)
+    BODY_SPACE = Setting[int | None]("serving.E008", None, rules.SPACE)
+    BODY_TIMEOUT = Setting("serving.E009", 30.0, rules.SECONDS)
+    BODY_MIN_RATE = Setting("serving.E010", 1000.0, rules.RATE)
+    TRUSTED_PROXIES = Setting[Sequence[str]]("serving.E011", (), rules.proxies)
+    URL_PATH_PREFIX = Setting("serving.E012", "", rules.text("/app", rules.check_prefix))
+    METRICS_ENABLED = Setting("serving.E013", False, rules.SWITCH)
+    METRICS_ADDRESS = Setting("serving.E014", "127.0.0.1", rules.text("127.0.0.1", ip_address))
+    METRICS_PORT = Setting("serving.E015", 9090, rules.PORT)
+    WORKERS = Setting("serving.E016", 1, rules.COUNT)
 
 
 conf = Conf()
+
+SETTINGS: dict[str, Setting[Any]] = {
+    name: setting for name, setting in vars(Conf).items() if isinstance(setting, Setting)
+}
+
+
+def one_line(message: CheckMessage) -> str:
+    """What a check found, for the log or an exception."""
+    return f"{message.msg} {message.hint} ({message.id})"

@@ -7,6 +7,7 @@ thread pool, its memory, and what apps register) at one of the ports behind that
 import logging
 from collections.abc import Iterator
 from errno import EADDRINUSE
+from functools import cache
 from itertools import count
 from threading import Thread
 from time import sleep
@@ -15,6 +16,7 @@ from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.conf import conf
 from serving.http.thread_pool import pool
 
 logger = logging.getLogger(__name__)
@@ -33,10 +35,21 @@ class PoolCollector(Collector):
             yield GaugeMetricFamily(f"serving_threads_{name}", meaning, value)
 
 
-def serve_metrics(address: str, port: int, workers: int) -> None:
-    """Serves /metrics at one of the `workers` ports behind `port`, in a thread of its own."""
+def serve_metrics(
+    address: str | None = None, port: int | None = None, workers: int | None = None
+) -> None:
+    """Serves /metrics at one of the `workers` ports behind `port`, in a thread of its own.
+
+    What is not given is METRICS_ADDRESS, METRICS_PORT and WORKERS. Raises ImproperlyConfigured for a wrong one.
+    """
+    where = conf.METRICS_ADDRESS(address), conf.METRICS_PORT(port), conf.WORKERS(workers)
+    register_pool()
+    Thread(target=listen, args=where, name="metrics", daemon=True).start()
+
+
+@cache  # a second registration is an error
+def register_pool() -> None:
     REGISTRY.register(PoolCollector())
-    Thread(target=listen, args=(address, port, workers), name="metrics", daemon=True).start()
 
 
 def listen(address: str, port: int, workers: int) -> None:

@@ -1,4 +1,4 @@
-"""The headers that a page gets from Django's middleware, for answers that Django never sees.
+"""Answers that Django never sees, with the headers that a page gets from Django's middleware.
 
 Static files, probes and refusals are answered in front of Django. Those of Django's own classes that are in
 MIDDLEWARE say which headers they get: HSTS over https alone, the content security policy, and so on.
@@ -25,6 +25,28 @@ type Layer = SecurityMiddleware | ContentSecurityPolicyMiddleware | XFrameOption
 def security_headers(scope: Scope) -> Headers:
     """The headers for an answer to this request; names are in lower case."""
     return headers_of_pages(is_secure(scope))
+
+
+async def answer(
+    scope: Scope,
+    send: Send,
+    status: int,
+    content: bytes,
+    *more_headers: tuple[bytes, bytes],
+    kind: bytes = b"text/plain; charset=utf-8",
+    more_body: bool = False,
+) -> None:
+    """Answers a request, one for HEAD without the content. `kind`: its type; names are in lower case."""
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", str(len(content)).encode()),
+        (b"cache-control", b"no-store"),
+        *more_headers,
+        *security_headers(scope),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else content
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})
 
 
 def with_security_headers(scope: Scope, send: Send) -> Send:

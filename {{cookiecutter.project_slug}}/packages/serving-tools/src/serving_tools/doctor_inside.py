@@ -115,7 +115,7 @@ CLAIM = f"X-Forwarded-For: {CLIENT}, X-Forwarded-Proto: https"
 def proxy() -> Iterator[Finding]:
     """Sends the application a request as a proxy would, and reports what it believes."""
     from django.conf import settings as configured
-    from serving.http.proxy import UNIX
+    from serving.rules import UNIX
 
     trusted = list(configured.TRUSTED_PROXIES)
     networks = [ipaddress.ip_network(each, strict=False) for each in trusted if each != UNIX]

@@ -70,7 +70,11 @@ def main() -> None:
 
 
 def usable(service: str, url: str, port: int) -> bool:
-    """Whether what answers is what the URL asks for; if not, prints what to do."""
+    """Whether what answers is what the URL asks for; if not, prints what to do.
+
+    The project itself knows that, in its folder `data`: the one place where a tool imports code of a project
+    by its name, since which drivers it has, and which servers it takes, is the project's to decide.
+    """
     try:
         module = {"db": "data.postgres", "cache": "data.valkey_address"}[service]
         greet = import_module(module).greet

@@ -21,7 +21,7 @@ from django.core.exceptions import BadRequest
 from serving.conf import conf
 from serving.http.clients import Deadline
 from serving.http.inline_middleware import SAFE_METHODS
-from serving.security import security_headers
+from serving.security import answer
 from serving.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -73,11 +73,12 @@ class Bodies:
     # https://github.com/django/django/blob/6.1.3/django/core/handlers/asgi.py#L239-L266
 
     def __init__(self) -> None:
-        self.max_size: int = conf.MAX_BODY_SIZE
-        self.timeout: float = conf.BODY_TIMEOUT
-        self.least: float = conf.BODY_TIMEOUT * conf.BODY_MIN_RATE  # bytes in each `timeout`
+        self.max_size = conf.MAX_BODY_SIZE()
+        self.timeout = conf.BODY_TIMEOUT()
+        self.least = self.timeout * conf.BODY_MIN_RATE()  # bytes in each `timeout`
         self.memory = Space(MEMORY)
-        self.disk = Space(conf.BODY_SPACE or 10 * self.max_size)
+        space = conf.BODY_SPACE()
+        self.disk = Space(10 * self.max_size if space is None else space)
 
     async def read(self, scope: Scope, receive: Receive, send: Send) -> IO[bytes] | None:
         """The whole body of a request, to be closed; None if it was refused and that is answered."""
@@ -99,7 +100,7 @@ class Bodies:
             body.close()
             level = LEVELS.get(refused.status, logging.INFO)
             logger.log(level, "%s %s: %s", scope["method"], scope["path"], refused)
-            await answer(refused, scope, receive, send)
+            await refuse(refused, scope, receive, send)
             return None
         except BaseException:
             body.close()
@@ -229,22 +230,14 @@ def disk_refused(error: OSError) -> Refused:
     )
 
 
-async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a request whose body is refused. If the client has left, the server drops the answer."""
-    content = f"{refused.answer}\n".encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(content)).encode()),
-        (b"cache-control", b"no-store"),
-        *security_headers(scope),
-    ]
-    if refused.status == 503:
-        headers.append((b"retry-after", b"5"))  # seconds
+    headers = [(b"retry-after", b"5")] if refused.status == 503 else []  # seconds
     if is_http1(scope):
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     more = refused.status in LEVELS
-    await send({"type": "http.response.body", "body": content, "more_body": more})
+    content = f"{refused.answer}\n".encode()
+    await answer(scope, send, refused.status, content, *headers, more_body=more)
     if more:
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):

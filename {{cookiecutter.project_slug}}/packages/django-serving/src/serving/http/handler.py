@@ -21,6 +21,7 @@ from django.db import close_old_connections
 from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
+from serving.conf import conf
 from serving.http.async_routes import leads_to_async_view
 from serving.http.body import Bodies
 from serving.http.clients import DisconnectWatcher, interruptible
@@ -49,6 +50,8 @@ class DjangoHandler(PlainHandler):
     def __init__(self) -> None:
         super().__init__()
         self._bodies = Bodies()
+        self._send_timeout = conf.SEND_TIMEOUT()
+        _ = pool.bound  # so that a wrong SERVING_THREADS ends the start, and not each request
         # This handler again, with the chain of middleware for sync views. A copy, so that it has what a
         # subclass or a library that patches Django has changed.
         self._sync = copy(self)
@@ -169,7 +172,7 @@ class DjangoHandler(PlainHandler):
             return
         if lease:
             lease.release()  # to send it may take long
-        send = PatientSend(exchange.send, exchange.scope)
+        send = PatientSend(exchange.send, exchange.scope, self._send_timeout)
         await send(start(response))
         for position in range(0, len(content), PART):
             part = content[position : position + PART]
@@ -182,7 +185,8 @@ class DjangoHandler(PlainHandler):
         """Sends a stream, unless its client has left or leaves."""
         if exchange.watcher.gone:
             return
-        send = PatientSend(exchange.send, exchange.scope, keeps_thread=keeps_thread(response))
+        keeps = keeps_thread(response)
+        send = PatientSend(exchange.send, exchange.scope, self._send_timeout, keeps_thread=keeps)
         with suppress(RequestAborted), interruptible(RequestAborted) as leave:
             exchange.watcher.start(leave)
             if not response.is_async:

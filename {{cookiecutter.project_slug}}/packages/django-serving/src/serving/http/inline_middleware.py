@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
-from serving.http.patches import as_written
+from serving.http.originals import as_written
 
 # Django sends both halves of every middleware through a thread, which makes a small async view five times
 # as slow; open in 6.1.3: https://code.djangoproject.com/ticket/37177

@@ -13,22 +13,20 @@ a client sends in them. A proxy passes on the `Host` that it was asked for.
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 
 from django.conf import settings
 
 from serving.conf import conf
+from serving.rules import UNIX, Address, network, unmapped
 from serving.types import ASGIApp, Receive, Scope, Send
 
 # Granian's own wrapper does not read what many proxies send; open in 2.8.9:
 # https://github.com/emmett-framework/granian/issues/389
 
 logger = logging.getLogger(__name__)
-
-# In TRUSTED_PROXIES: whoever connects to the server's unix socket, since such a peer has no address.
-UNIX = "unix"
 
 # What is read of a header: its last items, and so many characters of each. That is longer than any
 # address; and what a client wrote stands further left.
@@ -45,10 +43,6 @@ SCHEMES = {
 
 # An address in brackets or an IPv4 address, perhaps with a port; or an IPv6 address.
 hop_parts = re.compile(r"\[([^]]*)\](?::\d{0,5})?|([^:]*)(?::\d{0,5})?|(.*)", re.DOTALL).fullmatch
-is_prefix = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+").fullmatch
-
-type Address = IPv4Address | IPv6Address
-type Network = IPv4Network | IPv6Network
 
 
 class Proxy:
@@ -68,14 +62,14 @@ class Proxy:
         self,
         app: ASGIApp,
         *,
-        trusted: Iterable[str] | None = None,
+        trusted: Sequence[str] | None = None,
         prefix: str | None = None,
         redirects: bool | None = None,
     ) -> None:
         self.app = app
-        self.prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
+        self.prefix = conf.URL_PATH_PREFIX(prefix)
         self.redirects = settings.SECURE_SSL_REDIRECT if redirects is None else redirects
-        trusted = list(conf.TRUSTED_PROXIES if trusted is None else trusted)
+        trusted = conf.TRUSTED_PROXIES(trusted)
         self._trusts_unix = UNIX in trusted
         self._networks = [network(item) for item in trusted if item != UNIX]
         for everyone in (found for found in self._networks if found.prefixlen == 0):
@@ -170,46 +164,3 @@ def address_in(text: str) -> Address | None:
         return unmapped(ip_address("".join(found.groups("")).partition("%")[0])) if found else None
     except ValueError:
         return None
-
-
-def unmapped(address: Address) -> Address:
-    """An IPv4 address that is written as an IPv6 one (RFC 4291, section 2.5.5.2), as what it is."""
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
-
-
-def network(text: str) -> Network:
-    """An address or a network as TRUSTED_PROXIES names it: `10.0.0.2`, `10.0.0.0/8`, `2001:db8::/32`.
-
-    Raises ValueError, which explains what is wrong.
-    """
-    try:
-        found = ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is no address (10.0.0.2), no network (10.0.0.0/8) and not the word {UNIX};"
-            " host names are not looked up."
-        ) from None
-    address = text.partition("/")[0]
-    if "/" in text and ip_address(address) != found.network_address:
-        raise ValueError(
-            f"{text!r} is an address in a network; write {address} for it alone, or {found}."
-        )
-    mapped = unmapped(found.network_address)
-    if mapped != found.network_address and found.prefixlen >= 96:
-        return ip_network(f"{mapped}/{found.prefixlen - 96}")
-    return found
-
-
-def check_proxy(text: str) -> None:
-    """Raises ValueError, which explains what is wrong, unless TRUSTED_PROXIES may hold this item."""
-    if text != UNIX:
-        network(text)
-
-
-def check_prefix(text: str) -> None:
-    """Raises ValueError, which explains what is wrong, unless it is a path such as /app, or empty."""
-    if text and not is_prefix(text):
-        raise ValueError(
-            f"{text!r} is no path such as /app: a slash before each name and none at the end; names"
-            " have letters, digits and . _ ~ - alone."
-        )

@@ -13,10 +13,6 @@ SCOPE_KEY = "serving.request_id"
 
 HEADER = b"x-request-id"
 
-# Granian names itself, and has no option against it; open in 2.8.9: this names no product.
-# https://github.com/emmett-framework/granian/issues/594
-SERVER = (b"server", b"web")
-
 # What a client or a proxy may send: nothing that needs quoting in a log, a shell or a file name.
 well_formed = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
@@ -40,14 +36,12 @@ class RequestId:
 
 
 def with_id(own: bytes, send: Send) -> Send:
-    """A `send` that adds the id of a request, and a name of the server where there is none."""
+    """A `send` that adds the id of a request."""
 
     def send_with_id(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             headers = [item for item in message.get("headers", ()) if item[0] != HEADER]
             headers.append((HEADER, own))
-            if not any(name in (b"Server", b"server") for name, _ in headers):
-                headers.append(SERVER)
             message = {**message, "headers": headers}
         return send(message)
 

@@ -15,7 +15,6 @@ from django.core.exceptions import RequestAborted
 from django.http import FileResponse
 from django.http.response import StreamingHttpResponse
 
-from serving.conf import conf
 from serving.http.clients import Deadline
 from serving.http.thread_pool import pool
 from serving.http.threads import Lease, in_thread
@@ -33,18 +32,20 @@ SLOW = 1.0
 class PatientSend:
     """`send` for parts: lets the loop take a turn, and gives up on a client that does not read.
 
-    It gives up with a line in the log and RequestAborted: after SEND_TIMEOUT seconds, or after SLOW if it
+    It gives up with a line in the log and RequestAborted: after some `seconds` (SEND_TIMEOUT), or after SLOW if it
     `keeps_thread` and half of the threads are kept for others like it.
     """
 
     kept = 0  # threads, for longer than SLOW
 
-    def __init__(self, send: Send, scope: Scope, *, keeps_thread: bool = False) -> None:
+    def __init__(
+        self, send: Send, scope: Scope, seconds: float, *, keeps_thread: bool = False
+    ) -> None:
         self._send = send
         self._scope = scope
-        self._seconds: float = conf.SEND_TIMEOUT
+        self._seconds = seconds
         self._keeps_thread = keeps_thread
-        self._why = f"has read nothing for {self._seconds:g} s (SEND_TIMEOUT)"
+        self._why = f"has read nothing for {seconds:g} s (SEND_TIMEOUT)"
 
     async def __call__(self, message: Message) -> None:
         deadline = Deadline(self._seconds)

@@ -65,8 +65,7 @@ class Pool:
     def bound(self) -> int:
         """The most threads: SERVING_THREADS when it is first read, unless it was given."""
         if self._bound is None:
-            self._bound = conf.SERVING_THREADS
-            atexit.register(self.close)
+            self._bound = conf.SERVING_THREADS()
         return self._bound
 
     @property
@@ -118,6 +117,9 @@ class Pool:
                 return
             thread.mailbox.put(self._calls.popleft())
             self._size += 1
+            if self._size == 1:
+                atexit.unregister(self.close)  # of threads that have ended since
+                atexit.register(self.close)
 
     def _watch(self) -> None:
         """Looks after the queue, on an event loop, for as long as there is one."""

@@ -16,7 +16,7 @@ from asgiref.sync import _restore_context as restore_context
 from django.core.exceptions import RequestAborted
 from django.db import close_old_connections, reset_queries
 
-from serving.http.patches import as_written
+from serving.http.originals import as_written
 from serving.http.thread_pool import Pool, pool
 
 logger = logging.getLogger(__name__)

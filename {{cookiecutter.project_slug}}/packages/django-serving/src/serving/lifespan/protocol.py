@@ -35,10 +35,10 @@ class Lifespan:
         drain_timeout: float | None = None,
     ) -> None:
         self.app = app
-        self.mode = mode or conf.LIFESPAN
-        self.startup_timeout = startup_timeout or conf.LIFESPAN_STARTUP_TIMEOUT
-        self.shutdown_timeout = shutdown_timeout or conf.LIFESPAN_SHUTDOWN_TIMEOUT
-        self.drain_timeout = drain_timeout or conf.DRAIN_TIMEOUT
+        self.mode = conf.LIFESPAN(mode)
+        self.startup_timeout = conf.LIFESPAN_STARTUP_TIMEOUT(startup_timeout)
+        self.shutdown_timeout = conf.LIFESPAN_SHUTDOWN_TIMEOUT(shutdown_timeout)
+        self.drain_timeout = conf.DRAIN_TIMEOUT(drain_timeout)
         self._origin = Origin(f"LIFESPAN={self.mode}")
         if self.mode == "disabled":
             self._note("no lifespan runs, since LIFESPAN=disabled")
@@ -52,7 +52,7 @@ class Lifespan:
         if send is None:  # gunicorn without a worker class, say
             raise TypeError(
                 "this is an ASGI application, and this server calls it as one of another kind: use"
-                " `make run` or `python -m serving`, or this server's option for ASGI"
+                " `python -m serving`, or this server's option for ASGI"
             )
         if scope["type"] == "lifespan":
             return self._run(scope, receive, send)

@@ -52,8 +52,8 @@ class Resources:
         shutdown_timeout: float | None = None,
         guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
     ) -> None:
-        self.startup_timeout = startup_timeout or conf.LIFESPAN_STARTUP_TIMEOUT
-        self.shutdown_timeout = shutdown_timeout or conf.LIFESPAN_SHUTDOWN_TIMEOUT
+        self.startup_timeout = conf.LIFESPAN_STARTUP_TIMEOUT(startup_timeout)
+        self.shutdown_timeout = conf.LIFESPAN_SHUTDOWN_TIMEOUT(shutdown_timeout)
         self.at_work = "no app"  # the app that is entered or left
         self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())
@@ -205,7 +205,7 @@ def open_context(app: str) -> AbstractAsyncContextManager[object]:
     if inspect.iscoroutine(context):
         context.close()  # or Python warns that it was never awaited
     raise LifespanError(
-        f"lifespan() returns a {type(context).__name__} and no async context manager; write"
+        f"lifespan() returns a {type(context).__name__}, not an async context manager; write"
         " `@asynccontextmanager` above `async def lifespan()`, and `yield` a mapping in it"
     )
 
@@ -214,7 +214,7 @@ def checked(app: str, items: object, owners: dict[str, str]) -> Mapping[str, Any
     """What an app yielded, noted in `owners`. Raises LifespanError if it can't become attributes."""
     if not isinstance(items, Mapping):
         raise LifespanError(
-            f"lifespan() yields {type(items).__name__} and no mapping; yield a dict, an empty one if"
+            f"lifespan() yields {type(items).__name__}, not a mapping; yield a dict, an empty one if"
             " there is nothing to share"
         )
     for name in items:

@@ -7,7 +7,10 @@ from typing import Any, NoReturn, Self
 # Under this key a server's state holds its Origin. It is no identifier, so no app can yield it.
 ORIGIN = "serving.lifespan"
 
-NO_LIFESPAN = "this server ran no lifespan (with Granian: GRANIAN_INTERFACE is not asgi)"
+NO_LIFESPAN = (
+    "this server ran no lifespan: asgi.py has no layer Lifespan, or the server does not ask for it"
+    " (Granian does with GRANIAN_INTERFACE=asgi)"
+)
 
 
 @dataclass
@@ -66,9 +69,9 @@ UNSERVED = State({})
 OUTSIDE = State(
     {
         ORIGIN: Origin(
-            problem="no lifespan ran in this process. `make dev` or `python -m serving` has one; in a command or a shell"
-            " `with Resources():` (serving.lifespan) opens it, in a test the fixture `resources` or"
-            " LifespanMixin (serving.testing)"
+            problem="no lifespan ran in this process. `python -m serving` has one (in a generated project, `make dev`);"
+            " in a command or a shell `with Resources():` (serving.lifespan) opens it, in a test the fixture"
+            " `resources` or LifespanMixin (serving.testing)"
         )
     }
 )

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
-from multiprocessing.util import Finalize
 
 from serving.log.context import request_id
-from serving.log.output import Stdout
+from serving.log.output import LogHandler
 from serving.log.redaction import HIDDEN, is_sensitive, query_shown
 from serving.types import Scope
 
@@ -64,16 +63,13 @@ class AccessFilter:
 
 
 def hold_requests() -> None:
-    """Makes Granian's worker log requests through `Stdout.hold`, unless somebody else listens.
+    """Makes Granian's worker log requests through `LogHandler.hold`, unless somebody else listens.
 
     Where Granian has no function of this shape any more, and for a format that asks for more than is held,
     Granian's own stays, which is slower.
     """
     from granian import asgi
 
-    # A worker that was forked has forgotten what `atexit` held, logging's flush too; open in Python 3.13:
-    # https://github.com/python/cpython/blob/v3.13.0/Lib/multiprocessing/popen_fork.py#L70
-    Finalize(None, logging.shutdown, exitpriority=0)
     # Private: there is no public hook for the access log in Granian 2.8.9:
     # https://github.com/emmett-framework/granian/blob/v2.8.9/granian/asgi.py#L139-L162
     granians = getattr(asgi, "_build_access_logger", None)
@@ -115,11 +111,11 @@ def build_logger(granians: Callable[[str], LogRequest], format_: str | None) -> 
     return log
 
 
-def only_stdout() -> Stdout | None:
+def only_stdout() -> LogHandler | None:
     """The handler that is the only one to get access records; None if others do too."""
     own, root = logging.getLogger(ACCESS), logging.getLogger()
     alone = own.parent is root and own.propagate and not own.handlers and not own.filters
     match root.handlers:
-        case [Stdout() as stdout] if alone and own.isEnabledFor(logging.INFO):
+        case [LogHandler() as stdout] if alone and own.isEnabledFor(logging.INFO):
             return stdout if stdout.level <= logging.INFO else None
     return None

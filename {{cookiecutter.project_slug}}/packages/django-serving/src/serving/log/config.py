@@ -8,7 +8,7 @@ from typing import Any
 CONFIGURATION = Path(__file__).with_name("logging.json")
 
 
-def logging_config(file: Path = CONFIGURATION) -> dict[str, Any]:
+def logging_config(file: str | Path = CONFIGURATION) -> dict[str, Any]:
     """A file's configuration, for Django's LOGGING; each call gives a dict of its own."""
-    config: dict[str, Any] = json.loads(file.read_bytes())
+    config: dict[str, Any] = json.loads(Path(file).read_bytes())
     return config

@@ -36,10 +36,10 @@ def carry_context(loop: asyncio.AbstractEventLoop) -> None:
     if loop not in carrying:
         carrying.add(loop)
         loop.set_default_executor(ContextExecutor(thread_name_prefix="asyncio"))
-        loop.set_exception_handler(report)
+        loop.set_exception_handler(log_unhandled)
 
 
-def report(*given: Any) -> None:
+def log_unhandled(*given: Any) -> None:
     """An event loop's exception handler: logs as asyncio's own, with the request id of the task."""
     # It is given the loop and what happened. rloop passes the latter alone; open in 0.5.0:
     # https://github.com/gi0baro/rloop/blob/v0.5.0/rloop/exc.py#L52

@@ -8,7 +8,9 @@ from typing import Any
 
 from serving.log.redaction import HIDDEN
 
-MORE_FILES = "raise the limit (`ulimit -n 4096`; in compose.yaml, `ulimits: {nofile: 4096}` at web)"
+MORE_FILES = (
+    "raise the limit (`ulimit -n 4096`; for a service of Compose, `ulimits: {nofile: 4096}`)"
+)
 
 
 class ClientErrorFilter:

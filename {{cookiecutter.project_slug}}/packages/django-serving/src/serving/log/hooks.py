@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 def thread_failed(failed: threading.ExceptHookArgs) -> None:
     if failed.exc_value is None or isinstance(failed.exc_value, SystemExit):
         return
-    name = failed.thread.name if failed.thread else "that is gone"
-    logger.error("Exception in thread %s", name, exc_info=failed.exc_value)
+    name = f"thread {failed.thread.name}" if failed.thread else "a thread that has ended"
+    logger.error("Exception in %s", name, exc_info=failed.exc_value)
 
 
 def unraisable(failed: Any) -> None:

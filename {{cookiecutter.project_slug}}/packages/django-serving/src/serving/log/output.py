@@ -38,14 +38,11 @@ def log_stream() -> TextIO:
     return sys.stderr if a_command else sys.stdout
 
 
-class Stdout(logging.StreamHandler[TextIO]):
+class LogHandler(logging.StreamHandler[TextIO]):
     """Writes records to `log_stream()`: at once, or those that are held together, 50 ms late at most."""
 
     def __init__(self) -> None:
         super().__init__(log_stream())
-        if isinstance(self.stream, TextIOWrapper):
-            # Whatever the locale: a letter that it lacks would lose the record, and its neighbours.
-            self.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         self._file, self._write_some = writer_of(self.stream)
         self._start_anew()
 
@@ -167,10 +164,15 @@ def writer_of(stream: TextIO) -> tuple[int, WriteSome]:
 
 
 def write_to(stream: TextIO | None, data: bytearray) -> int:
-    """Writes to a stream, if there is one: a process may be started without stdout and stderr."""
-    if stream:
-        stream.write(data.decode())
+    """Writes to a stream, if there is one: a process may be started without stdout and stderr.
+
+    In UTF-8, whatever the locale: a letter that it lacks would lose the record, and its neighbours.
+    """
+    if isinstance(stream, TextIOWrapper):
+        stream.buffer.write(data)
         stream.flush()
+    elif stream:
+        stream.write(data.decode())
     return len(data)
 
 

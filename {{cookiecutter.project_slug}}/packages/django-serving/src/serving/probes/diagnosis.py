@@ -1,6 +1,7 @@
 """Whether a database can be used and, where it can't, what to do about it."""
 
 import logging
+import os
 import re
 from contextlib import closing
 
@@ -17,47 +18,48 @@ FULL = r"too many clients|connection slots|too many connections|no more connecti
 # of /readyz, so it names no host, user or database.
 ADVICE = {
     r"password authentication failed|no password supplied|role .* does not exist": (
-        "the server refuses the user or the password; correct them in DATABASE_URL, or check whether it"
+        "the server refuses the user or the password; correct them in DATABASES, or check whether it"
         " is the server that you mean (a database keeps the password that it was made with)"
     ),
     r"database .* does not exist": (
-        "the server has no such database; create it, or correct its name in DATABASE_URL"
+        "the server has no such database; create it, or correct its name in DATABASES"
     ),
     r"Connection refused|No such file or directory": (
-        "no server listens there; start it, or correct host and port in DATABASE_URL"
+        "no server listens there; start it, or correct host and port in DATABASES"
     ),
     r"resolve host|translate host name": (
-        "the host has no address; correct it in DATABASE_URL, or fix the name service"
+        "the host has no address; correct it in DATABASES, or fix the name service"
     ),
     r"timeout expired|No route to host|Network is unreachable": (
-        "the host does not answer; check the network, or correct host and port in DATABASE_URL"
+        "the host does not answer; check the network, or correct host and port in DATABASES"
     ),
     FULL: (
         "the server has no connection left; lower SERVING_THREADS or GRANIAN_WORKERS, or raise its"
-        " max_connections and DATABASE_MAX_CONNECTIONS"
+        " max_connections (and DATABASE_MAX_CONNECTIONS, where settings read it)"
     ),
     r"query_wait_timeout": "the pooler had no connection to the server in time; give its pool more",
     r"unsupported startup parameter"
     r"|cursor .* does not exist|prepared statement .* (does not exist|already exists)": (
-        "what answers is a pooler; set DATABASE_POOLER=transaction"
+        "what answers is a pooler: turn off server-side cursors and prepared statements (in a generated"
+        " project, by DATABASE_POOLER=transaction)"
     ),
     r"invalid response to SSL negotiation|expected authentication request": (
-        "what listens there is no PostgreSQL; correct host and port in DATABASE_URL"
+        "what listens there is not PostgreSQL; correct host and port in DATABASES"
     ),
     r"(PostgreSQL|SQLite) [\d.]+ or later is required": (
         "the database is too old for this version of Django; upgrade it"
     ),
-    r"pg_hba\.conf": "the server admits no such connection; correct its pg_hba.conf or DATABASE_URL",
+    r"pg_hba\.conf": "the server admits no such connection; correct its pg_hba.conf or DATABASES",
     r"SSL error|support SSL|sslmode|(root|server) certificate|private key file": (
-        "TLS failed; correct sslmode and sslrootcert in DATABASE_URL"
+        "TLS failed; correct sslmode and sslrootcert in DATABASES"
     ),
-    r"invalid connection option": "the query of DATABASE_URL names no parameter of libpq; correct it",
+    r"invalid connection option": "the query of DATABASES names no parameter of libpq; correct it",
     r"starting up|shutting down|in recovery mode": "the server starts or stops; wait for it",
     r"relation .* does not exist|no such table|no such column|column .* does not exist": MIGRATE,
     r"unable to open database file": (
-        "the file can't be opened; make its folder, or correct the path in DATABASE_URL"
+        "the file can't be opened; make its folder, or correct the path in DATABASES"
     ),
-    r"file is not a database|disk image is malformed": "the file is no sound database; restore a backup",
+    r"file is not a database|disk image is malformed": "the file is not a sound database; restore a backup",
     r"readonly database": "the file or its folder is not writable; change the owner or the mode",
 }
 
@@ -70,7 +72,9 @@ def advice(error: BaseException) -> str | None:
     if isinstance(error, (DataError, IntegrityError)):
         return None
     said = str(error)
-    return next((fix for pattern, fix in ADVICE.items() if re.search(pattern, said)), None)
+    fix = next((fix for pattern, fix in ADVICE.items() if re.search(pattern, said)), None)
+    by_variable = fix and {"DATABASE_URL", "DATABASE_URL_FILE"} & os.environ.keys()
+    return fix.replace("DATABASES", "DATABASE_URL") if fix and by_variable else fix
 
 
 def described(error: BaseException, password: str) -> str:

@@ -7,10 +7,9 @@ https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-pro
 """
 
 import asyncio
-import inspect
 import json
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from threading import Thread
 from typing import Any
@@ -19,7 +18,7 @@ from serving.conf import conf
 from serving.lifespan.state import NO_LIFESPAN, ORIGIN, Origin
 from serving.log.access import PROBES
 from serving.probes.diagnosis import Databases
-from serving.security import security_headers
+from serving.security import answer
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Receive, Scope, Send
 
@@ -38,19 +37,19 @@ class Probes:
     def __init__(
         self, app: ASGIApp, *, lifespan: str | None = None, prefix: str | None = None
     ) -> None:
-        prefix = conf.URL_PATH_PREFIX if prefix is None else prefix
+        prefix = conf.URL_PATH_PREFIX(prefix)
         self.app = app
         self.live, self.ready = (prefix + path for path in PROBES)
-        self.lifespan = lifespan or conf.LIFESPAN
+        self.lifespan = conf.LIFESPAN(lifespan)
         self._warned = False  # that no lifespan ran
         self._databases = Databases()
         self._check: Future[str | None] | None = None  # the latest of the databases
 
-    @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in (self.live, self.ready):
-            return self._answer(scope, send)
-        return self.app(scope, receive, send)
+            await self._answer(scope, send)
+        else:
+            await self.app(scope, receive, send)
 
     async def _answer(self, scope: Scope, send: Send) -> None:
         state: Mapping[str, Any] = scope.get("state") or {}
@@ -61,17 +60,8 @@ class Probes:
             found["database"] = await self._database_problem()
         problems = {part: problem for part, problem in found.items() if problem}
         body = {"status": "unavailable", "problems": problems} if problems else {"status": "ok"}
-        content = json.dumps(body).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
-            (b"cache-control", b"no-store"),
-            *security_headers(scope),
-        ]
-        status = 503 if problems else 200
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        content = b"" if scope["method"] == "HEAD" else content
-        await send({"type": "http.response.body", "body": content})
+        status, content = 503 if problems else 200, json.dumps(body).encode()
+        await answer(scope, send, status, content, kind=b"application/json")
 
     def _lifespan_problem(self, origin: Origin | None, *, ready: bool) -> str | None:
         if self.lifespan != "required":

@@ -8,11 +8,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from serving.rules import PORT_MAX
+
 # Seconds to wait for an address that is taken: the workers of a server whose main process was killed
 # need one to notice (see serving/stopping/parent.py), and a supervisor may start the next at once.
 PATIENCE = 2.0
-
-PORT_MAX = 65535
 
 FIXES = {
     errno.EADDRINUSE: "something else has it (`ss -lnp` may name it): stop that, or ",
@@ -66,11 +66,11 @@ def check_tcp(host_variable: str, host: str, port_variable: str, port: int) -> N
         version = ip_address(host).version
     except ValueError:
         raise AddressError(
-            f"{host_variable}={host!r} is no IP address, and Granian takes no name: set 127.0.0.1"
+            f"{host_variable}={host!r} is not an IP address, and Granian takes no name: set 127.0.0.1"
             " for this machine only, 0.0.0.0 for every network"
         ) from None
     if not 0 <= port <= PORT_MAX:
-        raise AddressError(f"{port_variable}={port} is no port: they go up to {PORT_MAX}")
+        raise AddressError(f"{port_variable}={port} is not a port: they go up to {PORT_MAX}")
     with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as tried:
         # Past the connections that an earlier server has closed. A listener is found all the same, since
         # this socket does not offer to share the port.

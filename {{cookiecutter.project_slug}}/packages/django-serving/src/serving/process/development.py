@@ -80,9 +80,8 @@ def restore_terminal() -> None:
     except OSError:
         return
     with suppress(termios.error):
-        if (
-            os.tcgetpgrp(terminal) == os.getpgrp()
-        ):  # in the background, this process would be stopped
+        # In the background, this process would be stopped.
+        if os.tcgetpgrp(terminal) == os.getpgrp():
             attributes = termios.tcgetattr(terminal)
             attributes[0] |= termios.ICRNL
             attributes[1] |= termios.OPOST | termios.ONLCR
@@ -94,6 +93,6 @@ def restore_terminal() -> None:
 def refuse_breakpoint(*args: Any, **kwargs: Any) -> NoReturn:
     """`breakpoint()` where nobody could type anything."""
     raise RuntimeError(
-        "breakpoint(): this server has no terminal to type in; run `make dev` in one, or set"
+        "breakpoint(): this server has no terminal to type in; start it in one, or set"
         " PYTHONBREAKPOINT to a debugger that needs none"
     )

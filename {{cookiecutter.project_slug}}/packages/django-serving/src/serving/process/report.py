@@ -18,11 +18,11 @@ def report_configuration() -> None:
     if not logger.isEnabledFor(logging.DEBUG):
         return
     names = filter(str.isupper, vars(import_module(settings.SETTINGS_MODULE)))
-    report("settings", {name: getattr(settings, name) for name in names})
-    report("flags", granian_flags())
+    log_items("settings", {name: getattr(settings, name) for name in names})
+    log_items("flags", granian_flags())
 
 
-def report(what: str, items: Mapping[str, Any]) -> None:
+def log_items(what: str, items: Mapping[str, Any]) -> None:
     """Logs the items as one text, so that the console keeps the lines apart."""
     lines = [f"{name} = {shown_field(name, items[name])!r}" for name in sorted(items)]
     logger.debug("\n".join([f"{what}:", *lines]))

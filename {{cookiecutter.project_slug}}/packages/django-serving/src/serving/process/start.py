@@ -27,7 +27,8 @@ def refuse_wrong_start() -> None:
     """Raises ImproperlyConfigured, with what to type instead, unless the server can serve this."""
     flags = granian_flags()  # none under another server than Granian, and in a test
     module, _, name = flags.get("app", "").partition(":")
-    module = module.removesuffix(".py").replace("/", ".")
+    if "/" in module:  # a file, as Granian takes one, too
+        module = os.path.relpath(module).removesuffix(".py").replace("/", ".")
     if settings := os.environ.get("DJANGO_SETTINGS_MODULE"):  # or Django says that it is missing
         check_settings_module(settings, f"{module.rpartition('.')[0]}.settings")
     if not flags:
@@ -69,7 +70,7 @@ def check_settings_module(name: str, usual: str) -> None:
         found = None
     if found is None:
         raise ImproperlyConfigured(
-            f"DJANGO_SETTINGS_MODULE={name!r} is no module that can be imported from {os.getcwd()};"
+            f"DJANGO_SETTINGS_MODULE={name!r} is not a module that can be imported from {os.getcwd()};"
             " correct it, or unset it, and the one that asgi.py names is used"
         )
     if name != usual:

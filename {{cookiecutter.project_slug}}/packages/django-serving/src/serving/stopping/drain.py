@@ -6,11 +6,9 @@ https://github.com/emmett-framework/granian/issues/547
 """
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Coroutine
+from collections import Counter
 from contextlib import suppress
-from typing import Any
 
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,16 +27,13 @@ class Drain:
         from serving.conf import conf  # here, since signals are handled before Django is imported
 
         self.app = app
-        self.timeout = timeout or conf.DRAIN_TIMEOUT
+        self.timeout = conf.DRAIN_TIMEOUT(timeout)
         self._open: set[Response] = set()
 
-    @inspect.markcoroutinefunction
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        if scope["type"] == "http":
-            return self._serve(scope, receive, send)
-        return self.app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         response = Response(scope, send)
         if not self._open:
             stopping.add_callback(self._begin)
@@ -59,13 +54,12 @@ class Drain:
         asyncio.get_running_loop().call_later(self.timeout, self._end)
 
     def _end(self) -> None:
-        names = {f"{each.scope['method']} {each.scope['path']}" for each in self._open}
+        names = Counter(f"{each.scope['method']} {each.scope['path']}" for each in self._open)
         if names:
             logger.warning(
-                "ended %d responses still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
-                len(self._open),
+                "ended what was still open %g s after the order to stop (DRAIN_TIMEOUT): %s",
                 self.timeout,
-                ", ".join(sorted(names)),
+                ", ".join(f"{n} x {name}" if n > 1 else name for name, n in sorted(names.items())),
             )
         for response in list(self._open):
             response.ended = True
@@ -101,15 +95,14 @@ class Response:
         """
         if self.complete or self.promised:
             return
-        from serving.security import security_headers  # here, as conf above
+        from serving.security import answer  # here, as conf above
 
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                text = b""
-                if not self.started:
+                if self.started:
+                    await self._send(
+                        {"type": "http.response.body", "body": b"", "more_body": False}
+                    )
+                else:
                     text = b"The server is stopping.\n"
-                    headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1")]
-                    headers += security_headers(self.scope)
-                    start = {"type": "http.response.start", "status": 503, "headers": headers}
-                    await self._send(start)
-                await self._send({"type": "http.response.body", "body": text, "more_body": False})
+                    await answer(self.scope, self._send, 503, text, (b"retry-after", b"1"))

@@ -6,20 +6,19 @@ from django.conf import settings
 from django.contrib.staticfiles.management.commands import runserver
 from django.core.management import CommandError
 
+BETTER = "`python -m serving` (in a generated project, `make dev`)"
+
 
 class Command(runserver.Command):
     """Serves over WSGI, with static files; without lifespan and probes, and only for debugging."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEBUG:
-            raise CommandError(
-                "runserver is for debugging: use `make dev` or `python -m serving`, or set DEBUG=true"
-            )
+            raise CommandError(f"runserver is for debugging: use {BETTER}, or turn DEBUG on")
         super().handle(*args, **options)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         self.stderr.write(
-            "runserver has no lifespan (request.state is empty) and no probes; `make dev` and"
-            " `python -m serving` have both"
+            f"runserver has no lifespan (request.state is empty) and no probes; {BETTER} has both"
         )
         super().inner_run(*args, **options)
