@@ -41,18 +41,8 @@ def test_each_call_gives_a_dict_of_its_own() -> None:
 def test_a_level_that_is_none_is_reported_and_ends_no_configuration(
     given: str, level: str, found: list[str]
 ) -> None:
-    program = """
-import logging.config
-from django.conf import settings
-from serving.log.config import logging_config
-settings.configure(INSTALLED_APPS=["serving"], LOGGING=logging_config())
-import django
-django.setup()
-from serving.checks import check_settings
-print(logging.getLevelName(logging.root.level), [each.id for each in check_settings()])
-"""
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-m", "tests.sites.programs.show_level"],
         env=os.environ | {"GRANIAN_LOG_LEVEL": given},
         capture_output=True,
         text=True,
