@@ -197,18 +197,10 @@ async def app(scope, receive, send):
 class Server:
     """A Granian at a unix socket, in the current folder."""
 
-    def __init__(self, flags):
+    def __init__(self, flags, granian):
         Path("app.py").write_text(APP)
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "granian",
-                "--interface=asgi",
-                "--uds=socket",
-                *flags,
-                "app:app",
-            ],
+            [sys.executable, *granian, "--interface=asgi", "--uds=socket", *flags, "app:app"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -250,8 +242,8 @@ def serving(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
 
     @contextmanager
-    def serve(*flags):
-        server = Server(flags)
+    def serve(*flags, granian=("-m", "granian")):
+        server = Server(flags, granian)
         watchdog = threading.Timer(60, server.kill)
         watchdog.start()
         try:
@@ -323,8 +315,12 @@ def test_shutdown_waits_for_an_open_response(serving):
     "granian", "v2.8.9/granian/_signals.py#L14-L19", "Stopping.install, hold_signals_while_forking"
 )
 def test_a_worker_loses_a_signal_that_comes_before_its_loop(serving, monkeypatch):
+    """Where it was forked, as it is by default before Python 3.14."""
+    fork = "import multiprocessing; multiprocessing.set_start_method('fork')"
     monkeypatch.setenv("SIGNAL", "yes")
-    with serving() as server:
+    with serving(
+        granian=("-c", f"{fork}; from granian.cli import entrypoint; entrypoint()")
+    ) as server:
         assert server.said("goes on")
         assert server.answer("/")
 

@@ -45,8 +45,9 @@ def get_application(
         logger.critical("Django does not start", exc_info=True)
         problem = error
     from serving.process.development import StartError, is_developers
+    from serving.process.start import WrongStart
 
-    if is_developers():
+    if is_developers() and not isinstance(problem, WrongStart):
         return StartError(problem)
     raise SystemExit(1)
 

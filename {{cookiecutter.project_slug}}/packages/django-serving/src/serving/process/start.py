@@ -23,8 +23,15 @@ CONNECTIONS = 1024  # that Granian admits with one worker: --backlog
 BETTER = "use `python -m serving` in the place of `granian` (in a generated project, `make run`)"
 
 
+class WrongStart(ImproperlyConfigured):
+    """A way to start the server in which it could not serve even an error."""
+
+
 def refuse_wrong_start() -> None:
-    """Raises ImproperlyConfigured, with what to type instead, unless the server can serve this."""
+    """Raises WrongStart, with what to type instead, unless the server can serve this.
+
+    And ImproperlyConfigured where the settings are not there.
+    """
     flags = granian_flags()  # none under another server than Granian, and in a test
     module, _, name = flags.get("app", "").partition(":")
     if "/" in module:  # a file, as Granian takes one, too
@@ -35,16 +42,14 @@ def refuse_wrong_start() -> None:
         return
     command = f"`python -m serving --interface asgi {module}:application`"
     if flags["interface"] not in ("asgi", "asginl"):
-        raise ImproperlyConfigured(
+        raise WrongStart(
             f"Granian's interface is {flags['interface']}, which would answer every request with an"
             f" error: use {command}, or GRANIAN_INTERFACE=asgi (in a generated project, `make run`)"
         )
     is_factory = flags["factory"] and name == "application"
     if is_factory or not is_named_in(module, name or "app"):  # the name that Granian takes then
         given = f"{flags['app']} with --factory" if flags["factory"] else flags["app"]
-        raise ImproperlyConfigured(
-            f"Granian was told to serve {given}: use {command}, without --factory"
-        )
+        raise WrongStart(f"Granian was told to serve {given}: use {command}, without --factory")
     if flags["workers_kill_timeout"] is None:
         logger.warning(
             "GRANIAN_WORKERS_KILL_TIMEOUT is not set: a response that never ends delays a stop without limit,"
