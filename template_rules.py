@@ -64,11 +64,11 @@ PACKAGES = frozenset(
 MODULES = frozenset(
     """
     accounts ast asyncio atexit collections concurrent config contextlib contextvars copy data
-    dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass gzip home http
-    importlib inspect io ipaddress itertools json keyword logging manage math multiprocessing os
-    pathlib pickle prometheus_client queue re reprlib resource runpy secrets select serving
-    serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile termios tests
-    threading time traceback types typing unittest urllib warnings weakref wsgiref
+    dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass gzip hashlib
+    home http importlib inspect io ipaddress itertools json keyword logging manage math
+    multiprocessing os pathlib pickle prometheus_client queue re reprlib resource runpy secrets
+    select serving serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile
+    termios tests threading time traceback types typing unittest urllib warnings weakref wsgiref
     """.split()
 )
 

@@ -169,3 +169,8 @@ def test_fuzz_says_how_to_repeat_it() -> None:
 
 def test_bench_starts_every_server() -> None:
     template_make(ROOT, "bench", "ROUNDS=0")
+
+
+def test_mutants_says_how_many_faults_were_noticed() -> None:
+    done = template_make(ROOT, "mutants", "MODULES=template_rules", "SAMPLE=2", "SEED=1")
+    assert "of a sample of 2, 0 must be noticed; SEED=1 takes it again" in done
