@@ -182,7 +182,7 @@ def test_startup_hangs_in_a_thread(install: Install, serve: Serve, mode: str) ->
         (app().replace("yield {}", "return; yield"), "one: lifespan\\(\\) never yields"),
         (app(yields="None"), "one: lifespan\\(\\) yields NoneType, not a mapping"),
         (app(yields="{'two words': 1}"), "one: .* the name 'two words', which can't be an attribute"),
-        (app().replace("@asynccontextmanager", ""), "one: lifespan\\(\\) returns a async_generator and"),
+        (app().replace("@asynccontextmanager", ""), "one: lifespan\\(\\) returns a async_generator, not an async"),
         ("async def lifespan(): ...", "one: lifespan\\(\\) returns a coroutine, not an async"),
         ("def lifespan(): yield {}", "one: lifespan\\(\\) returns a generator, not an async"),
         ("lifespan = 1", "one: lifespan.py defines no function `lifespan`"),

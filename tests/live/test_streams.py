@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.conftest import Serve
@@ -122,7 +121,7 @@ def test_a_worker_that_stood_still_does_not_give_up_who_read_meanwhile(
 ) -> None:
     """As in a container that is paused; and a client that reads nothing is given up all the same."""
     server = serve(site, SEND_TIMEOUT="3").ready()
-    (worker,) = psutil.Process(server.process.pid).children()
+    (worker,) = server.workers
 
     def parts() -> int:
         return int(server.get("/how_many").text)

@@ -226,9 +226,10 @@ class Deployment:
 
     def _check_those_in_place(self) -> None:
         """Raises Failed if one that was ready is so no longer: the old ones must not go as well."""
-        if lost := [short(container) for container in self.new if not self._is_ready(container)]:
+        if lost := [container for container in self.new if not self._is_ready(container)]:
+            inspect("container", *lost)  # raises EngineError where it is the engine that is gone
             raise Failed(
-                f"{', '.join(lost)} was ready and is so no longer, so the others stay; see `make logs`"
+                f"{', '.join(map(short, lost))} was ready and is so no longer, so the others stay; see `make logs`"
             )
 
     def _is_ready(self, container: str) -> bool:
