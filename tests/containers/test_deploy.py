@@ -356,10 +356,11 @@ def test_a_port_that_is_taken_is_said_with_its_holder(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
+        holder = Path("/proc/self/comm").read_text().strip()  # pytest-xdist may have named it
         status, said = ask_checkout(checkout, "up", PORT=port)
         assert (status, said) == (
             1,
-            f"up: port {port} of web is taken by python (process {os.getpid()}): set PORT in .env to another, or stop"
+            f"up: port {port} of web is taken by {holder} (process {os.getpid()}): set PORT in .env to another, or stop"
             " that one\n",
         )
     port = str(free_port())

@@ -149,7 +149,8 @@ class Body(SpooledTemporaryFile[bytes]):
     """A body as a file: in memory, or on disk once it is large, without a name and gone with the process."""
 
     def __init__(self, memory: Space, disk: Space, announced: int, copies: int) -> None:
-        super().__init__(dir=settings.FILE_UPLOAD_TEMP_DIR)
+        # Python 3.14's own buffer is 16 times as large: of a thousand bodies on disk it fills a container.
+        super().__init__(dir=settings.FILE_UPLOAD_TEMP_DIR, buffering=8192)
         self.on_disk = False
         self._memory = memory
         self._disk = disk
