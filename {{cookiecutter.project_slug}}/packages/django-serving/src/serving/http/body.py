@@ -27,7 +27,7 @@ from serving.types import Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 # Bytes of memory for all bodies of a process; beyond it even a small one goes to disk.
-MEMORY = 32 * 2**20
+MEMORY = 16 * 2**20
 
 # Seconds in which the rest of a refused body is read and dropped. A server that closes a connection on
 # which the client still sends resets it, and the answer may be lost (RFC 9112, section 9.6).
