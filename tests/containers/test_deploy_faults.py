@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import bake_into, clean_environment
+from tests.conftest import bake_into, clean_environment, with_packages
 from tests.support.server import PATIENCE, wait_for
 from tests.support.sites import program
 
@@ -216,3 +216,31 @@ def test_a_lock_of_a_killed_one_holds_nobody_up(engine: Engine) -> None:
     status, said = engine.deploy(faults={})
     assert status == 0, said
     assert engine.web == ["new1", "new2"]
+
+
+SPEAKER = """
+from serving_tools.deploy.replace import Interruption, say
+
+interruption = Interruption()
+while True:
+    interruption.number = 0  # so that each signal has its line
+    say("(1 of 2)")
+"""
+
+
+def test_a_signal_may_interrupt_a_line(baked: Path, tmp_path: Path) -> None:
+    """Ctrl-C pressed twice: the handler's own line may be what the second one interrupts."""
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SPEAKER], stdout=said, stderr=said,
+            env=with_packages(baked, clean_environment()),
+        )  # fmt: skip
+    wait_for((tmp_path / "said").read_text, "a line")
+    for _ in range(20_000):
+        process.send_signal(signal.SIGINT)
+    alive = process.poll() is None
+    process.kill()
+    process.wait()
+    lines = set((tmp_path / "said").read_text().splitlines()[:-1])
+    assert alive, lines - {"deploy: (1 of 2)"}
+    assert lines == {"deploy: (1 of 2)", "deploy: SIGINT: undoing what is half done"}

@@ -6,6 +6,7 @@ enough, and the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,6 +28,16 @@ STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class EngineError(Exception):
     """A command of the engine failed; the text is the last line of what it said."""
+
+
+def write_line(line: str) -> None:
+    """Writes a line to stderr at once, also where the handler of a signal interrupts another line.
+
+    Python's own streams raise RuntimeError then, and a lost terminal would raise OSError: neither may stop
+    a deployment half-way. https://docs.python.org/3/library/io.html#reentrancy
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode(errors="replace"))
 
 
 def ask(*arguments: str, timeout: float = 120.0) -> str:

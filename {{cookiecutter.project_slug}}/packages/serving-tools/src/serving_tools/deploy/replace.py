@@ -10,7 +10,6 @@ WEB_REPLICAS says, whatever an earlier deployment that was killed has left behin
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from serving_tools.deploy.engine import (
     ask,
     inspect,
     labelled,
+    write_line,
 )
 from serving_tools.deploy.engine import configuration as read_configuration
 from serving_tools.deploy.images import Images
@@ -66,8 +66,8 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self.number:
+            self.number = number
             say(f"{signal.Signals(number).name}: undoing what is half done")
-        self.number = self.number or number
 
     def end(self) -> None:
         """Ignores further orders: while Python shuts down, its handlers are gone and a signal would kill it."""
@@ -81,8 +81,7 @@ class Interruption:
 
 
 def say(line: str) -> None:
-    with contextlib.suppress(OSError):  # losing the terminal must not stop the deployment half-way
-        print(f"deploy: {line}", file=sys.stderr, flush=True)
+    write_line(f"deploy: {line}")
 
 
 def short(container: str) -> str:

@@ -17,7 +17,14 @@ import os
 import sys
 from dataclasses import dataclass
 
-from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, inspect
+from serving_tools.deploy.engine import (
+    ENGINE,
+    EngineError,
+    ask,
+    configuration,
+    inspect,
+    write_line,
+)
 from serving_tools.deploy.images import ASKED, LATEST, PREVIOUS, Images
 from serving_tools.deploy.replace import Deployment, Failed, Interrupted, Interruption, guarded
 
@@ -40,7 +47,7 @@ Migration = tuple[str, str]  # app and name
 
 
 def say(line: str) -> None:
-    print(f"rollback: {line}", file=sys.stderr, flush=True)
+    write_line(f"rollback: {line}")
 
 
 @dataclass(frozen=True)
