@@ -218,21 +218,11 @@ def test_a_lock_of_a_killed_one_holds_nobody_up(engine: Engine) -> None:
     assert engine.web == ["new1", "new2"]
 
 
-SPEAKER = """
-from serving_tools.deploy.replace import Interruption, say
-
-interruption = Interruption()
-while True:
-    interruption.number = 0  # so that each signal has its line
-    say("(1 of 2)")
-"""
-
-
 def test_a_signal_may_interrupt_a_line(baked: Path, tmp_path: Path) -> None:
     """Ctrl-C pressed twice: the handler's own line may be what the second one interrupts."""
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-c", SPEAKER], stdout=said, stderr=said,
+            [sys.executable, "-c", program("speak")], stdout=said, stderr=said,
             env=with_packages(baked, clean_environment()),
         )  # fmt: skip
     wait_for((tmp_path / "said").read_text, "a line")
