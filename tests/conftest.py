@@ -28,15 +28,23 @@ Bake = Callable[..., Path]
 # What projects run on in these tests: the Python that runs the tests, or another (`make test-pythons`).
 INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
 
-# `make test-slow`: what few edits can break and takes most of the time. Faults of processes, clients, services
-# and libraries, each against servers of its own; installing the packages; updates from older layouts.
+# `make test-slow`: what few edits can break and takes most of the time. What needs a service; faults of
+# processes, clients, services and libraries, each against servers of its own; an owner's longer errands;
+# installing the packages; updates from older layouts.
 SLOW = frozenset(
     f"test_{name}.py"
     for name in """
-    bodies connections deploy_faults doors foreign_servers garbage healthcheck libraries lifespan_faults
-    make other_servers package pgbouncer process secret_files strangers streams updates valkey_refuses
+    addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
+    garbage healthcheck libraries lifespan_faults make moving new_app orm other_servers own_warnings package
+    pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
+    valkey_refuses
     """.split()
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: much of a test is waiting for the servers that it started."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

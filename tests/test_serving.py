@@ -8,19 +8,25 @@ from tests.conftest import ROOT, Bake, Run
 from tests.support.sites import put_tests
 
 INSIDE = ROOT / "tests" / "serving"
-# 15 s and more
-SLOW = ["http/test_handler.py", "lifespan/test_protocol.py", "upstream"]
+# 10 s and more, each by itself: in `make test`, and in `make test-slow`.
+LONG = ["http/test_handler.py"]
+SLOW = ["lifespan/test_protocol.py", "upstream"]
 QUICK = [
     name
     for name in sorted(path.relative_to(INSIDE).as_posix() for path in INSIDE.rglob("test_*.py"))
-    if not name.startswith(tuple(SLOW))
+    if not name.startswith((*LONG, *SLOW))
 ]
 # Django's own handler leaves its connections to the garbage collector, which says so at any time.
 OPTIONS = ("-p", "no:cacheprovider", "-Wignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.mark.parametrize(
-    "names", [pytest.param(QUICK, marks=pytest.mark.quick, id="quick"), *([name] for name in SLOW)]
+    "names",
+    [
+        pytest.param(QUICK, marks=pytest.mark.quick, id="quick"),
+        *(pytest.param([name], id=name) for name in LONG),
+        *(pytest.param([name], marks=pytest.mark.slow, id=name) for name in SLOW),
+    ],
 )
 def test_inside_a_project(bake: Bake, run: Run, names: list[str]) -> None:
     project = bake()

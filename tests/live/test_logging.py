@@ -69,7 +69,7 @@ def assert_all_voices_are_heard_once(server: Server, word: str) -> None:
     assert said == dict.fromkeys(VOICES, 1)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_is_silenced_or_said_twice_in_any_mode(
     noisy: Path, serve: Serve, mode: str, workers: int
