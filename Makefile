@@ -7,6 +7,9 @@ DIST := build/dist
 # Not in the packages' own folders, which are copied into every project.
 export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 
+# Hundreds of processes of tests would compile the same modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container mutants fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
