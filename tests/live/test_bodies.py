@@ -141,6 +141,22 @@ def test_a_client_that_sends_on_gets_the_refusal(site: Path, serve: Serve) -> No
     assert server.stop() == 0
 
 
+def test_a_slow_client_that_sends_on_gets_the_refusal(site: Path, serve: Serve) -> None:
+    """A photo from a phone: 50 kB at a time, for longer than a refused body may pause."""
+    server = serve(site, MAX_BODY_SIZE="1000000").ready()
+
+    with connect(server) as client:
+        client.sendall(head("/echo/", "Content-Length: 2000000"))
+        for _ in range(40):
+            client.sendall(b"x" * 50_000)
+            time.sleep(0.1)
+        assert status(read_all(client)) == 413
+    with connect(server) as silent:
+        silent.sendall(head("/echo/", "Content-Length: 2000000") + b"x")
+        assert status(read_all(silent)) == 413, "it is closed, since no more comes"
+    assert server.stop() == 0
+
+
 def test_a_body_that_does_not_come_is_given_up(site: Path, serve: Serve) -> None:
     server = serve(site, BODY_TIMEOUT="1").ready()
 

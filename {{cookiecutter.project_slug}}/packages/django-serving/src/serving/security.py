@@ -34,7 +34,6 @@ async def answer(
     content: bytes,
     *more_headers: tuple[bytes, bytes],
     kind: bytes = b"text/plain; charset=utf-8",
-    more_body: bool = False,
 ) -> None:
     """Answers a request, one for HEAD without the content. `kind`: its type; names are in lower case."""
     headers = [
@@ -46,7 +45,7 @@ async def answer(
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     body = b"" if scope["method"] == "HEAD" else content
-    await send({"type": "http.response.body", "body": body, "more_body": more_body})
+    await send({"type": "http.response.body", "body": body})
 
 
 def with_security_headers(scope: Scope, send: Send) -> Send:

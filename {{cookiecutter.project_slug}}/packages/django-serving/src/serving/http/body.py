@@ -11,6 +11,7 @@ import io
 import logging
 import shutil
 from contextlib import suppress
+from functools import partial
 from tempfile import SpooledTemporaryFile, gettempdir
 from threading import Lock
 from typing import IO
@@ -22,16 +23,17 @@ from serving.conf import conf
 from serving.http.clients import Deadline
 from serving.http.inline_middleware import SAFE_METHODS
 from serving.security import answer
-from serving.types import Receive, Scope, Send
+from serving.types import Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
 # Bytes of memory for all bodies of a process; beyond it even a small one goes to disk.
 MEMORY = 16 * 2**20
 
-# Seconds in which the rest of a refused body is read and dropped. A server that closes a connection on
-# which the client still sends resets it, and the answer may be lost (RFC 9112, section 9.6).
-LINGER = 2.0
+# The rest of a refused body is read and dropped while it comes: so many seconds at most, and until none comes
+# for so many. A server that closes a connection on which the client still sends resets it, and the answer may
+# be lost (RFC 9112, section 9.6). https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_time
+LINGER, PAUSE = 30.0, 2.0
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -100,7 +102,9 @@ class Bodies:
             body.close()
             level = LEVELS.get(refused.status, logging.INFO)
             logger.log(level, "%s %s: %s", scope["method"], scope["path"], refused)
-            await refuse(refused, scope, receive, send)
+            awaits = body.size == 0 and b"expect" in headers  # to be told to send it
+            sends_on = refused.status in LEVELS and not awaits
+            await refuse(refused, scope, receive, send, sends_on=sends_on)
             return None
         except BaseException:
             body.close()
@@ -152,11 +156,11 @@ class Body(SpooledTemporaryFile[bytes]):
         # Python 3.14's own buffer is 16 times as large: of a thousand bodies on disk it fills a container.
         super().__init__(dir=settings.FILE_UPLOAD_TEMP_DIR, buffering=8192)
         self.on_disk = False
+        self.size = 0  # bytes
         self._memory = memory
         self._disk = disk
         self._announced = announced
         self._copies = copies
-        self._size = 0
         self._in_memory = 0  # bytes taken of `memory`
         self._reserved = 0  # and of `disk`
 
@@ -173,8 +177,8 @@ class Body(SpooledTemporaryFile[bytes]):
 
     async def add(self, part: bytes) -> None:
         """Appends a part. Raises Refused if there is no room for it, or for all that is announced."""
-        self._size += len(part)
-        wanted = max(self._size, self._announced)
+        self.size += len(part)
+        wanted = max(self.size, self._announced)
         is_small = not self.on_disk and wanted <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE
         if is_small and self._memory.take(len(part)):
             self._in_memory += len(part)
@@ -231,20 +235,33 @@ def disk_refused(error: OSError) -> Refused:
     )
 
 
-async def refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers a request whose body is refused. If the client has left, the server drops the answer."""
+async def refuse(
+    refused: Refused, scope: Scope, receive: Receive, send: Send, *, sends_on: bool
+) -> None:
+    """Answers a request whose body is refused. If the client has left, the server drops the answer.
+
+    `sends_on`: whether the rest of the body may be on its way.
+    """
     headers = [(b"retry-after", b"5")] if refused.status == 503 else []  # seconds
     if is_http1(scope):
         headers.append((b"connection", b"close"))
-    more = refused.status in LEVELS
     content = f"{refused.answer}\n".encode()
-    await answer(scope, send, refused.status, content, *headers, more_body=more)
-    if more:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER):
-                while (await receive()).get("more_body", False):
-                    pass
-        await send({"type": "http.response.body"})
+    if not sends_on:
+        await answer(scope, send, refused.status, content, *headers)
+        return
+    # Granian reads no more of a request once the response is complete, so its last byte waits.
+    await answer(scope, partial(send_but_last_byte, send), refused.status, content, *headers)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while (await Deadline(PAUSE).wait_for(receive())).get("more_body", False):
+                pass
+    await send({"type": "http.response.body", "body": content[-1:]})
+
+
+async def send_but_last_byte(send: Send, message: Message) -> None:
+    if message["type"] == "http.response.body":
+        message = {**message, "body": message["body"][:-1], "more_body": True}
+    await send(message)
 
 
 def is_http1(scope: Scope) -> bool:
