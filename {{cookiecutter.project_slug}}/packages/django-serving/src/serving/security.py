@@ -45,7 +45,7 @@ async def answer(
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     body = b"" if scope["method"] == "HEAD" else content
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def with_security_headers(scope: Scope, send: Send) -> Send:

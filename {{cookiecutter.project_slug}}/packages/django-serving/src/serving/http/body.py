@@ -35,6 +35,9 @@ MEMORY = 16 * 2**20
 # be lost (RFC 9112, section 9.6). https://nginx.org/en/docs/http/ngx_http_core_module.html#lingering_time
 LINGER, PAUSE = 30.0, 2.0
 
+# A request with one of these headers came through a proxy, which passes on the answer while it still sends.
+PROXIED = {b"forwarded", b"via", b"x-forwarded-for"}
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # Refusals that the log is louder about, and after which the client may still be sending.
@@ -103,7 +106,7 @@ class Bodies:
             level = LEVELS.get(refused.status, logging.INFO)
             logger.log(level, "%s %s: %s", scope["method"], scope["path"], refused)
             awaits = body.size == 0 and b"expect" in headers  # to be told to send it
-            sends_on = refused.status in LEVELS and not awaits
+            sends_on = refused.status in LEVELS and not awaits and PROXIED.isdisjoint(headers)
             await refuse(refused, scope, receive, send, sends_on=sends_on)
             return None
         except BaseException:
