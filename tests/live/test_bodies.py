@@ -64,12 +64,11 @@ def form(size: int) -> bytes:
 
 
 def alarms(server: Server) -> list[str]:
-    """What Django and the project say at WARNING or above. (Granian warns of an end that it just sees.)"""
+    """What is said at WARNING or above."""
     return [
         record["message"]
         for record in server.records
         if record["log.level"] in ("WARNING", "ERROR", "CRITICAL")
-        and not (record["log.logger"] == "_granian" and record["message"].startswith("Killing"))
     ]
 
 

@@ -88,6 +88,20 @@ worker.join()
     assert done.stdout == "ends True\n"
 
 
+@works_around("python", "v3.13.0/Lib/multiprocessing/popen_fork.py#L25-L35", "see_workers_end")
+def test_a_process_lives_where_another_thread_saw_it_end():
+    code = """
+import multiprocessing, os
+worker = multiprocessing.get_context("fork").Process(target=int)
+worker.start()
+os.waitpid(worker.pid, 0)
+print(worker.is_alive(), flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 @works_around("granian", "v2.8.9/granian/log.py#L69", "GranianLevelFilter")
 def test_the_level_that_a_configuration_gives_the_server_is_replaced(monkeypatch):
     used = {}

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from granian.cli import cli
+from granian.server.mp import WorkerProcess
 
 from serving.log.config import CONFIGURATION
 from serving.log.formats import formatter
@@ -50,6 +51,7 @@ def main() -> None:
         if flags["metrics_enabled"]:
             spawn_workers()
         hold_signals_while_forking(os.getpid())
+        see_workers_end()
         try:
             with interrupted_every_second():
                 serve(**flags)
@@ -123,6 +125,27 @@ def hold_signals_while_forking(main_process: int) -> None:
         after_in_parent=partial(mask, signal.SIG_UNBLOCK),
         after_in_child=reset,
     )
+
+
+def see_workers_end() -> None:
+    """Makes Granian see at once that a worker has ended, which it would else say it had to kill.
+
+    Two of its threads wait for each worker. What Python tells the second is that the process lives, until the first
+    has noted its end. Open in Python 3.14:
+    https://github.com/python/cpython/blob/v3.13.0/Lib/multiprocessing/popen_fork.py#L25-L35
+    """
+    is_alive = WorkerProcess.is_alive
+
+    def is_alive_and_exists(worker: WorkerProcess) -> bool:
+        if not is_alive(worker):
+            return False
+        try:
+            os.kill(worker.inner.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    WorkerProcess.is_alive = is_alive_and_exists
 
 
 if __name__ == "__main__":
