@@ -22,7 +22,8 @@ from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.test import override_settings
-from django.urls import include, path
+from django.conf.urls.i18n import i18n_patterns
+from django.urls import include, path, re_path
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from serving.http.async_routes import leads_to_async_view
@@ -86,6 +87,36 @@ def test_async_views_are_known_by_their_path() -> None:
         assert not leads_to_async_view("/below/twelve/async/")
         assert not leads_to_async_view("/sync/")
         assert not leads_to_async_view("/nowhere/")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found", "others"),
+    [
+        ([path("tea/", sync_view)], "", "/tea/ /"),
+        ([path("", async_view)], "/", "/tea/"),
+        ([re_path(r"^(?P<number>\d+)/(?P<leaf>\w+)/$", async_view),
+          re_path(r"^tea/(?P<number>\d+)/$", async_view)], "/7/tea/ /tea/7/", "/tea/"),
+        ([re_path("^", include([re_path("^tea/$", async_view)])), path("cup/", async_view)],
+         "/tea/ /cup/", "/^tea/ /pot/"),
+        # Right in Django, which tries each by itself; not all of them in one expression.
+        ([re_path(r"(?i)tea/$", async_view), path("cup/", async_view)], "/cup/", "/tea/"),
+        (i18n_patterns(path("tea/", async_view)), "/en/tea/ /pt-br/tea/", "/tea/ /fr/tea/ /en/"),
+        (i18n_patterns(path("tea/", async_view), prefix_default_language=False),
+         "/tea/ /pt-br/tea/", "/fr/tea/ /pt-br/"),
+    ],
+)  # fmt: skip
+def test_async_views_are_known_in_every_kind_of_urlconf(
+    patterns: Any, found: str, others: str
+) -> None:
+    languages = [("en", "English"), ("pt-br", "Portuguese")]
+    with override_settings(ROOT_URLCONF=tuple(patterns), LANGUAGES=languages):
+        assert all(map(leads_to_async_view, found.split()))
+        assert not any(map(leads_to_async_view, others.split()))
+
+
+def test_a_urlconf_that_is_broken_is_left_to_the_request() -> None:
+    with override_settings(ROOT_URLCONF="tests.nowhere"):
+        assert not leads_to_async_view("/tea/")
 
 
 def test_djangos_own_middleware_computes_on_the_loop() -> None:

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import request_finished
 from django.db import connection, connections
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 from serving.http import thread_pool
@@ -254,6 +254,25 @@ def test_the_limit_follows_what_the_threads_do(
     assert [look(small, clocks, computed=2.0, took=0) for _ in range(3)] == [17, 20, 20]
 
 
+@pytest.mark.parametrize(("bound", "most"), [(1, ""), (2, ", and the system gives no more")])
+def test_that_a_pool_is_used_up_is_said_once_a_minute(
+    clocks: dict[str, float], monkeypatch: pytest.MonkeyPatch, bound: int, most: str
+) -> None:
+    small = Pool(bound=bound)
+    monkeypatch.setattr(small, "_hand_out", lambda: None)
+    small._size = 1
+    small._calls.extend([lambda: None] * 3)
+    small._look()
+    said = {}
+    for clocks["monotonic"] in (0.5, 1.0, 1.5, 60.5, 61.0, 61.5):
+        if warning := small._adapt():
+            said[clocks["monotonic"]] = warning
+    assert said == {
+        stalled: f"all 1 threads (SERVING_THREADS) have been at work for {stalled} s{most}; 3 calls wait"
+        for stalled in (1.0, 61.0)
+    }
+
+
 def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
     small = Pool(bound=thread_pool.CORE + 1)
     busy = threading.Semaphore(0)
@@ -369,6 +388,30 @@ def test_a_lease_keeps_one_thread_and_gives_it_back() -> None:
 
     run(main)
     small.close()
+
+
+def test_a_lease_is_an_executor() -> None:
+    def fail() -> None:
+        raise ValueError("no tea")
+
+    async def main() -> None:
+        lease = Lease(pool)
+        made = lease.submit(dict, [("leaf", "green")], cups=2)
+        failed = lease.submit(fail)
+        dropped = lease.submit(happened.append, "dropped")
+        assert dropped.cancel()
+        lease.release()
+        late = lease.submit(threading.get_ident)  # of a task that outlives its request
+        futures = [asyncio.wrap_future(future) for future in (made, failed, late)]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert results[0] == {"leaf": "green", "cups": 2}
+        assert repr(results[1]) == "ValueError('no tea')"
+        assert results[2] != threading.get_ident()
+        await until(lambda: pool.busy == 0)
+
+    happened.clear()
+    run(main)
+    assert happened == []
 
 
 def test_one_thread_for_some_lines() -> None:
@@ -487,6 +530,11 @@ async def starts_a_task(request: HttpRequest) -> HttpResponse:
     return HttpResponse("begun")
 
 
+def file(request: HttpRequest) -> FileResponse:
+    """One that never ends."""
+    return FileResponse(open("/dev/zero", "rb"), content_type="text/plain")  # noqa: SIM115
+
+
 def identity(request: HttpRequest) -> HttpResponse:
     connection.ensure_connection()
     return HttpResponse(str(id(connection.connection)))
@@ -499,7 +547,7 @@ async def aidentity(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (sets, asets, outlasts, aoutlasts, awaits, endless, aendless, aendless_of_sync,
-                 endless_of_async, idents, aidents, late_stream, starts_a_task, identity, aidentity)
+                 endless_of_async, idents, aidents, late_stream, starts_a_task, file, identity, aidentity)
 ]  # fmt: skip
 
 
@@ -525,10 +573,10 @@ def finished() -> Iterator[list[int]]:
 
     happened.clear()
     go_on.clear()
-    request_finished.connect(note)
+    request_finished.connect(note, sender=DjangoHandler)
     with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=[]):
         yield seen
-    request_finished.disconnect(note)
+    request_finished.disconnect(note, sender=DjangoHandler)
 
 
 @pytest.mark.parametrize("view", ["sets", "asets"])
@@ -622,6 +670,24 @@ def test_a_stream_of_sync_code_stays_on_one_thread(finished: list[int], view: st
         assert finished == [int(thread)], "it is closed there, too"
         if view == "idents":
             assert happened == [thread], "that of the view, whose cursor it may read"
+        await until(lambda: pool.busy == 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("view", "kept"),
+    [("endless", 1), ("aendless_of_sync", 1), ("endless_of_async", 0), ("aendless", 0), ("file", 0)],
+)
+def test_only_a_stream_of_sync_code_keeps_a_thread(
+    finished: list[int], view: str, kept: int
+) -> None:
+    async def main() -> None:
+        exchange = start(DjangoHandler(), f"/{view}/")
+        await until(lambda: bool(exchange.body))
+        await until(lambda: pool.busy == kept)
+        exchange.leave()
+        await exchange.task
         await until(lambda: pool.busy == 0)
 
     run(main)
