@@ -24,7 +24,7 @@ from tests.serving.timeless import Timeless
 run = partial(asyncio.run, loop_factory=Timeless)
 
 CHUNKED = {"transfer-encoding": "chunked"}
-FORM = {"content-type": "multipart/form-data; boundary=tea"}
+FORM = {"content-type": "Multipart/Form-Data; boundary=tea"}
 LEFT = {"type": "http.disconnect"}
 
 
@@ -223,6 +223,39 @@ def test_an_open_body_takes_what_it_holds_and_gives_it_back_once(
         body.close()
         body.close()
         assert (bodies.memory.taken, bodies.disk.taken) == (0, 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("left", [2_900_000, 2_899_999])
+def test_the_space_is_used_to_its_last_byte(left: int) -> None:
+    async def main() -> int | None:
+        bodies = Bodies()
+        assert bodies.disk.take(6_000_000 - left)
+        return await ask(bodies, length(2_900_000), [*parts(2_900_000), LEFT])
+
+    assert run(main()) == (503 if left < 2_900_000 else 2_900_000)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "version", "is_awaited"),
+    [
+        ("GET", {}, "1.1", False),
+        ("TRACE", {}, "1.0", False),
+        ("GET", length(3), "1.1", True),
+        ("GET", CHUNKED, "1.1", True),
+        ("GET", {}, "2", True),  # which announces no body
+        ("POST", {}, "1.1", True),
+    ],
+)
+def test_a_body_is_awaited_where_it_may_come(
+    method: str, headers: dict[str, str], version: str, is_awaited: bool
+) -> None:
+    async def main() -> None:
+        exchange = Exchange("/", method, b"tea", headers=headers, http_version=version)
+        body = await Bodies().read(exchange.scope, exchange.receive, exchange.send)
+        assert body
+        assert (body.read(), exchange.received) == (b"tea" * is_awaited, int(is_awaited))
 
     run(main())
 
