@@ -31,6 +31,6 @@ class Timeless(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's
         """Waits for the threads, however long the clock says that it takes."""
         await super().shutdown_default_executor()

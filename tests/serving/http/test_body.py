@@ -328,7 +328,9 @@ def test_a_refused_body_is_dropped_for_a_while(every: float, parts_sent: int, un
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        exchange = Exchange("/", "POST", headers=length(3_000_001), messages=parts(*[1] * parts_sent))
+        exchange = Exchange(
+            "/", "POST", headers=length(3_000_001), messages=parts(*[1] * parts_sent)
+        )
 
         async def receive() -> Message:
             if exchange.received:

@@ -16,11 +16,12 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.test import override_settings
 from django.urls import path
 from serving.http import thread_pool
-from serving.http.handler import DjangoHandler
+from serving.http.handler import LARGE, DjangoHandler
+from serving.http.streams import PART
 from serving.http.thread_pool import Pool, pool
 from serving.http.threads import Call, Lease, one_thread
 
-from tests.serving.client import ASGIClient, Exchange
+from tests.serving.client import ASGIClient, Exchange, Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,6 +135,7 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
     go_on = threading.Event()
 
     async def main() -> None:
+        state.set("by a request")
         first = asyncio.create_task(called(small, lambda call: call.deliver(go_on.wait(40))))
         second = asyncio.create_task(called(small, lambda call: call.deliver(None)))
         await until(lambda: "SERVING_THREADS" in caplog.text)
@@ -141,8 +143,11 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
         await first
         await second
 
+    contexts = []
+
     class Asks(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            contexts.append(state.get())
             small.submit(Call(lambda call: call.deliver(None)).run)
 
     logger, asks = (
@@ -158,6 +163,7 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
         logger.removeHandler(asks)
         small.close()
     assert "all 1 threads (SERVING_THREADS)" in caplog.text
+    assert contexts == ["unset"], "it is said of no request"
 
 
 def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
@@ -252,6 +258,9 @@ def test_the_limit_follows_what_the_threads_do(
     assert look(small, clocks, computed=1.0, took=3) == 17
     # It computes, and yet no thread takes a call: a library that frees the interpreter lock, say.
     assert [look(small, clocks, computed=2.0, took=0) for _ in range(3)] == [17, 20, 20]
+    # A few threads are let be, whatever they do.
+    limits = [look(small, clocks, computed=1.0, took=20) for _ in range(20)]
+    assert limits[-4:] == [thread_pool.CORE] * 4
 
 
 @pytest.mark.parametrize(("bound", "most"), [(1, ""), (2, ", and the system gives no more")])
@@ -342,6 +351,46 @@ def test_the_system_may_give_no_more_threads(monkeypatch) -> None:
 
     run(main)
     small.close()
+
+
+def test_a_process_that_gets_no_thread_at_all_fails_and_may_get_one_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = Pool(bound=8)
+
+    def refuse(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(thread_pool.PoolThread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await called(small, lambda call: call.deliver(1))
+        assert (small.queued, small.busy) == (0, 0)
+        assert await called(small, lambda call: call.deliver(2)) == 2
+
+    run(main)
+    small.close()
+
+
+def test_a_thread_begins_in_no_requests_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a tracer would look for what the thread belongs to."""
+    small, contexts = Pool(bound=1), []
+    start = thread_pool.PoolThread.start
+
+    def note(self: thread_pool.PoolThread) -> None:
+        contexts.append(state.get())
+        start(self)
+
+    monkeypatch.setattr(thread_pool.PoolThread, "start", note)
+
+    async def main() -> None:
+        state.set("by a request")
+        await called(small, lambda call: call.deliver(None))
+
+    run(main)
+    small.close()
+    assert contexts == ["unset"]
 
 
 def test_a_thread_survives_whatever_a_call_raises() -> None:
@@ -532,7 +581,15 @@ async def starts_a_task(request: HttpRequest) -> HttpResponse:
 
 def file(request: HttpRequest) -> FileResponse:
     """One that never ends."""
-    return FileResponse(open("/dev/zero", "rb"), content_type="text/plain")  # noqa: SIM115
+    return FileResponse(open("/dev/zero", "rb"), content_type="text/plain")
+
+
+def large(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"x" * int(request.GET["size"]))
+
+
+async def alarge(request: HttpRequest) -> HttpResponse:
+    return await sync_to_async(large)(request)
 
 
 def identity(request: HttpRequest) -> HttpResponse:
@@ -547,7 +604,8 @@ async def aidentity(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (sets, asets, outlasts, aoutlasts, awaits, endless, aendless, aendless_of_sync,
-                 endless_of_async, idents, aidents, late_stream, starts_a_task, file, identity, aidentity)
+                 endless_of_async, idents, aidents, late_stream, starts_a_task, file, large, alarge,
+                 identity, aidentity)
 ]  # fmt: skip
 
 
@@ -677,7 +735,13 @@ def test_a_stream_of_sync_code_stays_on_one_thread(finished: list[int], view: st
 
 @pytest.mark.parametrize(
     ("view", "kept"),
-    [("endless", 1), ("aendless_of_sync", 1), ("endless_of_async", 0), ("aendless", 0), ("file", 0)],
+    [
+        ("endless", 1),
+        ("aendless_of_sync", 1),
+        ("endless_of_async", 0),
+        ("aendless", 0),
+        ("file", 0),
+    ],
 )
 def test_only_a_stream_of_sync_code_keeps_a_thread(
     finished: list[int], view: str, kept: int
@@ -691,6 +755,61 @@ def test_only_a_stream_of_sync_code_keeps_a_thread(
         await until(lambda: pool.busy == 0)
 
     run(main)
+
+
+async def begun_to_send(view: str, size: int, messages: list[Message]) -> asyncio.Task[None]:
+    """A request for a response of that size; its client reads nothing until `go_on`."""
+    exchange = Exchange(f"/{view}/?size={size}")
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+        await until(go_on.is_set)
+
+    task = asyncio.create_task(DjangoHandler()(exchange.scope, exchange.receive, send))
+    await until(lambda: bool(messages))
+    return task
+
+
+@pytest.mark.parametrize("view", ["large", "alarge"])
+@pytest.mark.parametrize(("size", "parts"), [(LARGE, 1), (LARGE + 1, LARGE // PART + 2)])
+def test_a_large_response_goes_out_in_parts(
+    finished: list[int], view: str, size: int, parts: int
+) -> None:
+    messages: list[Message] = []
+
+    async def main() -> None:
+        sending = await begun_to_send(view, size, messages)
+        if parts > 1:
+            await until(lambda: pool.busy == 0)  # none is kept for a client that does not read
+        go_on.set()
+        await sending
+
+    run(main)
+    bodies = [message.get("body", b"") for message in messages[1:]]
+    assert b"".join(bodies) == b"x" * size
+    assert len(bodies) == parts
+    assert parts == 1 or max(map(len, bodies)) == PART
+    assert [message.get("more_body", False) for message in messages[1:]] == [True] * (parts - 1) + [
+        False
+    ]
+    assert len(finished) == 1
+
+
+@pytest.mark.parametrize("view", ["large", "alarge"])
+def test_a_large_response_that_nobody_reads_is_given_up(
+    finished: list[int], view: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages: list[Message] = []
+
+    async def main() -> None:
+        await (await begun_to_send(view, LARGE + 1, messages))
+
+    with override_settings(SEND_TIMEOUT=0.05):
+        run(main)
+    assert len(messages) == 1
+    assert len(finished) == 1
+    said = f"GET /{view}/: ended, since its client has read nothing for 0.05 s (SEND_TIMEOUT)"
+    assert said in caplog.text
 
 
 def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(
