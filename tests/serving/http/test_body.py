@@ -393,6 +393,7 @@ def test_a_body_is_kept_only_where_all_of_it_has_room(
     folder = str(tmp_path) if is_set else tempfile.gettempdir()
     free_of = {folder: SimpleNamespace(free=free)}
     monkeypatch.setattr(shutil, "disk_usage", free_of.__getitem__)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none") if is_set else folder)
 
     async def main() -> int | None:
         return await ask(Bodies(), length(2_900_000), [*parts(2_000_000, 900_000), LEFT])

@@ -18,6 +18,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse
@@ -27,7 +28,7 @@ from django.urls import include, path, re_path
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from serving.http.async_routes import leads_to_async_view
-from serving.http.handler import DjangoHandler
+from serving.http.handler import DjangoHandler, path_info
 from serving.http.inline_middleware import DOES_IO, closes_nothing, computes, inline, only_tidies
 from serving.http.thread_pool import pool
 from serving.http.threads import Call, asgiref_is_patched, one_thread
@@ -79,6 +80,37 @@ def test_no_constructor_and_no_import_changes_the_process() -> None:
     with override_settings(SERVING_THREADS=2, ROOT_URLCONF=__name__):
         DjangoHandler()
     assert (vars(pool)["_bound"], pool.busy + pool.idle) == (bound, size)
+
+
+def test_a_wrong_number_of_threads_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_bound", None)
+    with (
+        override_settings(SERVING_THREADS=0),
+        pytest.raises(ImproperlyConfigured, match="SERVING_THREADS"),
+    ):
+        DjangoHandler()
+
+
+def test_the_urlconf_is_imported_before_a_request_waits_for_it() -> None:
+    sys.modules.pop("tests.sites.handler_other", None)
+    with override_settings(ROOT_URLCONF="tests.sites.handler_other"):
+        DjangoHandler()
+    assert "tests.sites.handler_other" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("prefix", "whole", "wanted"),
+    [
+        ("", "/tea/", "/tea/"),
+        ("/app", "/app/tea/", "/tea/"),
+        ("/app/", "/app/tea/", "/tea/"),
+        ("/app", "/app", ""),
+        ("/app", "/apple/", "/apple/"),
+        ("/app", "/tea/app/", "/tea/app/"),
+    ],
+)
+def test_the_path_is_that_below_the_prefix(prefix: str, whole: str, wanted: str) -> None:
+    assert path_info({"path": whole, "root_path": prefix}) == wanted
 
 
 def test_async_views_are_known_by_their_path() -> None:
