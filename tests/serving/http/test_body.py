@@ -224,7 +224,8 @@ def test_an_open_body_takes_what_it_holds_and_gives_it_back_once(
         body.close()
         assert (bodies.memory.taken, bodies.disk.taken) == (0, 0)
 
-    run(main())
+    with override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=memory or 2_500_000):
+        run(main())
 
 
 @pytest.mark.parametrize("left", [2_900_000, 2_899_999])
