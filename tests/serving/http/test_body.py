@@ -40,13 +40,7 @@ def parts(*sizes: int, ended: bool = False) -> list[Message]:
 # A request's headers, what comes of its body, and what it gets: the size of the body, or a refusal.
 CASES: dict[str, tuple[dict[str, str], list[Message], int]] = {
     "small": (length(3), parts(3), 3),
-    "smallest": (length(1), parts(1), 1),
     "none": (length(0), [], 0),
-    "no more is said to come": (CHUNKED, [{"type": "http.request", "body": b"tea"}], 3),
-    "nothing is said": (CHUNKED, [{"type": "http.request"}], 0),
-    "chunked, with a length that does not count": (CHUNKED | length(1), parts(3, ended=True), 3),
-    "largest": (length(3_000_000), parts(3_000_000), 3_000_000),
-    "largest, chunked": (CHUNKED, parts(3_000_000, ended=True), 3_000_000),
     "chunked": (CHUNKED, parts(3, ended=True), 3),
     "on disk": (length(2_900_000), parts(2_000_000, 900_000), 2_900_000),
     "on disk, chunked": (CHUNKED, parts(1_000_000, 1_900_000, ended=True), 2_900_000),
@@ -59,6 +53,16 @@ CASES: dict[str, tuple[dict[str, str], list[Message], int]] = {
     "late, on disk": (CHUNKED, parts(2_900_000), 408),
     "cancelled": (length(5), parts(1), 0),
     "cancelled, on disk": (length(2_900_000), parts(2_000_000), 0),
+}
+
+
+WHOLE: dict[str, tuple[dict[str, str], list[Message], int]] = {
+    "smallest": (length(1), parts(1), 1),
+    "no more is said to come": (CHUNKED, [{"type": "http.request", "body": b"tea"}], 3),
+    "nothing is said": (CHUNKED, [{"type": "http.request"}], 0),
+    "chunked, with a length that does not count": (CHUNKED | length(1), parts(3, ended=True), 3),
+    "largest": (length(3_000_000), parts(3_000_000), 3_000_000),
+    "largest, chunked": (CHUNKED, parts(3_000_000, ended=True), 3_000_000),
 }
 
 
@@ -76,6 +80,16 @@ async def ask(bodies: Bodies, headers: dict[str, str], come: list[Message]) -> i
         return exchange.status
     with found:
         return len(found.read())
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_body_is_read_to_its_end(name: str) -> None:
+    headers, come, size = WHOLE[name]
+
+    async def main() -> int | None:
+        return await ask(Bodies(), headers, come)
+
+    assert run(main()) == size
 
 
 @pytest.mark.parametrize("name", CASES)
