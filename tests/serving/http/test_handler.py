@@ -66,7 +66,7 @@ class Seen:
     body: bytes = b""
     ended: bool = False
     raised: str | None = None
-    signals: list[str] = field(default_factory=list)
+    signals: list[tuple[str, object, str | None]] = field(default_factory=list)
     logged: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -146,8 +146,10 @@ class watching:
             (record.name, record.levelname, record.getMessage())
         )
 
-    def note(self, name: str, **_: object) -> None:
-        self.seen.signals.append(name)
+    def note(self, name: str, *, sender: object, **given: Any) -> None:
+        is_handler = isinstance(sender, type) and issubclass(sender, PlainHandler)
+        path = given["scope"]["path"] if "scope" in given else None
+        self.seen.signals.append((name, PlainHandler if is_handler else sender, path))
 
     def __enter__(self) -> None:
         for name, receiver in self.receivers.items():

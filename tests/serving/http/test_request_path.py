@@ -9,25 +9,32 @@ import subprocess
 import sys
 import threading
 from functools import wraps
+from io import BytesIO
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 from asgiref.local import Local
-from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, async_to_sync, markcoroutinefunction, sync_to_async
+from django.conf.urls.i18n import i18n_patterns
+from django.contrib import messages
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.test import override_settings
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from serving.http.async_routes import leads_to_async_view
-from serving.http.handler import DjangoHandler
+from serving.http.handler import DjangoHandler, path_info
 from serving.http.inline_middleware import DOES_IO, closes_nothing, computes, inline, only_tidies
+from serving.http.request import Request
 from serving.http.thread_pool import pool
 from serving.http.threads import Call, asgiref_is_patched, one_thread
 
@@ -41,11 +48,16 @@ def sync_view(request: HttpRequest, number: int = 0) -> HttpResponse:
 async def async_view(request: HttpRequest, number: int = 0) -> HttpResponse:
     if "save" in request.GET:
         request.session["tea"] = "oolong"
+    if "say" in request.GET:
+        messages.info(request, "tea")
+    if "show" in request.GET:
+        list(messages.get_messages(request))
     return HttpResponse(f"{threading.current_thread().name} {request.body.decode()}")
 
 
 urlpatterns = [
     path("sync/", csrf_exempt(sync_view)),
+    path("guarded/", async_view),
     path("below/", include([path("<int:number>/async/", csrf_exempt(async_view))])),
 ]
 
@@ -80,12 +92,73 @@ def test_no_constructor_and_no_import_changes_the_process() -> None:
     assert (vars(pool)["_bound"], pool.busy + pool.idle) == (bound, size)
 
 
+def test_a_wrong_number_of_threads_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_bound", None)
+    with (
+        override_settings(SERVING_THREADS=0),
+        pytest.raises(ImproperlyConfigured, match="SERVING_THREADS"),
+    ):
+        DjangoHandler()
+
+
+def test_the_urlconf_is_imported_before_a_request_waits_for_it() -> None:
+    sys.modules.pop("tests.sites.handler_other", None)
+    with override_settings(ROOT_URLCONF="tests.sites.handler_other"):
+        DjangoHandler()
+    assert "tests.sites.handler_other" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("prefix", "whole", "wanted"),
+    [
+        ("", "/tea/", "/tea/"),
+        ("/app", "/app/tea/", "/tea/"),
+        ("/app/", "/app/tea/", "/tea/"),
+        ("/app", "/app", ""),
+        ("/app", "/apple/", "/apple/"),
+        ("/app", "/tea/app/", "/tea/app/"),
+    ],
+)
+def test_the_path_is_that_below_the_prefix(prefix: str, whole: str, wanted: str) -> None:
+    assert path_info({"path": whole, "root_path": prefix}) == wanted
+
+
 def test_async_views_are_known_by_their_path() -> None:
     with override_settings(ROOT_URLCONF=__name__):
         assert leads_to_async_view("/below/12/async/")
         assert not leads_to_async_view("/below/twelve/async/")
         assert not leads_to_async_view("/sync/")
         assert not leads_to_async_view("/nowhere/")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found", "others"),
+    [
+        ([path("tea/", sync_view)], "", "/tea/ /"),
+        ([path("", async_view)], "/", "/tea/"),
+        ([re_path(r"^(?P<number>\d+)/(?P<leaf>\w+)/$", async_view),
+          re_path(r"^tea/(?P<number>\d+)/$", async_view)], "/7/tea/ /tea/7/", "/tea/"),
+        ([re_path("^", include([re_path("^tea/$", async_view)])), path("cup/", async_view)],
+         "/tea/ /cup/", "/^tea/ /pot/"),
+        # Right in Django, which tries each by itself; not all of them in one expression.
+        ([re_path(r"(?i)tea/$", async_view), path("cup/", async_view)], "/cup/", "/tea/"),
+        (i18n_patterns(path("tea/", async_view)), "/en/tea/ /pt-br/tea/", "/tea/ /fr/tea/ /en/"),
+        (i18n_patterns(path("tea/", async_view), prefix_default_language=False),
+         "/tea/ /pt-br/tea/", "/fr/tea/ /pt-br/"),
+    ],
+)  # fmt: skip
+def test_async_views_are_known_in_every_kind_of_urlconf(
+    patterns: Any, found: str, others: str
+) -> None:
+    languages = [("en", "English"), ("pt-br", "Portuguese")]
+    with override_settings(ROOT_URLCONF=tuple(patterns), LANGUAGES=languages):
+        assert all(map(leads_to_async_view, found.split()))
+        assert not any(map(leads_to_async_view, others.split()))
+
+
+def test_a_urlconf_that_is_broken_is_left_to_the_request() -> None:
+    with override_settings(ROOT_URLCONF="tests.nowhere"):
+        assert not leads_to_async_view("/tea/")
 
 
 def test_djangos_own_middleware_computes_on_the_loop() -> None:
@@ -204,6 +277,68 @@ def test_a_session_is_saved_in_a_thread(
     assert seen == [thread]
 
 
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("middleware", "hook", "method", "address", "thread"),
+    [
+        (MESSAGES, "process_response", "POST", "/below/1/async/", "MainThread"),
+        (MESSAGES, "process_response", "POST", "/below/1/async/?say", "serving"),
+        (MESSAGES, "process_response", "POST", "/below/1/async/?show", "serving"),
+        (CSRF, "process_view", "GET", "/guarded/", "MainThread"),
+        (CSRF, "process_view", "POST", "/below/1/async/", "MainThread"),
+        (CSRF, "process_view", "POST", "/guarded/", "serving"),
+    ],
+)
+def test_what_may_take_a_while_runs_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch, middleware: str, hook: str, method: str, address: str,
+    thread: str,
+) -> None:  # fmt: skip
+    seen: list[str] = []
+    kind = import_string(middleware)
+    real = getattr(kind, hook)
+
+    def watched(*args: Any) -> Any:
+        seen.append(threading.current_thread().name)
+        return real(*args)
+
+    monkeypatch.setattr(kind, hook, watched)
+    monkeypatch.setattr("serving.http.inline_middleware.as_written", lambda *_: True)
+    with override_settings(
+        ROOT_URLCONF=__name__,
+        ALLOWED_HOSTS=["testserver"],
+        MIDDLEWARE=[middleware],
+        MESSAGE_STORAGE="django.contrib.messages.storage.cookie.CookieStorage",
+    ):
+        asyncio.run(ASGIClient(DjangoHandler()).ask(address, method, b"tea"))
+    assert seen == [thread]
+
+
+def test_middleware_in_the_wrapper_of_a_library_is_found() -> None:
+    """Sentry's has it as an attribute."""
+
+    async def get_response(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    class Wrapper:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+            markcoroutinefunction(self)
+
+        async def __call__(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("wrapper")
+
+    made = SecurityMiddleware(get_response)
+    method = convert_exception_to_response(Wrapper(made))
+    assert inline(method) is method
+    assert "__acall__" in vars(made), "it computes on the loop"
+    assert inline(convert_exception_to_response(Wrapper(get_response))) is None
+    assert inline(made.process_request) is None
+
+
 def wrapped(function: Any, seen: list[str]) -> Any:
     """A function as a tracer leaves it."""
 
@@ -264,6 +399,25 @@ def test_only_djangos_own_receivers_are_taken_for_tidying() -> None:
     assert closes_nothing(response)
     response._resource_closers.append(print)  # type: ignore[attr-defined]
     assert not closes_nothing(response)
+
+
+def test_a_body_on_disk_and_the_files_of_a_form_are_closed_in_a_thread() -> None:
+    class Own(HttpResponse):
+        def close(self) -> None: ...
+
+    def answer(*, on_disk: bool = False, files: bool = False) -> HttpResponse:
+        body: Any = BytesIO()
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        request: Any = Request(scope, SimpleNamespace(on_disk=True) if on_disk else body)
+        assert not files or request.FILES == {}
+        response: Any = HttpResponse()
+        response._resource_closers.append(request.close)
+        return response
+
+    assert closes_nothing(answer())
+    assert not closes_nothing(answer(on_disk=True))
+    assert not closes_nothing(answer(files=True))
+    assert not closes_nothing(Own())
 
 
 def test_asgiref_finds_the_event_loop_from_a_thread_of_the_pool() -> None:

@@ -62,11 +62,37 @@ def test_a_file_is_served_and_everything_else_is_djangos(root: Path) -> None:
     assert ask("/static/tea.css", type="websocket").body == b"django websocket"
 
 
+def test_while_one_develops_the_files_of_each_app_are_served(root: Path) -> None:
+    given = {"STATIC_URL": "/static/", "MIDDLEWARE": [SECURE], "SECURE_SSL_REDIRECT": False}
+    with override_settings(DEBUG=True, **given):
+        found = ask("/static/admin/css/base.css")
+        names = [name.lower() for name, _ in found.headers]
+        assert found.status == 200
+        assert dict(found.headers).get("Content-Type", "").startswith("text/css")
+        assert "x-content-type-options" in names
+        assert ask("/tea.css").body == b"django http"
+        assert ask("/static/admin/css/base.css", type="websocket").body == b"django websocket"
+
+
+def test_django_reads_the_body_of_what_is_no_file(root: Path) -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": (await receive())["body"]})
+
+    async def main() -> None:
+        app = static_files(echo)  # type: ignore[arg-type]
+        for path in ("/static/missing/", "/"):
+            assert (await Exchange(path, "POST", b"tea").run(app)).body == b"tea"
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "body"),
     [
         ({"range": "bytes=2-3"}, 206, b"23"),
         ({"range": "bytes=2-3", "if-range": '"another"'}, 200, b"0123456789"),
+        ({"if-none-match": 'W/"1-1"', "if-range": '"another"'}, 200, b"0123456789"),
     ],
 )
 def test_a_part_is_sent_unless_it_may_be_of_another_file(

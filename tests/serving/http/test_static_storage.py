@@ -1,13 +1,15 @@
 """Static files, compressed; tests/live/test_static_files.py collects those of a project."""
 
 import gzip
+import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from servestatic.compress import Compressor
-from serving.http.static_storage import KeepingCompressor
+from serving.http.static_storage import KeepingCompressor, StaticFilesStorage
 
 
 @pytest.fixture
@@ -58,6 +60,7 @@ def test_what_was_compressed_is_kept_by_its_content(
     tmp_path: Path, compressed: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For the next build of an image, whose folder of static files begins empty."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # it may be another disk
     kept = tmp_path / "kept"
     kept.mkdir()
     monkeypatch.setenv("STATIC_CACHE", str(kept))
@@ -69,3 +72,67 @@ def test_what_was_compressed_is_kept_by_its_content(
         assert gzip.decompress(file.with_name(f"{file.name}.gz").read_bytes()) == text
     assert compressed == [texts[0], texts[2]]
     assert sorted(path.suffix for path in kept.iterdir()) == [".br", ".br", ".gz", ".gz"]
+    texts_kept = {gzip.decompress(path.read_bytes()) for path in kept.glob("*.gz")}
+    assert texts_kept == set(texts)
+
+
+def compress(file: Path, **options: bool) -> list[str]:
+    return sorted(KeepingCompressor(use_zstd=False, quiet=True, **options).compress(file))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file that was compressed."""
+    file = tmp_path / "tea.css"
+    file.write_bytes(b"tea" * 1000)
+    assert compress(file) == [f"{file}.br", f"{file}.gz"]
+    return file
+
+
+def test_what_is_compressed_already_stays_and_is_as_old_as_its_file(
+    compressed: list[bytes], file: Path
+) -> None:
+    os.utime(file, (1_000_000_000, 1_100_000_000))  # as `git checkout` may
+    names = compress(file)
+    assert names == [f"{file}.br", f"{file}.gz"]
+    assert len(compressed) == 1
+    assert {os.stat(name).st_mtime for name in names} == {1_100_000_000}
+
+
+@pytest.mark.parametrize(
+    ("name", "becomes"),
+    [
+        ("tea.css", b"cup" * 1000),
+        ("tea.css.br", None),
+        ("tea.css.gz", None),
+        ("tea.css.gz", b"no gzip"),
+        ("tea.css.gz", gzip.compress(b"cup" * 1000)),
+        ("tea.css.gz", gzip.compress(b"tea" * 1000)[:-6]),  # it was cut short
+    ],
+    ids=["changed", "no Brotli", "no gzip", "broken", "of another file", "cut short"],
+)
+def test_what_is_not_whole_or_of_another_file_is_compressed_again(
+    compressed: list[bytes], file: Path, name: str, becomes: bytes | None
+) -> None:
+    changed = file.with_name(name)
+    changed.unlink()
+    if becomes is not None:
+        changed.write_bytes(becomes)
+    assert compress(file) == [f"{file}.br", f"{file}.gz"]
+    assert len(compressed) == 2
+    assert gzip.decompress(file.with_name("tea.css.gz").read_bytes()) == file.read_bytes()
+    assert file.with_name("tea.css.br").exists()
+
+
+def test_without_gzip_there_is_nothing_to_compare_with(file: Path) -> None:
+    small = file.with_name("tea.css.br").read_bytes()
+    file.write_bytes(b"cup" * 1000)
+    assert compress(file, use_gzip=False) == [f"{file}.br"]
+    assert file.with_name("tea.css.br").read_bytes() != small
+
+
+def test_collectstatic_compresses_with_it_and_not_for_zstandard() -> None:
+    made = StaticFilesStorage.create_compressor(object(), quiet=True, use_brotli=False)  # type: ignore[arg-type]
+    assert isinstance(made, KeepingCompressor)
+    assert made.suffixes() == [".gz"]
+    assert not made.use_zstd

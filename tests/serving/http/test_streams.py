@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from django.core.exceptions import RequestAborted
@@ -10,8 +11,9 @@ from serving.http.streams import PatientSend
 from serving.http.thread_pool import pool
 
 from tests.serving.client import Message
+from tests.serving.timeless import Timeless
 
-SCOPE = {"method": "GET", "path": "/"}
+SCOPE = {"method": "GET", "path": "/tea/"}
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +53,53 @@ def test_a_client_that_read_while_the_loop_stood_still_is_not(
     monkeypatch.setattr(PatientSend, "kept", kept)  # of one that may be
     asyncio.run(send(keeps_thread=keeps_thread, stands_still=0.5, reads=True))
     assert PatientSend.kept == kept
+
+
+def test_each_part_is_sent_and_others_have_a_turn() -> None:
+    sent: list[Any] = []
+
+    async def note(message: Message) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        for keeps_thread in (False, True):
+            send = PatientSend(note, SCOPE, 10, keeps_thread=keeps_thread)
+            asyncio.get_running_loop().call_soon(sent.append, "turn")
+            await send({"type": "http.response.body"})
+        assert asyncio.get_running_loop().time() == 0
+
+    asyncio.run(main(), loop_factory=Timeless)
+    assert sent == [{"type": "http.response.body"}, "turn"] * 2
+
+
+@pytest.mark.parametrize(
+    ("bound", "clients", "ended"),
+    [(8, 4, 0), (8, 6, 2), (3, 2, 1), (1, 1, 0), (1, 2, 1)],
+)
+def test_clients_that_do_not_read_keep_half_of_the_threads(
+    bound: int, clients: int, ended: int, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The others are given up at once, and these when SEND_TIMEOUT is over."""
+    monkeypatch.setattr(pool, "_bound", bound)
+
+    async def never(message: Message) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        sends = [PatientSend(never, SCOPE, 60, keeps_thread=True) for _ in range(clients)]
+        sending = [asyncio.create_task(send({})) for send in sends]
+        await asyncio.sleep(30)
+        assert sum(task.done() for task in sending) == ended
+        assert PatientSend.kept == clients - ended
+        results = await asyncio.gather(*sending, return_exceptions=True)
+        assert {type(result) for result in results} == {RequestAborted}
+        assert loop.time() == pytest.approx(60)
+
+    asyncio.run(main(), loop_factory=Timeless)
+    assert PatientSend.kept == 0
+    said = "GET /tea/: ended, since its client "
+    crowded = f"{said}does not read and half of SERVING_THREADS wait for others like it"
+    late = f"{said}has read nothing for 60 s (SEND_TIMEOUT)"
+    assert caplog.messages == [crowded] * ended + [late] * (clients - ended)

@@ -12,15 +12,16 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import request_finished
 from django.db import connection, connections
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 from serving.http import thread_pool
-from serving.http.handler import DjangoHandler
+from serving.http.handler import LARGE, DjangoHandler
+from serving.http.streams import PART
 from serving.http.thread_pool import Pool, pool
 from serving.http.threads import Call, Lease, one_thread
 
-from tests.serving.client import ASGIClient, Exchange
+from tests.serving.client import ASGIClient, Exchange, Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,6 +135,7 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
     go_on = threading.Event()
 
     async def main() -> None:
+        state.set("by a request")
         first = asyncio.create_task(called(small, lambda call: call.deliver(go_on.wait(40))))
         second = asyncio.create_task(called(small, lambda call: call.deliver(None)))
         await until(lambda: "SERVING_THREADS" in caplog.text)
@@ -141,8 +143,11 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
         await first
         await second
 
+    contexts = []
+
     class Asks(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            contexts.append(state.get())
             small.submit(Call(lambda call: call.deliver(None)).run)
 
     logger, asks = (
@@ -158,6 +163,7 @@ def test_a_pool_that_is_used_up_says_so(monkeypatch, caplog) -> None:
         logger.removeHandler(asks)
         small.close()
     assert "all 1 threads (SERVING_THREADS)" in caplog.text
+    assert contexts == ["unset"], "it is said of no request"
 
 
 def test_a_burst_after_a_rest_is_no_stall(monkeypatch, caplog) -> None:
@@ -252,6 +258,28 @@ def test_the_limit_follows_what_the_threads_do(
     assert look(small, clocks, computed=1.0, took=3) == 17
     # It computes, and yet no thread takes a call: a library that frees the interpreter lock, say.
     assert [look(small, clocks, computed=2.0, took=0) for _ in range(3)] == [17, 20, 20]
+    # A few threads are let be, whatever they do.
+    limits = [look(small, clocks, computed=1.0, took=20) for _ in range(20)]
+    assert limits[-4:] == [thread_pool.CORE] * 4
+
+
+@pytest.mark.parametrize(("bound", "most"), [(1, ""), (2, ", and the system gives no more")])
+def test_that_a_pool_is_used_up_is_said_once_a_minute(
+    clocks: dict[str, float], monkeypatch: pytest.MonkeyPatch, bound: int, most: str
+) -> None:
+    small = Pool(bound=bound)
+    monkeypatch.setattr(small, "_hand_out", lambda: None)
+    small._size = 1
+    small._calls.extend([lambda: None] * 3)
+    small._look()
+    said = {}
+    for clocks["monotonic"] in (0.5, 1.0, 1.5, 60.5, 61.0, 61.5):
+        if warning := small._adapt():
+            said[clocks["monotonic"]] = warning
+    assert said == {
+        stalled: f"all 1 threads (SERVING_THREADS) have been at work for {stalled} s{most}; 3 calls wait"
+        for stalled in (1.0, 61.0)
+    }
 
 
 def test_the_pool_grows_after_another_event_loop_has_ended() -> None:
@@ -325,6 +353,46 @@ def test_the_system_may_give_no_more_threads(monkeypatch) -> None:
     small.close()
 
 
+def test_a_process_that_gets_no_thread_at_all_fails_and_may_get_one_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = Pool(bound=8)
+
+    def refuse(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(thread_pool.PoolThread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await called(small, lambda call: call.deliver(1))
+        assert (small.queued, small.busy) == (0, 0)
+        assert await called(small, lambda call: call.deliver(2)) == 2
+
+    run(main)
+    small.close()
+
+
+def test_a_thread_begins_in_no_requests_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a tracer would look for what the thread belongs to."""
+    small, contexts = Pool(bound=1), []
+    start = thread_pool.PoolThread.start
+
+    def note(self: thread_pool.PoolThread) -> None:
+        contexts.append(state.get())
+        start(self)
+
+    monkeypatch.setattr(thread_pool.PoolThread, "start", note)
+
+    async def main() -> None:
+        state.set("by a request")
+        await called(small, lambda call: call.deliver(None))
+
+    run(main)
+    small.close()
+    assert contexts == ["unset"]
+
+
 def test_a_thread_survives_whatever_a_call_raises() -> None:
     small = Pool(bound=1)
 
@@ -369,6 +437,30 @@ def test_a_lease_keeps_one_thread_and_gives_it_back() -> None:
 
     run(main)
     small.close()
+
+
+def test_a_lease_is_an_executor() -> None:
+    def fail() -> None:
+        raise ValueError("no tea")
+
+    async def main() -> None:
+        lease = Lease(pool)
+        made = lease.submit(dict, [("leaf", "green")], cups=2)
+        failed = lease.submit(fail)
+        dropped = lease.submit(happened.append, "dropped")
+        assert dropped.cancel()
+        lease.release()
+        late = lease.submit(threading.get_ident)  # of a task that outlives its request
+        futures = [asyncio.wrap_future(future) for future in (made, failed, late)]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert results[0] == {"leaf": "green", "cups": 2}
+        assert repr(results[1]) == "ValueError('no tea')"
+        assert results[2] != threading.get_ident()
+        await until(lambda: pool.busy == 0)
+
+    happened.clear()
+    run(main)
+    assert happened == []
 
 
 def test_one_thread_for_some_lines() -> None:
@@ -487,6 +579,19 @@ async def starts_a_task(request: HttpRequest) -> HttpResponse:
     return HttpResponse("begun")
 
 
+def file(request: HttpRequest) -> FileResponse:
+    """One that never ends."""
+    return FileResponse(open("/dev/zero", "rb"), content_type="text/plain")
+
+
+def large(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"x" * int(request.GET["size"]))
+
+
+async def alarge(request: HttpRequest) -> HttpResponse:
+    return await sync_to_async(large)(request)
+
+
 def identity(request: HttpRequest) -> HttpResponse:
     connection.ensure_connection()
     return HttpResponse(str(id(connection.connection)))
@@ -499,7 +604,8 @@ async def aidentity(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (sets, asets, outlasts, aoutlasts, awaits, endless, aendless, aendless_of_sync,
-                 endless_of_async, idents, aidents, late_stream, starts_a_task, identity, aidentity)
+                 endless_of_async, idents, aidents, late_stream, starts_a_task, file, large, alarge,
+                 identity, aidentity)
 ]  # fmt: skip
 
 
@@ -525,10 +631,10 @@ def finished() -> Iterator[list[int]]:
 
     happened.clear()
     go_on.clear()
-    request_finished.connect(note)
+    request_finished.connect(note, sender=DjangoHandler)
     with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=[]):
         yield seen
-    request_finished.disconnect(note)
+    request_finished.disconnect(note, sender=DjangoHandler)
 
 
 @pytest.mark.parametrize("view", ["sets", "asets"])
@@ -625,6 +731,85 @@ def test_a_stream_of_sync_code_stays_on_one_thread(finished: list[int], view: st
         await until(lambda: pool.busy == 0)
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("view", "kept"),
+    [
+        ("endless", 1),
+        ("aendless_of_sync", 1),
+        ("endless_of_async", 0),
+        ("aendless", 0),
+        ("file", 0),
+    ],
+)
+def test_only_a_stream_of_sync_code_keeps_a_thread(
+    finished: list[int], view: str, kept: int
+) -> None:
+    async def main() -> None:
+        exchange = start(DjangoHandler(), f"/{view}/")
+        await until(lambda: bool(exchange.body))
+        await until(lambda: pool.busy == kept)
+        exchange.leave()
+        await exchange.task
+        await until(lambda: pool.busy == 0)
+
+    run(main)
+
+
+async def begun_to_send(view: str, size: int, messages: list[Message]) -> asyncio.Task[None]:
+    """A request for a response of that size; its client reads nothing until `go_on`."""
+    exchange = Exchange(f"/{view}/?size={size}")
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+        await until(go_on.is_set)
+
+    task = asyncio.create_task(DjangoHandler()(exchange.scope, exchange.receive, send))
+    await until(lambda: bool(messages))
+    return task
+
+
+@pytest.mark.parametrize("view", ["large", "alarge"])
+@pytest.mark.parametrize(("size", "parts"), [(LARGE, 1), (LARGE + 1, LARGE // PART + 2)])
+def test_a_large_response_goes_out_in_parts(
+    finished: list[int], view: str, size: int, parts: int
+) -> None:
+    messages: list[Message] = []
+
+    async def main() -> None:
+        sending = await begun_to_send(view, size, messages)
+        if parts > 1:
+            await until(lambda: pool.busy == 0)  # none is kept for a client that does not read
+        go_on.set()
+        await sending
+
+    run(main)
+    bodies = [message.get("body", b"") for message in messages[1:]]
+    assert b"".join(bodies) == b"x" * size
+    assert len(bodies) == parts
+    assert parts == 1 or max(map(len, bodies)) == PART
+    assert [message.get("more_body", False) for message in messages[1:]] == [True] * (parts - 1) + [
+        False
+    ]
+    assert len(finished) == 1
+
+
+@pytest.mark.parametrize("view", ["large", "alarge"])
+def test_a_large_response_that_nobody_reads_is_given_up(
+    finished: list[int], view: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages: list[Message] = []
+
+    async def main() -> None:
+        await (await begun_to_send(view, LARGE + 1, messages))
+
+    with override_settings(SEND_TIMEOUT=0.05):
+        run(main)
+    assert len(messages) == 1
+    assert len(finished) == 1
+    said = f"GET /{view}/: ended, since its client has read nothing for 0.05 s (SEND_TIMEOUT)"
+    assert said in caplog.text
 
 
 def test_a_request_that_waits_for_a_thread_is_dropped_when_its_client_leaves(

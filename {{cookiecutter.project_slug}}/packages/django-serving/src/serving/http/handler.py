@@ -133,9 +133,8 @@ class DjangoHandler(PlainHandler):
         response: Any = None
         async with one_thread() as lease:
             set_script_prefix(get_script_prefix(exchange.scope))
-            if only_tidies(signals.request_started, type(self)):
-                signals.request_started.send(sender=type(self), scope=exchange.scope)
-            else:
+            # A task of the loop begins without connections, and so with none to tidy up.
+            if not only_tidies(signals.request_started, type(self)):
                 await signals.request_started.asend(sender=type(self), scope=exchange.scope)
             request, response = self.create_request(exchange.scope, exchange.body)
             with suppress(RequestAborted), interruptible(RequestAborted) as leave:
