@@ -289,6 +289,18 @@ def test_a_command_waits_for_whoever_reads_its_log(monkeypatch: pytest.MonkeyPat
     os.close(writer)
 
 
+def test_a_command_ends_though_its_terminal_takes_nothing(
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(text: str) -> None:
+        raise BlockingIOError
+
+    no_more_threads(monkeypatch)
+    monkeypatch.setattr(stdout.stream, "write", refuse)
+    stdout.handle(record("tea"))
+    stdout.flush()
+
+
 def test_a_file_gets_utf_8_whatever_the_locale_and_stays_as_it_was(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
