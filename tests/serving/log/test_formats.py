@@ -161,8 +161,7 @@ def test_a_number_of_more_than_64_bits_changes_no_other_field() -> None:
     line = EcsFormatter().format(record("茶", cups=2**70))
     assert '"message":"茶","process.pid":' in line
     assert f'"cups":{2**70}' in line
-
-
+    assert '"rate":null' in EcsFormatter().format(record("", cups=2**70, rate=float("nan")))
 def test_a_stack_is_shown() -> None:
     assert as_json(record("here", stack_info="Stack:\n  a.py"))["stack_info"] == "Stack:\n  a.py"
     assert "stack_info" not in as_json(record("here"))
@@ -232,7 +231,9 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
     circle: dict[str, object] = {}
     circle["self"] = circle
 
-    assert " %d cups' at " in str(as_json(record("%s: %d cups", "tea", "two"))["message"])
+    message = str(as_json(record("%s: %d cups", "tea", "two"))["message"])
+    assert " %d cups' at " in message
+    assert message.endswith(" TypeError")
     fields = as_json(record("paid", order=circle, cup=2))
     assert fields["order"] == "not shown: RecursionError"
     assert fields["cup"] == 2
