@@ -162,6 +162,8 @@ def test_a_number_of_more_than_64_bits_changes_no_other_field() -> None:
     assert '"message":"茶","process.pid":' in line
     assert f'"cups":{2**70}' in line
     assert '"rate":null' in EcsFormatter().format(record("", cups=2**70, rate=float("nan")))
+
+
 def test_a_stack_is_shown() -> None:
     assert as_json(record("here", stack_info="Stack:\n  a.py"))["stack_info"] == "Stack:\n  a.py"
     assert "stack_info" not in as_json(record("here"))
