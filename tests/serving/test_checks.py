@@ -18,7 +18,16 @@ def changed(settings: Any, values: Mapping[str, Any]) -> list[checks.CheckMessag
     """What is found with these settings."""
     for name, value in values.items():
         setattr(settings, name, value)
-    return check_settings()
+    return explained()
+
+
+def explained() -> list[checks.CheckMessage]:
+    """What is found; each says what to do."""
+    found = check_settings()
+    for message in found:
+        assert message.msg.rstrip(".") == message.msg[:-1], "it is one sentence, and ends as one"
+        assert str(message.hint).endswith(".")
+    return found
 
 
 def test_defaults_and_a_projects_own_settings_are_right(settings: Any) -> None:
@@ -94,6 +103,7 @@ def test_what_is_right(settings: Any, values: Mapping[str, Any]) -> None:
             "'the-proxy' is not an address (10.0.0.2), a network",
         ),
         ({"TRUSTED_PROXIES": ["10.0.0.1/8"]}, "E011", "is an address in a network"),
+        ({"TRUSTED_PROXIES": [5]}, "E011", "must be a string, such as '10.0.0.2'"),
         ({"URL_PATH_PREFIX": "app"}, "E012", "'app' is not a path such as /app"),
         ({"URL_PATH_PREFIX": "/app/"}, "E012", "none at the end"),
         ({"URL_PATH_PREFIX": "/app"}, "W001", "links that are made outside of a request"),
@@ -147,6 +157,21 @@ def test_a_projects_own_settings_are_not_taken_for_misspellings(settings: Any, n
     assert changed(settings, {name: 1}) == []
 
 
+def test_the_last_port_that_leaves_enough_for_metrics_is_named(settings: Any) -> None:
+    wrong = {"METRICS_ENABLED": True, "METRICS_PORT": 65530, "WORKERS": 6}
+    (found,) = changed(settings, wrong)
+    assert found.hint == "Set it to 65529 or less."
+    assert changed(settings, {"METRICS_PORT": 65529}) == []
+
+
+def test_a_level_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.log.levels.IS_LEVEL", False)
+    monkeypatch.setattr("serving.log.levels.GIVEN", "loud")
+    (found,) = explained()
+    assert found.id == "serving.E021"
+    assert "GRANIAN_LOG_LEVEL='loud' is not a level" in found.msg
+
+
 def test_metrics_need_their_package(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.checks.find_spec", lambda name: None)
     (found,) = changed(settings, {"METRICS_ENABLED": True})
@@ -163,6 +188,7 @@ def test_each_worker_of_the_server_has_a_port_for_metrics(
     monkeypatch.setattr(sys, "argv", arguments)
     found = changed(settings, {"WORKERS": 2, "METRICS_ENABLED": enabled})
     assert [message.id for message in found] == (["serving.W006"] if warned else [])
+    assert all("WORKERS = 2, and Granian starts 3: " in message.msg for message in found)
 
 
 @pytest.mark.parametrize(("limit", "warned"), [("20", True), ("21", False)])
@@ -191,7 +217,7 @@ def test_it_is_an_installed_app_in_front_of_what_it_overrides(
     # In the place of Django's settings: to change INSTALLED_APPS would load the apps anew.
     monkeypatch.setattr("serving.checks.settings", Apps(apps))
     monkeypatch.setattr("serving.checks.misspelled", list)
-    found = check_settings()
+    found = explained()
     assert [message.id for message in found] == ([f"serving.{check}"] if check else [])
 
 

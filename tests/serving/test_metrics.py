@@ -13,11 +13,9 @@ from serving.metrics import PoolCollector, listen, serve_metrics
 def test_the_pool_shows_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {"bound": 64, "busy": 3, "idle": 2, "queued": 7}
     monkeypatch.setattr(metrics, "pool", type("Pool", (), figures))
-    shown = {
-        sample.name: sample.value
-        for metric in PoolCollector().collect()
-        for sample in metric.samples
-    }
+    metrics_shown = list(PoolCollector().collect())
+    assert all(metric.documentation for metric in metrics_shown)
+    shown = {sample.name: sample.value for metric in metrics_shown for sample in metric.samples}
     assert shown == {f"serving_threads_{name}": value for name, value in figures.items()}
 
 
@@ -88,7 +86,7 @@ def test_they_are_served_by_a_thread_that_keeps_no_process_alive(
 
     class Thread:
         def __init__(self, **options: Any) -> None:
-            assert options["daemon"] is True
+            assert (options["name"], options["daemon"]) == ("metrics", True)
             self.options = options
 
         def start(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from serving.log.access import (
     hold_requests,
     only_stdout,
 )
+from serving.log.context import request_id
 from serving.log.output import HELD_SECONDS, LogHandler
+from serving.log.redaction import HIDDEN
 
 from tests.serving.log.records import access_record, as_json, record, written
 
@@ -26,6 +29,9 @@ def test_a_request_is_taken_apart(own_id: str) -> None:
     fields = as_json(shown)
 
     assert fields["message"] == "GET /tea"
+    assert fields["http.request.method"] == "GET"
+    assert fields["url.path"] == "/tea"
+    assert fields["client.address"] == "127.0.0.1"
     assert fields["http.response.status_code"] == 200
     assert fields["url.query"] == "milk=1&token=********"
     assert fields["event.duration"] == 1_500_000
@@ -38,12 +44,22 @@ def test_probes_are_left_out_of_the_access_log_unless_asked_for() -> None:
     assert AccessFilter(probes=True).filter(access_record(path="/livez"))
     assert AccessFilter().filter(access_record())
     assert AccessFilter().filter(record("GET", {"path": "/livez"}))
+    assert AccessFilter().filter(record("%s is no request", "tea", name=ACCESS))
+
+
+def test_probes_lie_below_the_path_of_the_site() -> None:
+    below = AccessFilter(prefix="/app")
+    assert not below.filter(access_record(path="/app/readyz"))
+    assert below.filter(access_record(path="/readyz"))
 
 
 def test_a_query_string_is_shown_without_secrets_or_not_at_all() -> None:
     shown = access_record()
     AccessFilter().filter(shown)
     assert as_json(shown)["url.query"] == "milk=1&token=********"
+
+    shown.msg = "%(path)s?%(query_string)s"
+    assert shown.getMessage() == "/tea?milk=1&token=********"
 
     shown = access_record()
     AccessFilter(query=False).filter(shown)
@@ -81,21 +97,23 @@ def test_a_request_that_is_held_has_the_fields_of_its_record(
     only(stdout, monkeypatch)
     log = build_logger(no_records, MESSAGE)
 
+    clock = SimpleNamespace(perf_counter=lambda: 10.5)
+    monkeypatch.setattr("serving.log.access.time", clock)
+
     async def requests() -> None:
-        log(0.25, time.perf_counter(), SCOPE | {"query_string": b"milk=1&token=abc"}, 200)
-        log(0.25, time.perf_counter(), SCOPE | {"path": "/livez"}, 200)
+        log(0.25, 10.0, SCOPE | {"query_string": b"milk=1&token=abc&leaf=\xe9"}, 200)
+        log(0.25, 10.0, SCOPE | {"path": "/livez"}, 200)
+        log(0.25, 10.0, {name: SCOPE[name] for name in SCOPE if name != "method"}, 101)
 
     asyncio.run(requests())
+    request_id.set("another")
     stdout.flush()
-
-    shown = access_record()
-    shown.created, shown.levelname, shown.msg = 0.25, "INFO", MESSAGE
+    shown = access_record(dt_ms=500.0, query_string="milk=1&token=abc&leaf=é")
+    shown.created, shown.levelname, shown.msg = 0.75, "INFO", MESSAGE
     AccessFilter().filter(shown)
-    taken = ("@timestamp", "event.duration", "duration_ms")
-    (found,) = written(stdout)
-    assert found["@timestamp"].startswith("1970-01-01T00:00:0")
-    assert found["duration_ms"] == round(found["event.duration"] / 1000) / 1000
-    assert found | dict.fromkeys(taken) == as_json(shown) | dict.fromkeys(taken)
+    found, of_a_websocket = written(stdout)
+    assert found == as_json(shown) | {"http.request.id": own_id}
+    assert of_a_websocket["message"] == "- /tea 101"
 
 
 def test_requests_are_held_only_where_nothing_else_could_want_their_records(
@@ -113,12 +131,53 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
         lambda m: m.setattr(own, "propagate", False),
         lambda m: m.setattr(own, "parent", logging.getLogger("teahouse")),
         lambda m: m.setattr(stdout, "level", logging.WARNING),
+        lambda m: m.setattr(own, "level", logging.WARNING),
     )
     for change in changes:
         with monkeypatch.context() as changed:
             change(changed)
+            own._cache.clear()  # type: ignore[attr-defined]  # of levels
             assert only_stdout() is None
+    own._cache.clear()  # type: ignore[attr-defined]
+    stdout.setLevel(logging.INFO)
     assert only_stdout() is stdout
+
+
+def test_where_others_listen_granians_own_gets_all_that_it_needs(
+    stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [stdout, logging.NullHandler()])
+    given: list[object] = []
+    log = build_logger(
+        lambda format_: (
+            lambda began, clock, scope, status: given.append((format_, began, clock, scope, status))
+        ),
+        MESSAGE,
+    )
+    log(0.25, 7.5, SCOPE, 404)
+    assert given == [(MESSAGE, 0.25, 7.5, SCOPE, 404)]
+
+
+@pytest.mark.parametrize(
+    ("format_", "wanted"),
+    [
+        (
+            "%(path)s by %(header{User-Agent})s with %(header{Cookie})s %(header{ X-Key })s",
+            f"%(path)s by %(header{{User-Agent}})s with {HIDDEN} {HIDDEN}",
+        ),
+        (None, ""),  # no access log is wanted
+    ],
+    ids=["headers", "none"],
+)
+def test_granian_is_not_asked_for_a_header_that_is_secret(format_: str | None, wanted: str) -> None:
+    given: list[str] = []
+
+    def granians(format_: str) -> Callable[..., None]:
+        given.append(format_)
+        return no_records(format_)
+
+    build_logger(granians, format_)
+    assert given == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -172,3 +231,7 @@ def test_granians_own_way_stays_where_it_calls_another_function(
     monkeypatch.setattr(asgi, "_build_access_logger", with_more)
     hold_requests()
     assert asgi._build_access_logger is with_more
+
+    monkeypatch.delattr(asgi, "_build_access_logger")
+    hold_requests()
+    assert not hasattr(asgi, "_build_access_logger")

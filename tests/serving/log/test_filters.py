@@ -1,12 +1,14 @@
 """What is made of records of Django and Granian."""
 
 import logging
+from datetime import date
 
 import pytest
 from serving.log.filters import (
     ClientErrorFilter,
     GranianErrorFilter,
     GranianLevelFilter,
+    OpenFilesFilter,
     SqlFilter,
 )
 
@@ -14,14 +16,52 @@ from tests.serving.log.records import as_json, record
 
 
 @pytest.mark.parametrize(
-    ("given", "level"), [(400, "WARNING"), (403, "WARNING"), (404, "INFO"), (500, "WARNING")]
+    ("given", "name", "level", "traced"),
+    [
+        (400, "django.request", "WARNING", False),
+        (404, "django.request", "INFO", False),
+        (405, "django.request", "WARNING", False),
+        (499, "django.request", "WARNING", False),
+        (500, "django.request", "WARNING", True),
+        (404, "teahouse", "WARNING", True),
+        ("404", "django.request", "WARNING", True),
+    ],
 )
-def test_a_404_is_no_warning(given: int, level: str) -> None:
-    shown = record("x", name="django.request", status_code=given)
+def test_a_404_is_no_warning_and_what_clients_do_wrong_has_no_traceback(
+    caplog: pytest.LogCaptureFixture, given: object, name: str, level: str, traced: bool
+) -> None:
+    caplog.set_level(logging.INFO, name)
+    shown = record("x", name=name, status_code=given, exc_info=(None, None, None))
+    assert ClientErrorFilter().filter(shown)
+    assert (shown.levelname, shown.levelno) == (level, getattr(logging, level))
+    assert (shown.exc_info is not None) == traced
 
-    ClientErrorFilter().filter(shown)
 
-    assert shown.levelname == level
+@pytest.mark.parametrize(
+    ("name", "traced"), [("django.request", True), ("django.security.DisallowedHost", False)]
+)
+def test_a_traceback_can_be_asked_for(
+    caplog: pytest.LogCaptureFixture, name: str, traced: bool
+) -> None:
+    caplog.set_level(logging.DEBUG, name)
+    shown = record("x", name=name, status_code=400, exc_info=(None, None, None))
+    assert ClientErrorFilter().filter(shown)
+    assert (shown.exc_info is not None) == traced
+
+
+def test_a_404_is_left_out_where_info_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "django.request")
+    assert not ClientErrorFilter().filter(record("x", name="django.request", status_code=404))
+    assert ClientErrorFilter().filter(record("x", name="django.request", status_code=405))
+
+
+def test_too_many_open_files_come_with_what_to_do() -> None:
+    shown = record("accept: %s", "Too many open files (os error 24)", name="_granian.workers")
+    assert OpenFilesFilter().filter(shown)
+    assert shown.getMessage().startswith("accept: Too many open files (os error 24): raise the")
+    other = record("accept: %s", "Connection reset")
+    assert OpenFilesFilter().filter(other)
+    assert other.getMessage() == "accept: Connection reset"
 
 
 def test_sql_is_shown_without_its_texts() -> None:
@@ -29,17 +69,29 @@ def test_sql_is_shown_without_its_texts() -> None:
     args = (0.1, sql, ("it's", 7, "x"), "default")
     shown = record("%.1f %s; args=%s; alias=%s", *args, sql=sql, params=args[2])
 
-    SqlFilter().filter(shown)
-
+    assert SqlFilter().filter(shown)
     masked = "SELECT 1 WHERE a = '********' AND b = 7 AND c = '********'"
     assert shown.getMessage() == f"0.1 {masked}; args=['********', 7, '********']; alias=default"
     assert as_json(shown)["sql"] == masked
-
+    assert as_json(shown)["params"] == ["********", 7, "********"]
     many = record(
         "%.1f %s; args=%s; alias=%s", 0.1, "2 times", [("x", 1), ("y", 2)], "default", sql="2 times"
     )
     SqlFilter().filter(many)
     assert many.getMessage() == "0.1 2 times; args=['********', '********']; alias=default"
+
+
+def test_what_is_no_text_is_shown_of_a_query() -> None:
+    params = (1, 2.5, date(2026, 5, 1), None, b"x")
+    shown = record("%.1f %s; args=%s", 0.1, "SELECT 1", params, sql="SELECT 1")
+    SqlFilter().filter(shown)
+    assert vars(shown)["params"] == [*params[:4], "********"]
+    none = record("%.1f %s; args=%s", 0.1, "SELECT 1", None, sql="SELECT 1")
+    SqlFilter().filter(none)
+    assert none.getMessage() == "0.1 SELECT 1; args=[]"
+    other = record("no SQL: %s", "'x'")
+    assert SqlFilter().filter(other)
+    assert other.getMessage() == "no SQL: 'x'"
 
 
 def test_what_changes_a_schema_is_shown_without_its_texts() -> None:
@@ -93,3 +145,16 @@ def test_the_main_process_takes_its_level_whatever_else_is_named(
 ) -> None:
     monkeypatch.setenv("LOG_LEVELS", "granian.access=debug, _granian = error,only.here=info")
     assert GranianLevelFilter().level == logging.ERROR
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"),
+    [(None, True), ("_granian=loud", True), ("_granian=Warning", True), ("_granian=error", False)],
+)
+def test_the_main_process_shows_what_its_level_lets_pass(
+    monkeypatch: pytest.MonkeyPatch, levels: str | None, shown: bool
+) -> None:
+    monkeypatch.delenv("LOG_LEVELS", raising=False)
+    if levels:
+        monkeypatch.setenv("LOG_LEVELS", levels)
+    assert GranianLevelFilter().filter(record("a warning", name="_granian")) is shown

@@ -1,21 +1,24 @@
 """What a record looks like, in JSON and in columns."""
 
+import os
 import sys
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from serving.log.formats import ConsoleFormatter, EcsFormatter
+from serving.log.formats import ConsoleFormatter, EcsFormatter, formatter
 from serving.log.redaction import HIDDEN
 
 from tests.serving.log.records import as_json, failed, record
 
 
 def test_a_record_has_the_schemas_fields(own_id: str) -> None:
-    shown = record("tea is %s", "cold", created=0.25, msecs=250.0, cup=2, request=object())
+    shown = record("tea is %s", "cold", created=0.25, msecs=250.0, request=object(), cup=2)
 
     assert as_json(shown) == {
         "@timestamp": "1970-01-01T00:00:00.250Z",
@@ -26,6 +29,25 @@ def test_a_record_has_the_schemas_fields(own_id: str) -> None:
         "http.request.id": own_id,
         "cup": 2,
     }
+
+
+def test_a_record_keeps_the_id_that_it_was_made_with(own_id: str) -> None:
+    shown = record("held", **{"http.request.id": "order-6"})
+    assert as_json(shown)["http.request.id"] == "order-6"
+    assert ConsoleFormatter().format(shown).endswith("held [order-6]")
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [({"LOG_FORMAT": "json"}, EcsFormatter), ({"LOG_FORMAT": "logfmt"}, ConsoleFormatter), ({}, ConsoleFormatter)],
+)  # fmt: skip
+def test_a_variable_chooses_the_format(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: type
+) -> None:
+    monkeypatch.delenv("LOG_FORMAT", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert type(formatter()) is wanted
 
 
 def test_an_error_is_taken_apart_and_stays_on_one_line() -> None:
@@ -72,7 +94,7 @@ def test_fields_are_json_whatever_an_app_adds() -> None:
     shown = record("")
     shown.msg = {7: "x", "password": "abc"}
     fields = as_json(shown)
-    assert fields["7"] == "x"
+    assert (fields["message"], fields["7"]) == ("", "x")
     assert fields["password"] == "********"
     assert "{'7': 'x', 'password': '********'}" in ConsoleFormatter().format(shown)
     # Two names that a record has itself.
@@ -103,6 +125,48 @@ class Point(NamedTuple):
 
     x: int
     api_key: str
+
+
+class Cups(int):
+    """An app's own kind of a number."""
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"\xfftea", "\\xfftea"),
+        (bytearray(b"tea"), "tea"),
+        (date(2026, 5, 1), "2026-05-01"),
+        (datetime(2026, 5, 1, 12, tzinfo=UTC), "2026-05-01T12:00:00+00:00"),
+        (time(12, 30), "12:30:00"),
+        (timedelta(seconds=1), "0:00:01"),
+        (ValueError("no tea"), "ValueError: no tea"),
+        ([], []),
+        ([1, 2], [1, 2]),
+        (("green", "black", "white"), ["green", "black", "white"]),
+        ([b"\xff", 2], ["\\xff", 2]),
+        ({b"\xff": 2}, {"\\xff": 2}),
+        (Cups(2), 2),
+        (SimpleNamespace(cups=2), {"cups": 2}),
+        (Cups, str(Cups)),
+        (dict, str(dict)),
+    ],
+    ids=repr,
+)
+def test_a_field_is_json_of_a_kind_that_fits(value: object, shown: object) -> None:
+    assert as_json(record("paid", what=value))["what"] == shown
+
+
+def test_a_number_of_more_than_64_bits_changes_no_other_field() -> None:
+    line = EcsFormatter().format(record("茶", cups=2**70))
+    assert '"message":"茶","process.pid":' in line
+    assert f'"cups":{2**70}' in line
+    assert '"rate":null' in EcsFormatter().format(record("", cups=2**70, rate=float("nan")))
+
+
+def test_a_stack_is_shown() -> None:
+    assert as_json(record("here", stack_info="Stack:\n  a.py"))["stack_info"] == "Stack:\n  a.py"
+    assert "stack_info" not in as_json(record("here"))
 
 
 def test_secrets_in_objects_are_hidden_by_their_names() -> None:
@@ -169,7 +233,9 @@ def test_a_record_that_cannot_be_formatted_is_not_lost() -> None:
     circle: dict[str, object] = {}
     circle["self"] = circle
 
-    assert " %d cups' at " in str(as_json(record("%s: %d cups", "tea", "two"))["message"])
+    message = str(as_json(record("%s: %d cups", "tea", "two"))["message"])
+    assert " %d cups' at " in message
+    assert message.endswith(" TypeError")
     fields = as_json(record("paid", order=circle, cup=2))
     assert fields["order"] == "not shown: RecursionError"
     assert fields["cup"] == 2
@@ -189,6 +255,21 @@ def test_console_has_columns_and_indents_what_follows(own_id: str) -> None:
     assert rest[-2:] == ["    ValueError: no", "    tea"]
     text = ConsoleFormatter().format(record("two\nlines"))
     assert text.endswith("two\n    lines [order-7]")
+    given = {"leaf": "green\nblack", "cups": 2}
+    text = ConsoleFormatter().format(record("%(cups)d of %(leaf)s", given))
+    assert text.endswith(r"2 of green\nblack [order-7]")
+    text = ConsoleFormatter().format(record("failed", exc_text="Traceback:\n  \x1b[31m"))
+    assert text.endswith("failed [order-7]\n    Traceback:\n      \\x1b[31m")
+
+
+def test_console_has_colours_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for is_terminal in (True, False):
+        stream = StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert ("\x1b[" in ConsoleFormatter().format(record("tea"))) == is_terminal
 
 
 def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,5 +279,6 @@ def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch
     assert fields["message"] == "********"
     assert fields["cups"] == "3********9"
     assert fields["share"] == "0.********"
+    assert fields["process.pid"] == os.getpid()
     assert as_json(record("", by_number={12345678: 2**70 + 12345678}))["by_number"]
     assert "12345678" not in str(as_json(record("", cups=12345678, by_number={12345678: 1})))

@@ -2,9 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from serving.log import redaction
 from serving.log.formats import ConsoleFormatter, EcsFormatter
 from serving.log.redaction import HIDDEN, Secrets, is_sensitive, query_shown
 
@@ -99,6 +101,9 @@ def shown(what: Any) -> Any:
         ("code", 404, False),
         ("code", -9, False),
         ("code", 20404, False),
+        ("code", 99_999, False),
+        ("code", 100_000, True),
+        ("code", 1.5, False),
         ("code", "200", False),
         ("code", "card_declined", False),
         ("CODE", "NoSuchKey", False),
@@ -132,6 +137,9 @@ def test_a_value_that_tells_which_it_is(field: str, value: object, hidden: bool)
         ("cache_key=a", "cache_key=a"),
         ("max_tokens=5&tokens=5&tokens=abc", "max_tokens=5&tokens=5&tokens=*"),
         ("next=%2Fcallback%3Fcode%3Dabc", "next=*"),
+        ("next=a=token=abc", "next=*"),
+        (f"next={'%' + '25' * 5 + '3Dtea'}", "next=*"),
+        (f"next={'%' + '25' * 2 + '3Dtea'}", f"next={'%' + '25' * 2 + '3Dtea'}"),
         ("status_code=500&zip_code=94107", "status_code=500&zip_code=94107"),
         ("card%5Bnumber%5D=4242", "card%5Bnumber%5D=*"),
         ("=&a", "=&a"),
@@ -264,6 +272,10 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("DB_DSN", "host=db user=ada password=open-sesame", "open-sesame"),
         ("STORE_CONNECTION_STRING", "Name=ada;AccountKey=opensesame==;x=y", "opensesame=="),
         ("CACHE_URLS", "redis://:close-sesame@a,redis://:open-sesame@b", "open-sesame"),
+        ("CACHE_URLS", "redis://:close-sesame@a,redis://:open-sesame@b", "close-sesame"),
+        ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "close-sesame"),
+        ("DB_DSN", "host=db password='open-sesame'", "open-sesame"),
+        ("API_TOKEN", "8letters", "8letters"),
     ],
 )
 def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
@@ -273,6 +285,71 @@ def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
 
     for formatter in (EcsFormatter(), ConsoleFormatter()):
         assert "says ********" in formatter.format(record("says %s", said))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("API_TOKEN", "letters", "letters"),
+        ("DATABASE_URL", "postgres://shop-owner@db/shop", "shop-owner"),
+        ("DATABASE_URL", "https://[::1/shop-owner", "shop-owner"),
+        ("DATABASE_URL", "postgres://ada:open-sesame@db/?sslmode=verify-full", "verify-full"),
+    ],
+)
+def test_what_only_stands_beside_a_secret_is_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert Secrets().hidden_in(f"says {said}") == f"says {said}"
+
+
+def test_a_secret_is_hidden_whole_where_another_is_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "a-sesame-open")
+    monkeypatch.setenv("OLD_TOKEN", "sesame-open")
+    shown = Secrets().hidden_in("a-sesame-open sesame-open")
+    assert shown == f"{HIDDEN} {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "said", "hidden"),
+    [
+        ("SECRET_KEY_FILE", b"open-sesameX\r\n", "open-sesameX", True),
+        ("API_TOKEN_FILE", b"open-sesame", "open-sesame", True),
+        ("API_TOKEN_FILE", b"\xff,open-sesame", "open-sesame", True),
+        ("DATABASE_URL_FILE", b"redis://:open-sesame@a", "open-sesame", True),
+        ("API_TOKEN_FILE", b"x" * 64, "x" * 64, True),
+        ("API_TOKEN_FILE", b"x" * 65, "x" * 65, False),
+        ("API_TOKEN", b"open-sesame", "open-sesame", False),  # the path is the secret
+    ],
+)
+def test_a_secret_in_a_file_is_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variable: str,
+    content: bytes,
+    said: str,
+    hidden: bool,
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    monkeypatch.setenv(variable, str(file))
+    monkeypatch.setattr(redaction, "LONGEST_FILE", 64)
+    assert Secrets().hidden_in(f"says {said}") == f"says {HIDDEN if hidden else said}"
+
+
+def test_a_file_that_cannot_be_read_breaks_no_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(self: Path, **_: object) -> str:
+        raise PermissionError(self)
+
+    for name in ("API_TOKEN_FILE", "OTHER_TOKEN_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "API_TOKEN_FILE").touch()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert Secrets().hidden_in("tea") == "tea"
 
 
 def test_a_secret_that_is_no_text_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

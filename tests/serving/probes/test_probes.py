@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from serving.lifespan.state import ORIGIN
-from serving.probes import Probes, probes
+from serving.probes import Probes, diagnosis, probes
 from serving.probes.diagnosis import Databases, advice
 from serving.stopping import stopping
 
@@ -222,6 +223,106 @@ def test_advice_names_where_the_address_stands(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert str(advice(OperationalError("Connection refused"))).endswith(f"port in {wanted}")
+
+
+class Database:
+    """Stands for a connection, and for its cursor."""
+
+    def __init__(self, error: Exception | None = None, password: str = "") -> None:
+        self.error = error
+        self.settings = {"PASSWORD": password}
+        self.asked: list[str] = []
+        self.closed = 0
+
+    def cursor(self) -> Any:
+        return nullcontext(self)
+
+    def execute(self, sql: str) -> None:
+        self.asked.append(sql)
+        if self.error:
+            raise self.error
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Site:
+    """Some databases, and the migrations that one or the other lacks."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, **databases: Database) -> None:
+        self.lacks: dict[Database, list[str]] = {}
+        self.looked = 0
+        patch.setattr(diagnosis, "connections", Connections(databases))
+        patch.setattr(diagnosis, "missing_migrations", self.missing)
+
+    def missing(self, connection: Database) -> list[str]:
+        self.looked += 1
+        return self.lacks.get(connection, [])
+
+
+class Connections(dict[str, Database]):
+    """As `django.db.connections`."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {alias: database.settings for alias, database in self.items()}
+
+
+def test_every_database_is_asked_for_a_row_each_time_and_for_its_migrations_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    default, other = Database(), Database()
+    site = Site(monkeypatch, default=default, other=other)
+    site.lacks[other] = ["tea.0001_initial", "tea.0002_milk"]
+    under_test = Databases()
+
+    lacking = "migrations are missing (2); run `manage.py migrate`"
+    assert under_test.problem() == f"other: {lacking}"
+    assert caplog.messages == [f"database 'other': {lacking} (tea.0001_initial, tea.0002_milk)"]
+    assert site.looked == 2
+    site.lacks.clear()
+    for _ in range(3):
+        assert under_test.problem() is None
+    assert site.looked == 3, "what has its migrations keeps them"
+    for database in (default, other):
+        assert database.asked == ["SELECT 1"] * 4
+        assert database.closed == 4
+
+
+def test_the_log_says_what_the_driver_said_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = OperationalError("hunter2 is\nno password")
+    Site(monkeypatch, default=Database(), other=Database(error, "hunter2"))
+    assert Databases().problem() == "other: OperationalError; the log says more"
+    assert caplog.messages == ["database 'other': OperationalError (*** is no password)"]
+    caplog.clear()
+    Site(monkeypatch, default=Database(OperationalError("Connection refused at db")))
+    found = Databases().problem()
+    assert found
+    assert found.startswith("default: no server listens there")
+    advised = found.removeprefix("default: ")
+    assert caplog.messages == [f"database 'default': {advised} (Connection refused at db)"]
+
+
+def test_a_server_that_has_connections_stays_ready_where_the_database_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the databases behind that one are asked as well."""
+    default, other = Database(), Database()
+    Site(monkeypatch, default=default, other=other)
+    full = OperationalError("FATAL: sorry, too many clients already")
+    default.error = full
+    under_test = Databases()
+    assert str(under_test.problem()).startswith("default: the server has no connection left")
+    default.error = None
+    assert under_test.problem() is None
+    default.error = full
+    assert under_test.problem() is None
+    other.error = OperationalError("Connection refused")
+    assert str(under_test.problem()).startswith("other: no server listens there")
+    default.error = OperationalError("Connection refused")
+    assert str(under_test.problem()).startswith("default: no server listens there")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -127,7 +127,7 @@ def misspelled() -> Iterator[CheckMessage]:
     for name in sorted(unknown):
         # What begins with LIFESPAN_ is hardly anybody else's.
         cutoff = 0.6 if name.startswith("LIFESPAN_") else 0.85
-        if close := get_close_matches(name, SETTINGS, n=1, cutoff=cutoff):
+        if close := get_close_matches(name, SETTINGS, cutoff=cutoff):
             yield CheckWarning(
                 f"{name} is not a setting of Django's or of django-serving's.",
                 f"Write {close[0]}, if that is meant.",

@@ -89,8 +89,8 @@ class GranianLevelFilter:
     def __init__(self) -> None:
         # The worker's settings report what is wrong with it.
         found = re.search(r"(?:^|,)\s*_granian\s*=\s*(\w+)", os.environ.get("LOG_LEVELS", ""))
-        level = found[1].upper() if found else "NOTSET"
-        self.level = logging.getLevelNamesMapping().get(level, logging.NOTSET)
+        levels = logging.getLevelNamesMapping()
+        self.level = levels.get(found[1].upper(), logging.NOTSET) if found else logging.NOTSET
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= self.level

@@ -86,7 +86,7 @@ class EcsFormatter(logging.Formatter):
             if key == "request" and not isinstance(value, str | Mapping):
                 continue  # Django's own object, which shows no value
             name = "http.response.status_code" if key == "status_code" else str(key)
-            shown.setdefault(name, shown_field(name, value))
+            shown.setdefault(name, shown_field(value, name))
         return shown
 
     def _line(self, shown: dict[str, Any]) -> str:
@@ -123,15 +123,15 @@ def masked(value: Any, hidden_in: Callable[[str], str]) -> Any:
     return value if shown == text else shown
 
 
-def shown_field(name: str, value: Any) -> Any:
+def shown_field(value: Any, name: str) -> Any:
     """The value of a field; where it can't be shown, why."""
     try:
-        return encodable(name, value)
+        return encodable(value, name)
     except Exception as error:
         return f"not shown: {type(error).__name__}"
 
 
-def encodable(name: str, value: Any) -> Any:
+def encodable(value: Any, name: str = "") -> Any:
     """The value of a field as JSON can hold it, without what is named like a secret, however deep."""
     if is_secret_field(name, value):
         return HIDDEN
@@ -139,7 +139,7 @@ def encodable(name: str, value: Any) -> Any:
         return value
     match value:
         case Enum():
-            return encodable(name, value.value)
+            return encodable(value.value, name)
         case bytes() | bytearray():
             return value.decode(errors="backslashreplace")
         case float():
@@ -149,19 +149,19 @@ def encodable(name: str, value: Any) -> Any:
         case BaseException():
             return f"{type(value).__name__}: {value}"
         case Mapping():
-            return {as_text(key): encodable(as_text(key), inner) for key, inner in value.items()}
+            return {as_text(key): encodable(inner, as_text(key)) for key, inner in value.items()}
         case SimpleNamespace():
-            return encodable("", vars(value))
+            return encodable(vars(value))
         case tuple() if hasattr(value, "_asdict"):
-            return encodable("", value._asdict())
+            return encodable(value._asdict())
         case _ if is_dataclass(value) and not isinstance(value, type):
             names = [field.name for field in fields(value) if field.repr]
-            return encodable("", {name: getattr(value, name, None) for name in names})
+            return encodable({name: getattr(value, name, None) for name in names})
         case list() | tuple() if len(value) == 2 and isinstance(value[0], str | bytes):
             key = as_text(value[0])  # of a header, say, as ASGI has them
-            return [key, encodable(key, value[1])]
+            return [key, encodable(value[1], key)]
         case _ if isinstance(value, LISTS):
-            return [encodable("", inner) for inner in value]
+            return [encodable(inner) for inner in value]
     return value if isinstance(value, SCALARS) else str(value)
 
 
@@ -200,7 +200,7 @@ class ConsoleFormatter(ColoredFormatter):
     def _lines(self, record: logging.LogRecord) -> str:
         shown = copy(record)
         if isinstance(record.msg, Mapping):  # fields, in JSON
-            shown.msg = str(encodable("", record.msg))
+            shown.msg = str(encodable(record.msg))
         shown.args = on_one_line(record.args)
         shown.msg, shown.args = printable(shown.getMessage()), None
         shown.exc_text = printable(record.exc_text) if record.exc_text else None

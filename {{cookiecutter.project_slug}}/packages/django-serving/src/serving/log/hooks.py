@@ -10,10 +10,9 @@ logger = logging.getLogger(__name__)
 
 
 def thread_failed(failed: threading.ExceptHookArgs) -> None:
-    if failed.exc_value is None or isinstance(failed.exc_value, SystemExit):
-        return
-    name = f"thread {failed.thread.name}" if failed.thread else "a thread that has ended"
-    logger.error("Exception in %s", name, exc_info=failed.exc_value)
+    if not issubclass(failed.exc_type, SystemExit):
+        name = f"thread {failed.thread.name}" if failed.thread else "a thread that has ended"
+        logger.error("Exception in %s", name, exc_info=failed.exc_value)
 
 
 def unraisable(failed: Any) -> None:

@@ -146,7 +146,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         """Writes what is kept whenever the file takes more; a thread of its own, until nothing is left."""
         while self._kept:
             ready(self._file, None)
-            with self.lock, suppress(OSError, ValueError):  # type: ignore[union-attr]
+            with self.lock, suppress(OSError):  # type: ignore[union-attr]
                 self._write_kept()
 
 
