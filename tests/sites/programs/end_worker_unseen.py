@@ -2,12 +2,14 @@
 
 import os
 import time
+from typing import Any
 
 from granian.server.mp import WorkerProcess
 from serving.__main__ import see_workers_end
 
 see_workers_end()
-worker = WorkerProcess(None, 0, time.sleep, (600,))
+kind: Any = WorkerProcess
+worker = kind(None, 0, time.sleep, (600,))
 worker.inner.start()
 print(worker.is_alive(), flush=True)
 os.kill(worker.inner.pid, 9)

@@ -134,9 +134,10 @@ def see_workers_end() -> None:
     has noted its end. Open in Python 3.14:
     https://github.com/python/cpython/blob/v3.13.0/Lib/multiprocessing/popen_fork.py#L25-L35
     """
-    is_alive = WorkerProcess.is_alive
+    kind: Any = WorkerProcess
+    is_alive = kind.is_alive
 
-    def is_alive_and_exists(worker: WorkerProcess) -> bool:
+    def is_alive_and_exists(worker: Any) -> bool:
         if not is_alive(worker):
             return False
         try:
@@ -145,7 +146,7 @@ def see_workers_end() -> None:
             return False
         return True
 
-    WorkerProcess.is_alive = is_alive_and_exists
+    kind.is_alive = is_alive_and_exists
 
 
 if __name__ == "__main__":
