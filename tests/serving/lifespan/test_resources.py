@@ -189,6 +189,13 @@ def test_an_error_is_told_by_its_first_line(
     assert wrong.value.__cause__ is error
 
 
+def wait_for_end(loop: asyncio.AbstractEventLoop) -> None:
+    until = time.monotonic() + 30
+    while not loop.is_closed():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
 def test_a_lifespan_that_ends_by_itself_is_told_of_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -205,10 +212,7 @@ def test_a_lifespan_that_ends_by_itself_is_told_of_at_the_end(
     monkeypatch.setitem(sys.modules, "teahouse.lifespan", SimpleNamespace(lifespan=lifespan))
     opened = Resources()
     with pytest.raises(RuntimeError, match="a lifespan ended by itself"), opened:
-        until = time.monotonic() + 30
-        while not opened.loop.is_closed():
-            assert time.monotonic() < until
-            time.sleep(0.001)
+        wait_for_end(opened.loop)
     assert state_of(None, empty=UNSERVED) is UNSERVED
 
 
