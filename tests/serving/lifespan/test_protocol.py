@@ -191,6 +191,44 @@ def test_cancelled_from_outside(plan: list[tuple[str, str]], after: float) -> No
     assert left == entered[::-1]
 
 
+def test_one_that_hangs_at_its_end_leaves_time_to_the_others() -> None:
+    """Half of what there is, and the last one all of it."""
+
+    async def use() -> list[str]:
+        opened = Resources(shutdown_timeout=8)
+        await opened.enter()
+        failures = await opened.leave()
+        assert {failure.public for failure in failures} <= {
+            f"app{n}: TimeoutError" for n in range(3)
+        }
+        assert opened.hung == ["app2", "app1", "app0"]
+        return [str(failure) for failure in failures]
+
+    with Fakes([("succeed", "hang")] * 3), asyncio.Runner(loop_factory=InstantLoop) as runner:
+        assert runner.run(use()) == [
+            "app2: not stopped after 4 s",
+            "app1: not stopped after 2 s",
+            "app0: not stopped after 2 s",
+        ]
+
+
+@pytest.mark.parametrize("act", ["hang", LATE])
+def test_one_that_hangs_at_its_start_is_told_its_limit(act: str) -> None:
+    async def use() -> None:
+        opened = Resources(startup_timeout=3)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(LifespanError) as wrong:
+            await opened.enter()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(3, abs=0.1)
+        assert str(wrong.value) == "app1: not started after 3 s (LIFESPAN_STARTUP_TIMEOUT)"
+        assert wrong.value.public == "app1: TimeoutError"
+        assert (opened.hung, opened.at_work) == (["app1"], "app1")
+
+    plan = [("yield", "succeed"), (act, "succeed"), ("succeed", "succeed")]
+    with Fakes(plan), asyncio.Runner(loop_factory=InstantLoop) as runner:
+        runner.run(use())
+
+
 def test_the_sync_form_keeps_one_task_and_one_loop() -> None:
     with Fakes([("yield", "yield"), ("succeed", "succeed")]) as fakes, Resources() as resources:
         assert resources.state.app1 == 1

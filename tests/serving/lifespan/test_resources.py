@@ -1,7 +1,9 @@
 """The lifespan protocol, spoken to the project's own ASGI application."""
 
 import asyncio
+import copy
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
@@ -71,6 +73,10 @@ def test_the_state_names_what_there_is_and_cannot_be_changed(made_up: list[str])
             resources.state.kettle  # noqa: B018
         with pytest.raises(AttributeError, match="cannot be set"):
             resources.state.teapot = None
+        with pytest.raises(AttributeError, match="cannot be deleted"):
+            del resources.state.teapot
+        assert repr(resources.state) == "<State: cups, teapot>"
+        assert copy.deepcopy(resources.state).teapot == "full"
     assert made_up == ["entered", "left"]
 
 
@@ -99,7 +105,9 @@ def test_a_view_gets_it_by_any_client_or_factory(
 def test_an_empty_state_says_why() -> None:
     with pytest.raises(AttributeError, match="this server ran no lifespan"):
         State({}).client  # noqa: B018
-    assert not hasattr(Resources().state, "client")
+    assert repr(State({})) == "<State: empty>"
+    with pytest.raises(AttributeError, match=r"there are: none \(outside a server\)"):
+        Resources().state.client  # noqa: B018
     with pytest.raises(
         AttributeError, match=r"no lifespan ran in this process\. `python -m serving`"
     ):
@@ -153,6 +161,59 @@ def test_a_mistake_in_a_lifespan_is_named_with_its_app(
     kind = "RuntimeError" if "never" in says else "LifespanError"  # contextlib's own
     assert wrong.value.public == f"teahouse: {kind}"
     assert left == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("no tea"), "RuntimeError: no tea"),
+        (ValueError(" no tea\nat all"), "ValueError: no tea"),
+        (ValueError(), "ValueError"),
+        (ValueError("generator didn't yield"), "ValueError: generator didn't yield"),
+    ],
+)
+def test_an_error_is_told_by_its_first_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[Any]:
+        raise error
+        yield {}
+
+    monkeypatch.setattr(lifespan_resources, "apps_with_lifespan", lambda: ["teahouse"])
+    monkeypatch.setitem(sys.modules, "teahouse.lifespan", SimpleNamespace(lifespan=lifespan))
+    with pytest.raises(LifespanError) as wrong, Resources():
+        raise AssertionError("not entered")
+    assert str(wrong.value) == f"teahouse: {says}"
+    assert wrong.value.public == f"teahouse: {type(error).__name__}"
+    assert wrong.value.__cause__ is error
+
+
+def wait_for_end(loop: asyncio.AbstractEventLoop) -> None:
+    until = time.monotonic() + 30
+    while not loop.is_closed():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_a_lifespan_that_ends_by_itself_is_told_of_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail() -> None:
+        raise ValueError("no tea")
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[Any]:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+            yield {}
+
+    monkeypatch.setattr(lifespan_resources, "apps_with_lifespan", lambda: ["teahouse"])
+    monkeypatch.setitem(sys.modules, "teahouse.lifespan", SimpleNamespace(lifespan=lifespan))
+    opened = Resources()
+    with pytest.raises(RuntimeError, match="a lifespan ended by itself"), opened:
+        wait_for_end(opened.loop)
+    assert state_of(None, empty=UNSERVED) is UNSERVED
 
 
 def test_a_lifespan_that_yields_twice_is_told_so_when_it_is_left(

@@ -15,11 +15,23 @@ def test_settings_are_listed_with_what_an_operator_needs(
     caplog.set_level(logging.DEBUG, report.__name__)
     monkeypatch.setattr(config_settings, "STRIPE_KEY", "planted", raising=False)
     monkeypatch.setattr(settings, "STRIPE_KEY", "planted", raising=False)
+    flags = {"workers": 2, "app": "config.asgi:application"}
+    monkeypatch.setattr(report, "granian_flags", lambda: flags)
     report.report_configuration()
 
-    lines = caplog.messages[0].splitlines()
+    said, flags_said = caplog.messages
+    assert flags_said == "flags:\napp = 'config.asgi:application'\nworkers = 2"
+    first, *lines = said.splitlines()
+    assert first == "settings:"
+    assert lines == sorted(lines)
     assert f"AUTH_USER_MODEL = {settings.AUTH_USER_MODEL!r}" in lines
     assert any(line.startswith("AUTH_PASSWORD_VALIDATORS = [{'NAME': ") for line in lines)
     assert any(line.startswith("STRIPE_KEY = '***") for line in lines)
     assert settings.SECRET_KEY not in caplog.text
     assert "planted" not in caplog.text
+
+
+def test_nothing_is_listed_at_another_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, report.__name__)
+    report.report_configuration()
+    assert caplog.messages == []

@@ -2,7 +2,11 @@
 
 import logging
 import multiprocessing
+import os
 import resource
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,11 +36,22 @@ def granian(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
     monkeypatch.setattr(start, "granian_flags", lambda: FLAGS | changed)
 
 
-@pytest.mark.parametrize("interface", ["asgi", "asginl"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"interface": "asgi"},
+        {"interface": "asginl"},
+        {"app": "./config/asgi.py:application"},
+        {"app": f"{os.getcwd()}/config/asgi.py:application"},
+        {"app": "config.asgi:application.of_a_class"},
+    ],
+)
 def test_a_usual_start_says_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, interface: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, changed: dict[str, Any]
 ) -> None:
-    granian(monkeypatch, interface=interface)
+    import config.asgi  # noqa: F401  # as in a worker
+
+    granian(monkeypatch, **changed)
     with caplog.at_level(logging.INFO, "serving"):
         refuse_wrong_start()
     assert caplog.messages == []
@@ -61,6 +76,8 @@ def test_another_server_has_flags_and_bounds_of_its_own(
         ),
         ({"factory": True}, "was told to serve config.asgi:application with --factory: use "),
         ({"app": "config.asgi:nosuch"}, "was told to serve config.asgi:nosuch: use "),
+        ({"app": "config.asgi"}, "was told to serve config.asgi: use "),
+        ({"app": "config/asgi.py:app"}, "was told to serve config/asgi.py:app: use "),
     ],
 )
 def test_what_would_serve_errors_only_is_refused(
@@ -73,6 +90,23 @@ def test_what_would_serve_errors_only_is_refused(
         refuse_wrong_start()
     assert says in str(refused.value)
     assert "`python -m serving --interface asgi config.asgi:application`" in str(refused.value)
+
+
+@pytest.mark.parametrize("factory", [True, False])
+@pytest.mark.parametrize("text", [b"# caf\xe9\nasync def pour(): ...", None])
+def test_a_module_of_the_owners_own_may_name_it_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, factory: bool, text: bytes | None
+) -> None:
+    """Whatever its text is encoded in, and if there is none to read."""
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE")  # Django itself says what that means
+    module = ModuleType("teahouse")
+    if text:
+        file = tmp_path / "teahouse.py"
+        file.write_bytes(text)
+        module.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, "teahouse", module)
+    granian(monkeypatch, app="teahouse:pour", factory=factory)
+    refuse_wrong_start()
 
 
 @pytest.mark.parametrize("name", ["nosuch.settings", "config.nosuch", "config.settings.py"])

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec, module_from_spec
 from inspect import signature
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,9 +49,12 @@ class Worker:
         self.heard += 1
 
     def run(self, loop: Any, main: Any) -> None:
+        failed: list[Any] = []
         with asyncio.Runner(loop_factory=loop) as runner:
+            runner.get_loop().set_exception_handler(lambda loop, context: failed.append(context))
             set_loop_signals(runner.get_loop())
             runner.run(main())
+        assert failed == []
 
 
 @pytest.fixture
@@ -161,6 +164,7 @@ def test_a_server_with_a_handler_of_its_own_is_told_each_time(handlers: None) ->
             await called.wait()
 
     def handle(number: int, frame: object) -> None:
+        assert isinstance(frame, FrameType)
         heard.append(number)
 
     signal.signal(signal.SIGTERM, handle)
@@ -169,12 +173,62 @@ def test_a_server_with_a_handler_of_its_own_is_told_each_time(handlers: None) ->
     assert signal.getsignal(signal.SIGTERM) is handle
 
 
-def test_a_signal_before_there_is_a_loop_ends_the_process() -> None:
+def test_a_wait_ends_after_its_time() -> None:
+    async def main() -> None:
+        stopping = Stopping()
+        assert not stopping.is_set()
+        async with asyncio.timeout(5):
+            assert await stopping.wait(0.001) is False
+
+    asyncio.run(main())
+
+
+def test_a_server_that_loads_the_application_on_its_loop_is_heard_there(handlers: None) -> None:
+    """As uvicorn does, which has handlers of its own by then."""
+    heard: list[int] = []
+
+    async def main() -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+        stopping = Stopping()
+        stopping.install()
+        signal.raise_signal(signal.SIGTERM)
+        assert await stopping.wait(5)
+
+    asyncio.run(main())
+    assert heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_signal_while_the_loop_stands_still_is_the_servers_own_to_handle(
+    handlers: None, closed: bool
+) -> None:
+    heard: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    stopping = Stopping()
+    loop = asyncio.new_event_loop()
+    try:
+        stopping.listen(loop)
+        if closed:
+            loop.close()
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        loop.close()
+    assert stopping.is_set()
+    assert heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    ("handler", "status", "said"),
+    [("inherited", 0, "inherited\n"), ("default", -signal.SIGTERM, "")],
+)
+def test_a_signal_before_there_is_a_loop_ends_the_process(
+    handler: str, status: int, said: str
+) -> None:
     """As in a worker that inherits the handler of another process, which would lose it."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sites.programs.hear_early"],
+        [sys.executable, "-m", "tests.sites.programs.hear_early", handler],
         capture_output=True,
         text=True,
         env={**os.environ},
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "inherited\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (status, said, "")

@@ -46,7 +46,7 @@ class LoopResources(Resources):
 
     def _lend(self, **_: object) -> None:
         """Makes `async_to_sync` use the loop in this thread; in those of a live server too."""
-        bind_to_loop(self.loop, [])
+        bind_to_loop(self.loop)
 
 
 class LifespanMixin(unittest.TestCase):
@@ -75,7 +75,7 @@ def state(resources: LoopResources) -> Any:
 
 def with_resources(name: str) -> Any:
     """The fixture of this name, as it is without this plugin, while the resources are open."""
-    return pytest.fixture(name=name)(lambda resources, request: request.getfixturevalue(name))
+    return pytest.fixture(lambda resources, request: request.getfixturevalue(name))
 
 
 # pytest-django's own

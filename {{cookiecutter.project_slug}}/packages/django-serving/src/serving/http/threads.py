@@ -217,7 +217,9 @@ def asgiref_is_patched() -> bool:
     return not (methods["__call__"] is ASGIREFS[0] and methods["thread_handler"] is ASGIREFS[1])
 
 
-def bind_to_loop(loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]]) -> None:
+def bind_to_loop(
+    loop: asyncio.AbstractEventLoop, tasks: list[asyncio.Task[Any]] | None = None
+) -> None:
     """Makes `async_to_sync` in this thread run its coroutines on a loop; `tasks` will hold those it awaits."""
     # Private, as `restore_context`: asgiref 3.13.0 has no public way to tell a thread of its loop, but
     # `sync_to_async`, at five times the cost: tests/serving/http/test_request_path.py

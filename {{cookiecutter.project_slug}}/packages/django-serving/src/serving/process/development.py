@@ -75,19 +75,15 @@ def open_terminal() -> None:
 
 def restore_terminal() -> None:
     """Has the terminal show what is typed, and take it line by line; a debugger that was killed leaves it otherwise."""
-    try:
-        terminal = os.open(TERMINAL, os.O_RDWR)
-    except OSError:
-        return
-    with suppress(termios.error):
+    # There may be none, or none any more.
+    with suppress(OSError, termios.error), open(TERMINAL, "r+b", buffering=0) as terminal:
         # In the background, this process would be stopped.
-        if os.tcgetpgrp(terminal) == os.getpgrp():
+        if os.tcgetpgrp(terminal.fileno()) == os.getpgrp():
             attributes = termios.tcgetattr(terminal)
             attributes[0] |= termios.ICRNL
             attributes[1] |= termios.OPOST | termios.ONLCR
             attributes[3] |= termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
             termios.tcsetattr(terminal, termios.TCSADRAIN, attributes)
-    os.close(terminal)
 
 
 def refuse_breakpoint(*args: Any, **kwargs: Any) -> NoReturn:
