@@ -17,7 +17,7 @@ def gone() -> Client:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return Client([f"redis://:hunter2@127.0.0.1:{port}/0"])
+    return Client([f"redis://:hunter2@127.0.0.1:{port}/0"], prefix="")
 
 
 def test_reads_are_misses_and_writes_are_dropped(gone: Client) -> None:
@@ -27,11 +27,11 @@ def test_reads_are_misses_and_writes_are_dropped(gone: Client) -> None:
 
     assert gone.get("tea", "none") == "none"
     assert gone.get_many(["tea"]) == {}
-    assert not gone.add("tea", "oolong", 60)
-    assert not gone.has_key("tea")
-    assert not gone.delete("tea")
-    assert not gone.touch("tea", 60)
-    assert not gone.clear()
+    assert gone.add("tea", "oolong", 60) is False
+    assert gone.has_key("tea") is False
+    assert gone.delete("tea") is False
+    assert gone.touch("tea", 60) is False
+    assert gone.clear() is False
     with pytest.raises(ValueError, match="not found"):
         gone.incr("cups", 1)
 
@@ -103,7 +103,7 @@ def test_urls() -> None:
         "unix://:hunter2@/run/valkey.sock?db=1",
     ):
         assert location(right) == right
-        client = Client([right]).get_client(None)
+        client = Client([right], prefix="").get_client(None)
         assert client.connection_pool.make_connection(), "the client takes it, too"
 
 

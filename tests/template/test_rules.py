@@ -134,6 +134,16 @@ def test_the_reason_is_the_one_that_there_is(answer: str, value: str, reason: st
     assert str(rules.RULES[answer](value)).startswith(f"{reason}; try ")
 
 
+@pytest.mark.parametrize(
+    "character",
+    ["\a", "\x85", "\u2028", "\u2029", "\ue000", "\ud800", "\u00a0", "\u200b", "\u3164"],
+)
+def test_what_is_seen_is_told_from_what_is_not(character: str) -> None:
+    assert rules.is_invisible(character)
+    for visible in (" ", "\u200c", "\u200d", "a", "ü", "🫩"):
+        assert not rules.is_invisible(visible)
+
+
 def test_noncharacters_are_told_from_letters_beside_them() -> None:
     for code in (0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x10FFFF):
         assert rules.is_noncharacter(code), hex(code)
