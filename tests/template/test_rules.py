@@ -275,6 +275,7 @@ def test_refused_combinations_name_both_answers(monkeypatch: pytest.MonkeyPatch)
             "has no wheel; try event_loop=uvloop",
         ),
         (("event_loop", "asyncio"), ("access_log", True), "is too slow; try access_log=false"),
+        (("access_log", False), ("workers", "2"), "tells nothing; try access_log=true"),
     )
     monkeypatch.setattr(rules, "REFUSED_COMBINATIONS", made_up)
 
@@ -283,6 +284,9 @@ def test_refused_combinations_name_both_answers(monkeypatch: pytest.MonkeyPatch)
     ]
     assert list(rules.problems({"event_loop": "asyncio", "access_log": True})) == [
         "event_loop=asyncio with access_log=true: is too slow; try access_log=false"
+    ]
+    assert list(rules.problems({"access_log": False, "workers": "2"})) == [
+        "access_log=false with workers=2: tells nothing; try access_log=true"
     ]
     assert not list(rules.problems({"python_version": "3.13", "event_loop": "rloop"}))
     assert not list(rules.problems({"event_loop": "asyncio", "access_log": False}))
@@ -400,6 +404,8 @@ def test_the_keys_of_the_command_line_are_judged_once(capsys: pytest.CaptureFixt
 
     for environment in environments:
         assert environment.filters.keys() >= rules.FILTERS.keys()
+        (extension,) = environment.extensions.values()
+        assert extension.environment is environment
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == (
@@ -428,7 +434,7 @@ CONFIG = {
 def test_a_person_at_a_terminal_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replies = iter(["0", "4"])
+    replies = iter(["1: 2", "4"])
     asked: list[tuple[object, ...]] = []
 
     def ask_again(*question: object) -> str:
@@ -447,7 +453,7 @@ def test_a_person_at_a_terminal_is_asked_again(
     question = ("workers", "1", PROMPTS, f"  [dim][{place}/{len(questions())}][/] ")
     assert asked == [question, question]
     problems = [
-        f"workers: '{bad}' is not a whole number from 1 to 64; try '1'" for bad in ("99", "0")
+        f"workers: '{bad}' is not a whole number from 1 to 64; try '1'" for bad in ("99", "1: 2")
     ]
     assert capsys.readouterr() == ("", "".join(f"{line}\n" for line in problems))
 
@@ -520,6 +526,18 @@ def test_quoted_text_reads_back(text: str) -> None:
     quoted = rules.quoted(text)
     assert json.loads(quoted) == ast.literal_eval(quoted) == text
     assert tomllib.loads(f"text = {quoted}") == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("Sells tea.", "Sells tea."),
+        ("1. *tea* & [milk](x)", r"1\. \*tea\* \& \[milk\](x)"),
+        ("- 1. tea - #2 `x` <b>", r"\- 1. tea - \#2 \`x\` \<b>"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text: str, escaped: str) -> None:
+    assert rules.markdown(text) == escaped
 
 
 @pytest.mark.usefixtures("environment")
