@@ -151,7 +151,7 @@ def nearest_line(value: str, longest: int) -> str:
         for character in value
     )
     broken_up = re.sub(r"\{(?=[{%#])", "{ ", visible)
-    return " ".join(broken_up.split())[: min(longest, SUGGESTION_MAX)].strip()
+    return " ".join(broken_up.split())[: min(longest, SUGGESTION_MAX)].rstrip()
 
 
 def is_invisible(character: str) -> bool:
@@ -406,9 +406,11 @@ def shortened(value: object) -> str:
 
 def folder_exists(answers: Mapping[str, object], command: Mapping[str, object]) -> Iterator[str]:
     """The problem with a folder that is there already, where the command does not overwrite (-f)."""
-    slug = str(answers.get("project_slug", ""))
-    folder = str(command.get("output_dir") or ".")
-    if command and slug and not command.get("overwrite_if_exists") and lexists(Path(folder, slug)):
+    slug = answers.get("project_slug")
+    if not slug or not command or command.get("overwrite_if_exists"):
+        return
+    slug, folder = str(slug), str(command["output_dir"])
+    if lexists(Path(folder, slug)):
         others = (f"{slug[: SLUG_MAX - 4].rstrip('-')}-{number}" for number in count(2))
         free = next(other for other in others if not lexists(Path(folder, other)))
         fix = f"try {free!r}, or -f to write into it"
@@ -419,7 +421,7 @@ def unknown_keys(given: Iterable[str]) -> Iterator[str]:
     """One line for each key of the command line that is no question: cookiecutter ignores those."""
     for key in given:
         if key not in DEFAULTS:
-            close = difflib.get_close_matches(key, QUESTIONS, n=1)
+            close = difflib.get_close_matches(key, QUESTIONS)
             fix = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(QUESTIONS)}"
             yield f"warning: {shortened(key)} is no question and changes nothing; {fix}"
 
@@ -464,8 +466,9 @@ def somebody_is_asked() -> bool:
 
 def suggestion(problem: str) -> str:
     """The value that a problem's line says would do."""
-    found = re.search(r"""; try ((['"]).*\2)""", problem)
-    return str(ast.literal_eval(found[1])) if found else ""
+    # The last one: the value that it is about may look like one, too.
+    literal = re.sub(r"""^.*; try ((['"]).*\2)(, or -f .*)?$""", r"\1", problem)
+    return str(ast.literal_eval(literal))
 
 
 def slug(name: str) -> str:

@@ -37,6 +37,7 @@ def test_inside_a_project(bake: Bake, run: Run, names: list[str]) -> None:
 
 DATA = {
     "test_cache_values.py": {"cache": "valkey"},
+    "test_history.py": {},
     "test_postgres.py": {"database": "postgres"},
     "test_sqlite.py": {},
     "test_sqlite_backups.py": {},

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from data.cache_values import UNREADABLE, Serializer
+from data.cache_values import TOLD_MAX, UNREADABLE, Client, Serializer
 
 
 class Cart:
@@ -78,3 +78,37 @@ def test_what_can_be_read_is_read() -> None:
         data = serializer.dumps(value)
         kept = str(data).encode() if isinstance(data, int) else data
         assert serializer.loads(kept) == value
+
+
+def test_no_more_reasons_are_remembered_than_there_is_room_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    serializer = Serializer()
+    values = [made_by(f"gone_{number}", "Cart") for number in range(TOLD_MAX + 1)]
+    for data in values * 2:
+        assert serializer.loads(data) is UNREADABLE
+    assert len(caplog.messages) == TOLD_MAX
+
+
+class Kept:
+    """A server that keeps a value of another version, and one that can be read."""
+
+    def __init__(self) -> None:
+        self.values = {"cart": changed(), "tea": pickle.dumps("oolong")}
+
+    def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    def mget(self, keys: list[str]) -> list[bytes | None]:
+        return [self.values.get(key) for key in keys]
+
+
+def test_a_value_that_cannot_be_read_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(["redis://cache/0"])
+    monkeypatch.setattr(client, "get_client", lambda *_, **__: Kept())
+    assert [client.get(key, "none") for key in ("cart", "tea", "milk")] == [
+        "none",
+        "oolong",
+        "none",
+    ]
+    assert client.get_many(["cart", "tea", "milk"]) == {"tea": "oolong"}

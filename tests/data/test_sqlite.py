@@ -1,11 +1,13 @@
 """Backups of SQLite that are refused, and addresses that are."""
 
+import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from data.sqlite import database_settings
+from data.sqlite import BUSY_TIMEOUT, PRAGMAS, QUERY, Connection, database_settings
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db.migrations.loader import MigrationLoader
@@ -49,11 +51,75 @@ def test_the_backup_of_another_project_is_restored_by_force_alone(database: Path
     assert tea_in(database) == "coffee"
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["sqlite:///a#b", "sqlite://a", "mysql://a/b", "sqlite:///a?nosuch=hunter2", "sqlite:///a?timeout=-1"],
-)  # fmt: skip
+WRONG = {
+    "sqlite:///a#b": "write it as %23",
+    "sqlite://a": "three slashes",
+    "sqlite://hunter2/": "three slashes",
+    "hunter2": "Not a valid database URL",
+    "hunter2://a": "Not a valid database URL",
+    "mysql://a/b": "Not a database URL of SQLite",
+    "postgres://a:hunter2@b/c": "It is PostgreSQL's",
+    "sqlite:///a?nosuch=hunter2": f"{', '.join(QUERY)} and nothing else",
+    "sqlite:///a?timeout=1&hunter2": f"{', '.join(QUERY)} and nothing else",
+    "sqlite:///a?timeout=-1": "The timeout in its query",
+    "sqlite:///a?timeout=1&transaction_mode=hunter2": "The transaction_mode in its query",
+    "sqlite:///a?cached_statements=hunter2": "The cached_statements in its query",
+}
+
+
+@pytest.mark.parametrize("url", WRONG)
 def test_a_url_that_would_be_misread_stops_the_start(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValidationError) as refused:
         database_settings(url, folder=tmp_path)
+    assert WRONG[url] in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+def test_the_query_of_the_url_wins(tmp_path: Path) -> None:
+    set_up = database_settings("sqlite:///tea.sqlite3", folder=tmp_path)
+    assert set_up["NAME"] == tmp_path / "tea.sqlite3"
+    assert set_up["CONN_MAX_AGE"] is None, "connections stay open"
+    pragmas = ";".join(f"PRAGMA {name}={value}" for name, value in PRAGMAS.items())
+    production = {
+        "timeout": BUSY_TIMEOUT,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": pragmas,
+        "factory": Connection,
+    }
+    assert set_up["OPTIONS"] == production
+    query = "timeout=1.5&transaction_mode=deferred&init_command=PRAGMA%20x&cached_statements=7"
+    other = database_settings(f"sqlite:////srv/tea.sqlite3?{query}", folder=tmp_path)
+    assert other["NAME"] == Path("/srv/tea.sqlite3")
+    assert other["OPTIONS"] == production | {
+        "timeout": 1.5,
+        "transaction_mode": "deferred",
+        "init_command": "PRAGMA x",
+        "cached_statements": 7,
+    }
+    for memory in ("sqlite://:memory:", "sqlite:///:memory:"):
+        assert database_settings(memory, folder=tmp_path)["NAME"] == ":memory:"
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """A process whose files everyone may read."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_database_is_made_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with closing(sqlite3.connect("tea", timeout=1.5, factory=Connection)) as made:
+            made.execute("CREATE TABLE IF NOT EXISTS tea (name)")
+            assert made.execute("PRAGMA busy_timeout").fetchone() == (1500,)
+    assert Path("tea").stat().st_mode & 0o777 == 0o600
+    for memory in (":memory:", "file:made?mode=memory"):
+        sqlite3.connect(memory, uri=True, factory=Connection).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["tea"]
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        sqlite3.connect("missing/tea", factory=Connection)

@@ -136,3 +136,17 @@ def test_a_backup_is_named_after_its_database_and_the_time() -> None:
     assert first.name.startswith("tea-2")
     assert first.suffix == ".sqlite3"
     assert first != second
+
+
+@pytest.mark.parametrize("name", ["db.sqlite3", "100%.sqlite3", "what?#.sqlite3"])
+def test_a_copy_waits_for_a_writer_as_the_server_does(tmp_path: Path, name: str) -> None:
+    database = make(tmp_path / name, "oolong")
+    for mode in ("ro", "rw"):
+        with sqlite_backups.opened(database, mode) as opened:
+            assert opened.execute("PRAGMA busy_timeout").fetchone() == (20_000,)
+            assert opened.execute("SELECT name FROM tea").fetchone() == ("oolong",)
+    with (
+        sqlite_backups.opened(database, "ro") as opened,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        opened.execute("DELETE FROM tea")

@@ -17,7 +17,7 @@ def gone() -> Client:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return Client([f"redis://:hunter2@127.0.0.1:{port}/0"])
+    return Client([f"redis://:hunter2@127.0.0.1:{port}/0"], prefix="")
 
 
 def test_reads_are_misses_and_writes_are_dropped(gone: Client) -> None:
@@ -27,11 +27,11 @@ def test_reads_are_misses_and_writes_are_dropped(gone: Client) -> None:
 
     assert gone.get("tea", "none") == "none"
     assert gone.get_many(["tea"]) == {}
-    assert not gone.add("tea", "oolong", 60)
-    assert not gone.has_key("tea")
-    assert not gone.delete("tea")
-    assert not gone.touch("tea", 60)
-    assert not gone.clear()
+    assert gone.add("tea", "oolong", 60) is False
+    assert gone.has_key("tea") is False
+    assert gone.delete("tea") is False
+    assert gone.touch("tea", 60) is False
+    assert gone.clear() is False
     with pytest.raises(ValueError, match="not found"):
         gone.incr("cups", 1)
 
@@ -103,33 +103,36 @@ def test_urls() -> None:
         "unix://:hunter2@/run/valkey.sock?db=1",
     ):
         assert location(right) == right
-        client = Client([right]).get_client(None)
+        client = Client([right], prefix="").get_client(None)
         assert client.connection_pool.make_connection(), "the client takes it, too"
 
 
 WRONG = {
-    "": "",
+    "": "server.",
     "redis://a..b:6379/0": "its host can't be a name",
     f"redis://{'a' * 64}/0": "its host can't be a name",
     "redis://cache/9999999999": "its path must be the number of a database",
     "redis://cache?db=9999999999": "the db in its query can't be used",
     "redis://cache?socket_timeout=99999999999999999999": "the socket_timeout in its query",
     "redis://cache?max_connections=9999999": "the max_connections in its query",
-    "hunter2": "",
-    "http://:hunter2@cache": "",
-    "redis://": "",
-    "redis://cache:x": "",
-    "redis://cache:99999": "",
-    "redis://cache:0": "",
-    "valkeyhunter2://cache": "",
-    "unix://": "",
-    "redis://:hunter2#tail@cache/0": "",
-    "redis://cache/0#hunter2": "%23",
+    "hunter2": "server.",
+    "http://:hunter2@cache": "write / as %2F, ? as %3F, # as %23",
+    "redis://": "server.",
+    "redis://cache:x": "server.",
+    "redis://cache:99999": "server.",
+    "redis://cache:0": "server.",
+    "valkeyhunter2://cache": "server.",
+    "unix://": "server.",
+    "redis://:hunter2#tail@cache/0": "write / as %2F, ? as %3F, # as %23",
+    "redis://cache/0#hunter2": "server: write a # as %23.",
+    "redis://cache/0#": "server: write a # as %23.",
     "redis://:hun ter2@cache/0": "%20",
     " redis://:hunter2@cache/0": "space",
     "redis://:hunter2%@cache/0": "%25",
     "redis://:hunter2%zz@cache/0": "%25",
     "redis://:hunter2%ff@cache/0": "UTF-8",
+    "redis://cache/%ff": "UTF-8",
+    "redis://cache/0?password=%ff": "UTF-8",
     "redis://cache/hunter2": "number of a database",
     "redis://cache/0/1": "number of a database",
     "redis://cache/-1": "number of a database",
@@ -173,6 +176,9 @@ def test_a_url_that_the_client_refuses_or_mistakes_stops_the_start(url: str) -> 
         ),
         (ResponseError("DB index is out of range", status_code="ERR"), "ERR DB"),
         (ResponseError("unknown command 'SET', with args", status_code="ERR"), "ERR command"),
+        (ResponseError("invalid DB index", status_code="ERR"), "ERR DB"),
+        (ResponseError("SELECT is not allowed in cluster mode", status_code="ERR"), "ERR DB"),
+        (ResponseError("max number of clients reached", status_code="ERR"), "ERR clients"),
         (ResponseError("max daily request limit exceeded. Limit: 10000"), "ERR limit"),
         (ResponseError("DENIED Running in protected mode because"), "DENIED"),
         (ResponseError("NOPROTO unsupported protocol version"), "NOPROTO"),

@@ -29,6 +29,9 @@ DENIED = ResponseError("NOPERM this user has no permissions to run the 'flushdb'
 REPLICA = ReadOnlyError("You can't write against a read only replica.", status_code="READONLY")
 
 
+SESSION = f"shop:{SESSIONS}ada"
+
+
 class Server:
     """Keeps keys as a server does. `refuses` says what it answers to a command, if not its result."""
 
@@ -42,7 +45,8 @@ class Server:
         self.connection_pool = SimpleNamespace(disconnect=self._disconnect)
 
     def _disconnect(self, *, inuse_connections: bool) -> None:
-        assert not inuse_connections
+        assert inuse_connections is False
+        assert self.is_for_writes
         self.disconnected += 1
 
     def ask(self, command: str) -> None:
@@ -60,6 +64,7 @@ class Server:
         return self.kept.get(key)
 
     def mget(self, keys: list[str]) -> list[Any]:
+        assert keys, "a server takes no MGET of nothing"
         self.ask("mget")
         return [self.kept.get(key) for key in keys]
 
@@ -262,7 +267,12 @@ def test_an_add_and_a_read_that_are_lost_leave_nothing_to_delete(
 @pytest.mark.parametrize("error", [DENIED, FULL])
 @pytest.mark.parametrize("write", ["set", "delete"])
 def test_what_it_refuses_to_delete_is_remembered_and_is_a_miss(
-    cache: Client, server: Server, clock: Clock, write: str, error: Exception
+    cache: Client,
+    server: Server,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    write: str,
+    error: Exception,
 ) -> None:
     """Someone who logged out would be logged in again otherwise."""
     cache.set("tea", "oolong", 60)
@@ -272,18 +282,90 @@ def test_what_it_refuses_to_delete_is_remembered_and_is_a_miss(
     for _ in range(3):
         assert cache.get("tea", "none") == "none"
         assert cache.get_many(["tea", "milk"]) == {"milk": "no"}
+        assert cache.get_many(["tea"]) == {}
         assert not cache.has_key("tea")
         asked = server.asked.count("delete")
         cache.get("milk", None)
         assert server.asked.count("delete") == asked, "once a second"
         clock.now += 1.0
     assert server.kept["tea"], "it is still there"
+    (said,) = caplog.messages
+    assert said == f"the cache refuses writes, which are dropped: {advice(refusal(error), error)}"
     works(server)
     clock.now += 1.0
     assert cache.get("milk", "none") == "no"
     assert "tea" not in server.kept
     cache.set("tea", "black", 60)
     assert cache.get("tea", "none") == "black"
+
+
+def test_what_is_written_while_it_refuses_to_delete_is_remembered_too(
+    cache: Client, server: Server, clock: Clock
+) -> None:
+    for key in ("tea", "milk", SESSION):
+        cache.set(key, "old", 60)
+    fails(server, FULL, "set", "delete")
+    cache.delete("tea")
+    clock.now += 1
+    cache.set("milk", "new", 60)
+    clock.now += 1
+    assert cache.get(SESSION, "none") == "none", "one that was ended elsewhere might be read"
+    works(server)
+    clock.now += 1
+    assert cache.get("milk", "none") == "none"
+    assert cache.get("tea", "none") == "none"
+    assert cache.get(SESSION, "none") == "old", "reading has dropped nothing"
+    assert server.kept.keys() == {SESSION}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FULL, advice("OOM", FULL)),
+        (ResponseError("NOPERM No permissions to run the 'del' command"), "(DEL)"),
+        (ResponseError("ERR something new"), "something new"),
+    ],
+)
+def test_one_that_comes_back_and_refuses_to_delete_serves_the_rest(
+    cache: Client,
+    server: Server,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    said: str,
+) -> None:
+    cache.set("milk", "no", 60)
+    cache.set("tea", "oolong", 60)
+    fails(server, GONE)
+    cache.delete("tea")
+    fails(server, error, "delete")
+    clock.now += 1
+    assert cache.get("milk", "none") == "no"
+    assert cache.get("milk", "none") == "no"
+    assert cache.get("tea", "none") == "none"
+    gone, refuses, back = caplog.messages
+    assert gone.startswith("the cache does not answer")
+    assert refuses.startswith("the cache refuses writes, which are dropped: ")
+    assert refuses.endswith(said)
+    assert back == "the cache answers again, after 1.0 s"
+
+
+def test_a_key_that_is_dropped_again_while_it_is_deleted_is_deleted_again(
+    cache: Client, server: Server, clock: Clock
+) -> None:
+    cache.set("tea", "oolong", 60)
+    fails(server, GONE)
+    cache.delete("tea")
+    clock.now += 1
+
+    def drops_again(command: str) -> None:
+        if command == "delete":
+            works(server)
+            cache.set("tea", "late", 60)
+
+    server.refuses = drops_again
+    cache.get("milk", None)
+    assert server.asked == ["set", "delete", "delete", "get", "delete"]
 
 
 STORES: dict[str, Callable[[Client], Any]] = {
@@ -330,6 +412,9 @@ def test_a_process_that_knows_nothing_of_what_was_there_empties_it(
     server.kept["tea"] = "oolong of another process"
     fails(server, FULL, "set", "delete", "flushdb")
     cache.set("cups", 2, 60)
+    fails(server, DENIED, "set", "delete", "flushdb")
+    clock.now += 1
+    cache.set("cups", 2, 60)
     works(server)
     clock.now += 1
     cache.get("milk", None)
@@ -338,6 +423,18 @@ def test_a_process_that_knows_nothing_of_what_was_there_empties_it(
     clock.now += 1
     cache.set("tea", "black", 60)
     assert set(server.kept) == {"tea", "milk"}, "once is enough"
+
+
+def test_an_add_that_is_refused_empties_nothing(
+    cache: Client, server: Server, clock: Clock
+) -> None:
+    server.kept["tea"] = 1
+    fails(server, FULL, "set")
+    assert cache.add("cups", 2, 60) is False
+    works(server)
+    clock.now += 1
+    assert cache.get("tea", None) == 1
+    assert server.asked == ["set", "get"]
 
 
 def test_a_lasting_refusal_empties_nothing(cache: Client, server: Server, clock: Clock) -> None:
@@ -377,9 +474,6 @@ def test_more_keys_than_are_remembered_empty_it(
     clock.now += 1
     assert cache.get("tea", "none") == "none"
     assert server.kept == {}
-
-
-SESSION = f"shop:{SESSIONS}ada"
 
 
 def test_a_session_is_read_only_where_its_deletion_would_be_taken(
@@ -428,22 +522,51 @@ def test_a_fault_is_logged_again_after_a_while(
     clock.now += pause / 4
     cache.set("tea", "green", 60)
     assert [record.levelno for record in caplog.records] == [level] * 2
+    said = f"the cache refuses writes, which are dropped: {advice(refusal(error), error)}"
+    assert caplog.messages == [said] * 2
+
+
+PROTOCOL = InvalidResponse('Protocol error, got "<" as reply type byte')
+UNKNOWN = AuthenticationError("Authentication required.", status_code="NOAUTH")
+MAY_NOT_READ = ResponseError("NOPERM this user has no permissions to run the 'get' command")
+
+
+@pytest.mark.parametrize("error", [PROTOCOL, UNKNOWN, MAY_NOT_READ])
+def test_one_that_will_not_serve_is_an_error_and_says_what_to_do(
+    cache: Client, server: Server, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    fails(server, error)
+    for _ in range(3):
+        assert cache.get("tea", "none") == "none"
+    said = f"the cache does not serve, serving without it: {advice(refusal(error), error)}"
+    assert caplog.record_tuples == [("data.valkey", logging.ERROR, said)]
 
 
 def test_a_server_that_refuses_to_read_does_not_serve(
     cache: Client, server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fails(server, ResponseError("LOADING Valkey is loading the dataset in memory"))
+    cache.set("tea", "oolong", 60)
+    loading = ResponseError("LOADING Valkey is loading the dataset in memory")
+    fails(server, loading)
     assert cache.get("tea", "none") == "none"
     assert cache.get("tea", "none") == "none"
-    assert server.asked == ["get"]
-    works(server)
+    assert server.asked == ["set", "get"]
     clock.now += 1
     assert cache.get("tea", "none") == "none"
+    works(server)
+    clock.now += 1
+    assert cache.get("tea", "none") == "oolong"
     cache.get("tea", None)
     first, second = caplog.messages
     assert first == "the cache does not serve, serving without it: it loads its data: wait for it"
-    assert second == "the cache answers again, after 1.0 s"
+    assert second == "the cache answers again, after 2.0 s"
+    caplog.clear()
+    fails(server, loading)
+    assert cache.get("tea", "none") == "none"
+    works(server)
+    clock.now += 1
+    assert cache.get("tea", "none") == "oolong"
+    assert caplog.messages == [], "neither that it did so again so soon, nor its end"
 
 
 def test_a_process_has_one_client_of_a_server() -> None:
@@ -467,6 +590,7 @@ def test_the_start_writes_once_and_keeps_no_connection(monkeypatch: pytest.Monke
     monkeypatch.setattr(valkey, "caches", {"default": made})
     report_start()
     assert server.asked == ["set"]
+    assert server.kept == {":1:data.start": 1}
     assert list(server.lives.values()) == [1]
     assert server.disconnected == 1
 

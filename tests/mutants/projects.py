@@ -108,6 +108,7 @@ PROJECTS = (
         ("packages/django-serving/src/serving/**/*.py", "!**/__main__.py", "!**/application.py",
          "!**/runserver.py", "data/*sqlite*.py", "data/history.py"),
         ("tests/serving/**/test_*.py", "tests/test_*.py", "tests/data/test_sqlite*.py",
+         "tests/data/test_history.py",
          "!tests/serving/upstream/*"),
     ),
     Project(

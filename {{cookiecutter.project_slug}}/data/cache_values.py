@@ -27,8 +27,8 @@ TOLD_MAX = 100  # reasons that are remembered, so that each is logged once
 class Serializer(RedisSerializer):
     """Django's own, whose `loads` gives UNREADABLE and one warning for each reason."""
 
-    def __init__(self, protocol: int | None = None) -> None:
-        super().__init__(protocol)
+    def __init__(self) -> None:
+        super().__init__()
         self._told: set[str] = set()
 
     def loads(self, data: Any) -> Any:

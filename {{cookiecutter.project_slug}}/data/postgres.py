@@ -110,20 +110,20 @@ def check_url(url: str) -> None:
 def check_with_libpq(config: dict[str, Any]) -> None:
     """Raises ValidationError if libpq would refuse a parameter's value, which it would in each request."""
     options = config.get("OPTIONS", {})
-    parameters = {name: str(options[name]) for name in options.keys() - DJANGOS}
     for name in options.keys() & (INTEGERS | {"prepare_threshold"}):
         if not re.fullmatch(r"-?\d{1,9}", str(options[name])):
             raise ValidationError(f"The {name} in its query is no whole number that can be used.")
-    if not isinstance(options.get("server_side_binding", False), bool):
+    if not isinstance(options.get("server_side_binding"), bool | None):
         raise ValidationError("The server_side_binding in its query is neither true nor false.")
     # libpq checks all parameters before it connects, and no server listens in this folder. Without a user,
     # it would look up the process's own, which has no name in a container.
-    parameters.setdefault("user", "nobody")
+    parameters = {"user": "nobody"}
+    parameters |= {name: str(options[name]) for name in options.keys() - DJANGOS}
     hosts = parameters.pop("host", "").count(",") + 1
     for name in ("hostaddr", "service"):
         parameters.pop(name, None)
     info = make_conninfo(**parameters, host=",".join([NOWHERE] * hosts))
-    said = PGconn.connect_start(info.encode()).error_message.decode(errors="replace")
+    said = PGconn.connect_start(info.encode()).get_error_message()
     if NOWHERE not in said:
         wrong = next(
             (name for name in parameters if re.search(rf"\b{name}\b", said)), "a parameter"
@@ -151,9 +151,8 @@ def greet(url: str) -> str | None:
     """
     from django.db.backends.postgresql.features import DatabaseFeatures
 
-    pooler = os.environ.get("DATABASE_POOLER", "none")
     try:
-        config = database_settings(url, application="services", pooler=pooler)
+        config = database_settings(url, application="services")
     except ValidationError:  # the settings say so
         return None
     asked = parameters(config) | {"connect_timeout": 2}
@@ -167,9 +166,9 @@ def greet(url: str) -> str | None:
         return next(found, None)
     except psycopg.Error:
         return None
-    oldest, *_ = DatabaseFeatures.minimum_database_version or (0,)
-    if version < oldest:
-        return f"PostgreSQL {version}, where this version of Django needs {oldest} or later"
+    oldest = DatabaseFeatures.minimum_database_version or ()
+    if (version,) < oldest:
+        return f"PostgreSQL {version}, where this version of Django needs {oldest[0]} or later"
     return None
 
 

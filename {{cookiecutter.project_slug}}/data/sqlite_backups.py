@@ -46,12 +46,12 @@ def backup(config: Config, target: Path) -> None:
         raise CommandError(f"{target} is there already")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
+    part.touch(mode=0o600)  # it holds what the database's folder may keep from others
     try:
-        part.touch(mode=0o600)  # it holds what the database's folder may keep from others
         copy(source, part)
         os.link(part, target)  # as a rename, but it replaces nothing
     finally:
-        part.unlink(missing_ok=True)
+        part.unlink()
 
 
 @errors_in_one_line()
@@ -66,15 +66,15 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path | None
         raise CommandError(f"there is no backup {source}")
     if target.exists() and source.samefile(target):
         raise CommandError(f"{source} is the database itself")
-    with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as opened:
-        check(opened)
-        if opened.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+    with opened(source, "ro") as connection:
+        check(connection)
+        if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
             raise CommandError(f"{source} holds no table")  # an empty file passes the check
-        applied = migrations(opened)
+        applied = migrations(connection)
     current: set[tuple[str, str]] = set()
     if target.exists():
-        with closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as opened:
-            current = migrations(opened)
+        with opened(target, "rw") as connection:
+            current = migrations(connection)
     reason = stranger(applied, current)
     if reason and not (force and applied):
         raise CommandError(f"{source}: {reason}")
@@ -87,6 +87,12 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path | None
     return kept
 
 
+def opened(path: Path, mode: str) -> closing[sqlite3.Connection]:
+    """A file that is there, opened to be read ("ro") or written ("rw")."""
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    return closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT))
+
+
 def migrations(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     """The migrations that were applied to a database; none if it is not one of Django's."""
     rows = "SELECT app, name FROM django_migrations WHERE typeof(app) = 'text' AND typeof(name) = 'text'"
@@ -97,11 +103,7 @@ def migrations(connection: sqlite3.Connection) -> set[tuple[str, str]]:
 
 
 def copy(source: Path, target: Path) -> None:
-    uri = f"{source.resolve().as_uri()}?mode=ro"
-    with (
-        closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as reader,
-        closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as writer,
-    ):
+    with opened(source, "ro") as reader, opened(target, "rw") as writer:
         reader.backup(writer)
         check(writer)
 

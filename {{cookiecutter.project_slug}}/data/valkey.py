@@ -69,7 +69,7 @@ class Client(cache_values.Client):
 
     _serializer: Any
 
-    def __init__(self, servers: list[str], *, prefix: str = "", **options: Any) -> None:
+    def __init__(self, servers: list[str], *, prefix: str, **options: Any) -> None:
         super().__init__(servers, **DEFAULTS | options)
         self._prefix = prefix
         self._lock = Lock()
@@ -77,7 +77,7 @@ class Client(cache_values.Client):
         self._ask_again = 0.0
         self._gone_since: float | None = None
         self._refused_since: float | None = None
-        self._told: dict[str, float] = {}  # the faults that were logged, and when
+        self._told: dict[str | None, float] = {}  # the faults that were logged, and when
         self._gone_told = self._refused_told = False  # whether their end will be logged too
         # Keys whose values on the server may be out of date, each with the number of its last drop.
         self._dropped: dict[str, int] = {}
@@ -100,7 +100,7 @@ class Client(cache_values.Client):
         """
         if self._has_getex and SESSIONS in key:
             return self._ask(self._get_session, (key, default), default, [key], "session")
-        return self._ask(super().get, (key, default), default, [key])
+        return self._ask(super().get, (key, default), default, [key], "read")
 
     def _get_session(self, key: str, default: Any) -> Any:
         try:
@@ -117,17 +117,17 @@ class Client(cache_values.Client):
         self._ask(super().set, (key, value, timeout), None, [key], "store")
 
     def touch(self, key: Any, timeout: Any) -> bool:
-        return self._ask(super().touch, (key, timeout), False, [key], "delete")
+        return self._ask(super().touch, (key, timeout), False, [key])
 
     def delete(self, key: Any) -> bool:
-        return self._ask(super().delete, (key,), False, [key], "delete")
+        return self._ask(super().delete, (key,), False, [key])
 
     def get_many(self, keys: Any) -> dict[Any, Any]:
         wanted = [key for key in keys if not self._is_dropped([key])]
-        return self._ask(super().get_many, (wanted,), {}, wanted) if wanted else {}
+        return self._ask(super().get_many, (wanted,), {}, wanted, "read") if wanted else {}
 
     def has_key(self, key: Any) -> bool:
-        return self._ask(super().has_key, (key,), False, [key])
+        return self._ask(super().has_key, (key,), False, [key], "read")
 
     def incr(self, key: Any, delta: int) -> Any:
         answer = self._ask(super().incr, (key, delta), None, [key], "store")
@@ -140,10 +140,10 @@ class Client(cache_values.Client):
 
     def delete_many(self, keys: Any) -> None:
         keys = list(keys)
-        self._ask(super().delete_many, (keys,), None, keys, "delete")
+        self._ask(super().delete_many, (keys,), None, keys)
 
     def clear(self) -> bool:
-        return self._ask(self._empty, (), False, ALL, "delete")
+        return self._ask(self._empty, (), False, ALL)
 
     def _empty(self) -> bool:
         """Deletes everything; if this user may not run FLUSHDB, all keys of this project."""
@@ -164,7 +164,7 @@ class Client(cache_values.Client):
         arguments: tuple[Any, ...],
         otherwise: A,
         keys: Collection[str],
-        kind: Kind = "read",
+        kind: Kind = "delete",
     ) -> A:
         """What the server answers, or `otherwise` if it does not serve or its value is out of date.
 
@@ -197,7 +197,7 @@ class Client(cache_values.Client):
                 self._asking.release()
         if kind == "store":
             self._stored = True
-            if self._refused_since is not None and not self._to_delete:
+            if self._refused_since is not None:
                 self._taken()
         return answer
 
@@ -224,7 +224,6 @@ class Client(cache_values.Client):
             number = next(self._drops)
             if keys is ALL or len(self._dropped) > DROPPED_MAX:
                 self._dropped_all = number
-                self._dropped.clear()
             else:
                 self._dropped.update(dict.fromkeys(keys, number))
 
@@ -239,7 +238,7 @@ class Client(cache_values.Client):
             elif keys:
                 self.get_client(None, write=True).delete(*keys)
         except ResponseError as error:
-            self._refused(error, refusal(error) or "ERR", (), "delete")
+            self._refused(error, refusal(error), (), "delete")
             return False
         with self._lock:
             if self._dropped_all == everything:
@@ -249,7 +248,9 @@ class Client(cache_values.Client):
                     del self._dropped[key]
         return True
 
-    def _refused(self, error: Exception, reason: str, keys: Collection[str], kind: Kind) -> None:
+    def _refused(
+        self, error: Exception, reason: str | None, keys: Collection[str], kind: Kind
+    ) -> None:
         """Handles a call that the server refused."""
         if kind == "read":
             self._gone(error, reason, keys, kind)
@@ -312,7 +313,7 @@ class Client(cache_values.Client):
         if since is not None and told:
             logger.warning("the cache answers again, after %.1f s", time.monotonic() - since)
 
-    def _tell(self, fault: str, said: str) -> bool:
+    def _tell(self, fault: str | None, said: str) -> bool:
         """Logs a fault unless it was logged recently; a lasting one repeatedly, at longer intervals."""
         with self._lock:
             now = time.monotonic()

@@ -63,7 +63,8 @@ def mistake(url: str) -> str | None:
         usable = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
         for part in (parts.netloc, parts.path, parts.query):
             unquote(part, errors="strict")
-        unquote(parts.hostname or "").encode("idna")  # as Python's resolver does
+        if parts.hostname:
+            unquote(parts.hostname).encode("idna")  # as Python's resolver does
     except UnicodeDecodeError:
         return ": its %xx give no UTF-8"
     except UnicodeError:

@@ -6,7 +6,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse
 
 # The first word of such an answer, and what to do about it.
 # https://valkey.io/topics/protocol/#simple-errors
-REFUSALS = {
+REFUSALS: dict[str | None, str] = {
     "OOM": "it is full: raise its maxmemory, or set its maxmemory-policy to allkeys-lru",
     "NOREPLICAS": "it has too few replicas: start them, or lower its min-replicas-to-write",
     "MISCONF": "it can't save to its disk: look at its log and its disk",
@@ -71,4 +71,4 @@ def advice(reason: str | None, error: Exception) -> str:
     """What to do about a refusal. Only a command's name is shown of what the server said."""
     said = str(error).rpartition("of pipeline caused error: ")[2]
     command = re.search(r"to run the '([a-z|]+)' command", said)
-    return REFUSALS.get(reason or "", said) + (f" ({command[1].upper()})" if command else "")
+    return REFUSALS.get(reason, said) + (f" ({command[1].upper()})" if command else "")

@@ -4,7 +4,7 @@ from data.valkey import Client
 
 
 def test_reads_are_misses_and_writes_are_dropped() -> None:
-    gone = Client(["redis://127.0.0.1:1/0"])  # where nobody listens
+    gone = Client(["redis://127.0.0.1:1/0"], prefix="")  # where nobody listens
     gone.set("tea", "oolong", 60)
 
     assert gone.get("tea", "none") == "none"

@@ -24,5 +24,5 @@ def report_configuration() -> None:
 
 def log_items(what: str, items: Mapping[str, Any]) -> None:
     """Logs the items as one text, so that the console keeps the lines apart."""
-    lines = [f"{name} = {shown_field(name, items[name])!r}" for name in sorted(items)]
+    lines = [f"{name} = {shown_field(items[name], name)!r}" for name in sorted(items)]
     logger.debug("\n".join([f"{what}:", *lines]))
