@@ -290,7 +290,7 @@ def test_a_small_body_goes_to_disk_where_the_others_have_the_memory() -> None:
         with body:
             assert body.on_disk
             assert (bodies.memory.taken, bodies.disk.taken) == (MEMORY - 2, 3)
-            assert body.read() == b"xxx"
+            assert body.read() == b"x" * 3
 
     run(main())
 
