@@ -117,10 +117,10 @@ class Client(cache_values.Client):
         self._ask(super().set, (key, value, timeout), None, [key], "store")
 
     def touch(self, key: Any, timeout: Any) -> bool:
-        return self._ask(super().touch, (key, timeout), False, [key])
+        return self._ask(super().touch, (key, timeout), False, [key], "delete")
 
     def delete(self, key: Any) -> bool:
-        return self._ask(super().delete, (key,), False, [key])
+        return self._ask(super().delete, (key,), False, [key], "delete")
 
     def get_many(self, keys: Any) -> dict[Any, Any]:
         wanted = [key for key in keys if not self._is_dropped([key])]
@@ -140,10 +140,10 @@ class Client(cache_values.Client):
 
     def delete_many(self, keys: Any) -> None:
         keys = list(keys)
-        self._ask(super().delete_many, (keys,), None, keys)
+        self._ask(super().delete_many, (keys,), None, keys, "delete")
 
     def clear(self) -> bool:
-        return self._ask(self._empty, (), False, ALL)
+        return self._ask(self._empty, (), False, ALL, "delete")
 
     def _empty(self) -> bool:
         """Deletes everything; if this user may not run FLUSHDB, all keys of this project."""
@@ -164,7 +164,7 @@ class Client(cache_values.Client):
         arguments: tuple[Any, ...],
         otherwise: A,
         keys: Collection[str],
-        kind: Kind = "delete",
+        kind: Kind,
     ) -> A:
         """What the server answers, or `otherwise` if it does not serve or its value is out of date.
 
