@@ -15,7 +15,7 @@ from tests.containers.test_container import Start, built_project, data, image, s
 from tests.containers.test_container_compose import PROXIED, engine, https  # noqa: F401
 from tests.live.test_bodies import MULTIPART, form, head, status
 from tests.support.containers import Compose, Container, composed, locked_project
-from tests.support.server import PATIENCE
+from tests.support.server import PATIENCE, wait_for
 from tests.support.sites import put_site, site_volume
 
 pytestmark = pytest.mark.container
@@ -69,10 +69,18 @@ def send(container: Container, path: str, content: Iterator[bytes], headers: dic
     return answer.status_code
 
 
-def at_once(number: int, ask: Callable[[], int]) -> Counter[int]:
+def at_once(container: Container, number: int, ask: Callable[[], int]) -> Counter[int]:
     """How often each status is the answer to so many requests at the same time."""
     with ThreadPoolExecutor(number) as pool:
-        return Counter(future.result() for future in [pool.submit(ask) for _ in range(number)])
+        seen = Counter(future.result() for future in [pool.submit(ask) for _ in range(number)])
+    close_bodies(container)
+    return seen
+
+
+def close_bodies(container: Container) -> None:
+    """Waits until no body takes space any more: a client has its answer before its body is closed."""
+    open_files = ["sh", "-c", "ls -l /proc/[0-9]*/fd 2>&1"]  # those of bodies have no name any more
+    wait_for(lambda: "(deleted)" not in container.run(*open_files, check=False), "closed bodies")
 
 
 def small_bodies_at_once(container: Container, number: int) -> Counter[int]:
@@ -101,15 +109,15 @@ def test_no_body_ends_a_container(taking: Callable[..., Container]) -> None:
 
     assert post(container, "/nowhere/", 600) == 413
     assert post(container, "/nowhere/", 600, announced=False) == 413
-    assert at_once(5, lambda: post(container, "/nowhere/", 90)) == {404: 5}
-    assert at_once(5, lambda: post(container, "/echo/", 90, announced=False)) == {200: 5}
-    assert at_once(2, lambda: post_form(container, "/upload/", 95)) == {200: 2}
-    assert at_once(2, lambda: post_form(container, "/aupload/", 95)) == {200: 2}
+    assert at_once(container, 5, lambda: post(container, "/nowhere/", 90)) == {404: 5}
+    assert at_once(container, 5, lambda: post(container, "/echo/", 90, announced=False)) == {200: 5}
+    assert at_once(container, 2, lambda: post_form(container, "/upload/", 95)) == {200: 2}
+    assert at_once(container, 2, lambda: post_form(container, "/aupload/", 95)) == {200: 2}
     # Each is on disk twice, and there is room for five such pairs; the others are told so.
-    many = at_once(12, lambda: post_form(container, "/upload/", 90))
+    many = at_once(container, 12, lambda: post_form(container, "/upload/", 90))
     assert many.keys() <= {200, 503}
     assert many[200] >= 5
-    assert at_once(150, lambda: post(container, "/echo/", 2)) == {200: 150}
+    assert at_once(container, 150, lambda: post(container, "/echo/", 2)) == {200: 150}
 
     many = small_bodies_at_once(container, 1000)
     assert many.keys() <= {200, 503}
@@ -131,8 +139,10 @@ def test_a_full_disk_is_an_answer(taking: Callable[..., Container]) -> None:
     assert post(container, "/echo/", 30, announced=False) == 507, "seen when it is written"
     assert post_form(container, "/upload/", 15) == 507, "its files need as much again"
     for path in ("/full/", "/afull/"):  # full when the view asks for the files
+        close_bodies(container)
         assert post_form(container, path, 5) == 507
     for path in ("/upload/", "/aupload/"):
+        close_bodies(container)
         assert post_form(container, path, 5) == 200, "there is room again"
 
     assert container.stop() == 0

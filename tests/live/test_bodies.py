@@ -1,5 +1,6 @@
 """Real Granian and the bodies of requests: too large, too slow, broken off, more than there is room for."""
 
+import os
 import re
 import socket
 import time
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import Serve
-from tests.support.server import PATIENCE, Server
+from tests.support.server import PATIENCE, Server, wait_for
 from tests.support.sites import put_site
 
 # Every kind of place that a body can be sent to.
@@ -49,6 +50,18 @@ def talk(server: Server, *parts: bytes, more: bool = True) -> bytes:
         if not more:
             client.shutdown(socket.SHUT_WR)
         return read_all(client)
+
+
+def close_bodies(server: Server) -> None:
+    """Waits until no body takes space any more: a client has its answer before its body is closed."""
+
+    def nameless() -> list[str]:
+        with suppress(FileNotFoundError):  # one that is closed meanwhile
+            files = Path(f"/proc/{server.workers[0].pid}/fd").iterdir()
+            return [name for name in map(os.readlink, files) if name.endswith(" (deleted)")]
+        return ["?"]
+
+    wait_for(lambda: not nameless(), "closed bodies")
 
 
 def status(answer: bytes) -> int:
@@ -315,6 +328,7 @@ def test_open_uploads_together_take_no_more_than_their_space(
             said = client.recv(10_000)
             assert status(said) == 200
             assert b"TemporaryUploadedFile" in said
+    close_bodies(server)
     assert status(talk(server, head(path, kind, length, "Connection: close"), body)) == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log
