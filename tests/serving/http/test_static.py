@@ -116,7 +116,7 @@ def test_without_a_folder_it_is_said_and_django_answers(
             assert static_files(django) is django  # type: ignore[arg-type]
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert f"no static files: {tmp_path / 'none'} is missing" in caplog.messages[0]
-    assert "no static files: STATIC_ROOT is missing" in caplog.messages[1]
+    assert caplog.messages[1] == "no static files: STATIC_ROOT is not set"
     caplog.clear()
     with override_settings(STATIC_URL=None):
         assert static_files(django) is django  # type: ignore[arg-type]

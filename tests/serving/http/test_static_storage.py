@@ -56,6 +56,13 @@ def test_an_error_reaches_everyone_who_waits(
             compressor.compress(tmp_path / name)
 
 
+def test_none_may_be_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "a.css"
+    file.write_bytes(b"tea" * 1000)
+    nothing = KeepingCompressor(use_zstd=False, use_brotli=False, use_gzip=False, quiet=True)
+    assert list(nothing.compress(file)) == []
+
+
 def test_what_was_compressed_is_kept_by_its_content(
     tmp_path: Path, compressed: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

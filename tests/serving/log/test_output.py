@@ -289,6 +289,20 @@ def test_a_command_waits_for_whoever_reads_its_log(monkeypatch: pytest.MonkeyPat
     os.close(writer)
 
 
+def test_a_command_loses_nothing_where_its_stderr_does_not_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with open(writer, "w") as stream, open(reader, "rb") as read:
+        monkeypatch.setattr(sys, "argv", ["manage.py"])
+        monkeypatch.setattr(sys, "stderr", stream)
+        outlet = Outlet(read, LogHandler())
+        outlet.handler.setFormatter(EcsFormatter())
+        outlet.fill()
+        assert outlet.numbers(1000) == list(range(1000))
+
+
 def test_a_command_ends_though_its_terminal_takes_nothing(
     stdout: LogHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,8 +26,9 @@ def static_files(app: ASGIHandler) -> ASGIApp:
     if settings.DEBUG:
         return StaticFiles(app, ASGIStaticFilesHandler(app), path)
     if not settings.STATIC_ROOT or not Path(settings.STATIC_ROOT).is_dir():
-        missing = settings.STATIC_ROOT or "STATIC_ROOT"
-        logger.warning("no static files: %s is missing; run collectstatic", missing)
+        root = settings.STATIC_ROOT
+        reason = f"{root} is missing; run collectstatic" if root else "STATIC_ROOT is not set"
+        logger.warning("no static files: %s", reason)
         return app
     files = Files(
         app,

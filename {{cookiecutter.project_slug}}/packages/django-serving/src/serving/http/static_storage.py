@@ -59,7 +59,7 @@ class KeepingCompressor(Compressor):  # type: ignore[misc]  # it has no types
         """The names of the compressed files."""
         path = os.fspath(path)
         kept = [path + suffix for suffix in self.suffixes()]
-        if not all(map(os.path.exists, kept)) or not holds(kept[-1], path):
+        if not kept or not all(map(os.path.exists, kept)) or not holds(kept[-1], path):
             made: list[str] = super().compress(path)
             return made
         # As a file that was compressed just now; Django writes some files again that have not changed.

@@ -153,12 +153,14 @@ class LogHandler(logging.StreamHandler[TextIO]):
 def writer_of(stream: TextIO) -> tuple[int, WriteSome]:
     """A stream's file, and how to write to it without waiting.
 
-    Through the stream itself if it is a file on disk, a text in memory, or stderr: a command may wait.
+    Through the stream itself if it is a file on disk, a text in memory, or stderr: a command may wait, unless
+    whoever started it has made its stderr non-blocking.
     """
     with suppress(AttributeError, OSError, ValueError):
         file = stream.fileno()
         found = os.fstat(file)
-        if stream is not sys.stderr and not stat.S_ISREG(found.st_mode):
+        waits = stream is sys.stderr and os.get_blocking(file)
+        if not waits and not stat.S_ISREG(found.st_mode):
             return file, write_at_once(file, found.st_dev, found.st_ino)
     return -1, partial(write_to, stream)
 
