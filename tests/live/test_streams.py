@@ -48,6 +48,7 @@ def test_a_stream_ends_with_its_client(site: Path, serve: Serve, name: str, loop
     server.wait_for_log("stream closed")
     assert server.get("/tick").text == "tick"
     assert server.get("/livez").status_code == 200
+    server.wait_for_log(f"/{name}")  # once its task has ended
     assert server.stop() == 0
     assert "ERROR" not in server.log
     said = [line for line in server.log.splitlines() if f"/{name}" in line or "transport" in line]
