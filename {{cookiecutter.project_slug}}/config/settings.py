@@ -10,7 +10,7 @@ from pathlib import Path
 from django.utils.csp import CSP
 from environs import validate
 from serving.rules import check_prefix, check_proxy
-from serving_tools.environment import Environment, check_origin
+from serving_tools.environment import Environment, check_address, check_origin
 
 {% if cookiecutter.database == "postgres" %}
 from data import connections, postgres{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
@@ -144,6 +144,8 @@ SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 {% endif %}
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{URL_PATH_PREFIX}/"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -153,6 +155,15 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# Mail. Its server's address may hold a password, so it is no setting either.
+
+MAILERS = env.mailers("EMAIL_URL", debug=DEBUG)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.checked(
+    "DEFAULT_FROM_EMAIL", f"noreply@{DOMAIN_NAMES[0]}", check_address
+)
+EMAIL_SUBJECT_PREFIX = f"[{PROJECT_NAME}] "
+ADMINS = env.items("ADMINS", [], check=check_address)
 
 # Language and time
 
@@ -200,7 +211,11 @@ METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
 METRICS_PORT = env.integer("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
 
-LOGGING = env.logging(BASE_DIR / "config" / "logging.json", path_prefix=URL_PATH_PREFIX)
+LOGGING = env.logging(
+    BASE_DIR / "config" / "logging.json",
+    path_prefix=URL_PATH_PREFIX,
+    mail_errors=bool(ADMINS) and not DEBUG,
+)
 
 # The end: nothing starts with a value that is missing or wrong; no message shows the value of these
 
@@ -210,6 +225,7 @@ env.refuse_problems(
         "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
         "DATABASE_PASSWORD": "",
         "CACHE_URL": "For example redis://host:6379/0",
+        "EMAIL_URL": "For example smtp+starttls://user:password@host:587",
     },
     env_file=BASE_DIR / ".env",
 )
