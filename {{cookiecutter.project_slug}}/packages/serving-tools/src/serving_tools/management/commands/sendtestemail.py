@@ -7,6 +7,8 @@ from django.core.mail.handler import DEFAULT_MAILER_ALIAS
 from django.core.management.base import CommandError
 from django.core.management.commands import sendtestemail
 
+from serving_tools.mail.backends import SmtpBackend
+
 
 class Command(sendtestemail.Command):
     """`make mail TO=ada@example.com`."""
@@ -18,5 +20,5 @@ class Command(sendtestemail.Command):
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from None
         mailer = mailers[using or DEFAULT_MAILER_ALIAS]
-        if host := getattr(mailer, "host", None):
-            self.stdout.write(f"the mail server {host}:{mailer.port} has taken the mail")
+        if isinstance(mailer, SmtpBackend):
+            self.stdout.write(f"the mail server {mailer.host}:{mailer.port} has taken the mail")
