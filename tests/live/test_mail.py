@@ -149,12 +149,10 @@ def test_errors_reach_admins_without_secrets_and_no_request_waits_for_it(
     with MailServer() as mail:
         server = serve(shop, EMAIL_URL=f"smtp://127.0.0.1:{mail.port}", **secrets).ready()
         own_id = "0123456789abcdef"
-        form = {
-            "data": {"card": "4111"},
-            "headers": {"X-Request-ID": own_id, "Cookie": "a=biscuit"},
-        }
+        card, headers = {"card": "4111"}, {"X-Request-ID": own_id, "Cookie": "a=biscuit"}
         for number in range(3):
-            assert httpx.post(f"{server.address}/breaks/?n={number}", **form).status_code == 500
+            path = f"{server.address}/breaks/?n={number}"
+            assert httpx.post(path, data=card, headers=headers).status_code == 500
         wait_for(lambda: mail.mails, "a mail")
         assert server.stop() == 0
     first, *others = mail.mails
