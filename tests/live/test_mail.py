@@ -113,7 +113,7 @@ def test_a_mail_server_that_hangs_holds_up_nobody_else_and_shows_no_secret(
     assert record["error.type"] == "SMTPServerDisconnected"
     assert record["error.message"] == (
         f"the mail server 127.0.0.1:{silent.port} did not answer within 1 s: look at it, at firewalls in"
-        " between, and at host and port in EMAIL_URL"
+        " between, and at scheme, host and port in EMAIL_URL"
     )
     assert record["error.stack_trace"].count("Traceback") == 1
     assert "hunter2" not in server.log

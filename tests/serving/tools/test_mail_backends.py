@@ -217,7 +217,7 @@ def test_a_server_that_hangs_is_given_up(lines: tuple[str, ...]) -> None:
         line = said(smtplib.SMTPServerDisconnected)
     assert line == (
         f"the mail server 127.0.0.1:{server.port} did not answer within 0.2 s: look at it, at firewalls in"
-        " between, and at host and port in EMAIL_URL"
+        " between, and at scheme, host and port in EMAIL_URL"
     )
 
 

@@ -41,7 +41,7 @@ NOT_SET = (
 WANTS_TLS = re.compile(r"(?i)\b(start)?tls\b|\bssl\b|encrypt")
 WANTS_LOGIN = re.compile(r"(?i)\bauthenticat")
 
-LOOK = "look at it, at firewalls in between, and at host and port in EMAIL_URL"
+LOOK = "look at it, at firewalls in between, and at scheme, host and port in EMAIL_URL"
 
 
 class SmtpBackend(smtp.EmailBackend):
