@@ -30,7 +30,7 @@ accounts/logins.py
 accounts/migrations/0001_initial.py
 accounts/migrations/__init__.py
 accounts/models.py
-accounts/static/accounts/accounts.css
+accounts/static/site.css
 accounts/templates/accounts/page.html
 accounts/templates/registration/login.html
 accounts/templates/registration/password_reset_complete.html

@@ -211,11 +211,7 @@ METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
 METRICS_PORT = env.integer("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
 
-LOGGING = env.logging(
-    BASE_DIR / "config" / "logging.json",
-    path_prefix=URL_PATH_PREFIX,
-    mail_errors=bool(ADMINS) and not DEBUG,
-)
+LOGGING = env.logging(BASE_DIR / "config" / "logging.json", path_prefix=URL_PATH_PREFIX)
 
 # The end: nothing starts with a value that is missing or wrong; no message shows the value of these
 

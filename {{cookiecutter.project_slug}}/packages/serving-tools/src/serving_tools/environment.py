@@ -87,12 +87,10 @@ class Environment(Env):
         found = self.parsed(name, address.mailers, "")
         return without if found in (None, address.NONE) else found
 
-    def logging(
-        self, file: Path, *, path_prefix: str = "", mail_errors: bool = False
-    ) -> dict[str, Any]:
+    def logging(self, file: Path, *, path_prefix: str = "") -> dict[str, Any]:
         """LOGGING by the file that Granian reads too, with levels and access log as variables set them.
 
-        `mail_errors`: whether errors go to ADMINS by mail as well.
+        Where ADMINS are named, and without DEBUG, errors go to them by mail as well.
         """
         self.choice("GRANIAN_LOG_LEVEL", "info", *LEVELS)
         self.choice("LOG_FORMAT", "console", "json")
@@ -106,7 +104,7 @@ class Environment(Env):
             query=self.bool("ACCESS_LOG_QUERY", True),
             prefix=path_prefix,
         )
-        if mail_errors:
+        if self.items("ADMINS", []) and not self.bool("DEBUG", False):
             handler = "serving_tools.mail.admins.AdminMailHandler"
             config["handlers"]["admins"] = {"class": handler, "level": "ERROR"}
             config["root"]["handlers"] = [*config["root"]["handlers"], "admins"]

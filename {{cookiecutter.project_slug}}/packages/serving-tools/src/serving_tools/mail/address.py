@@ -82,7 +82,7 @@ def login(parts: SplitResult) -> dict[str, str]:
     if not user or not password:  # Django would not log in
         raise ValidationError("It has a user or a password, and not both.")
     if not (user + password).isascii():
-        # https://github.com/python/cpython/issues/73936
+        # Open in Python 3.14: https://github.com/python/cpython/issues/73936
         raise ValidationError("Its user or password has a letter that Python's smtplib can't send.")
     if parts.scheme == "smtp" and parts.hostname not in LOOPBACK:
         raise ValidationError(
