@@ -156,6 +156,12 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# Language and time
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
 # Mail. Its server's address may hold a password, so it is no setting either.
 
 MAILERS = env.mailers("EMAIL_URL", debug=DEBUG)
@@ -164,12 +170,6 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.checked(
 )
 EMAIL_SUBJECT_PREFIX = f"[{PROJECT_NAME}] "
 ADMINS = env.items("ADMINS", [], check=check_address)
-
-# Language and time
-
-LANGUAGE_CODE = "en-us"
-TIME_ZONE = "UTC"
-USE_TZ = True
 
 # Static files: hashed names, compressed by `collectstatic`, served in front of Django
 
