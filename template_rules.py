@@ -63,12 +63,13 @@ PACKAGES = frozenset(
 # What the project imports, its own folders among it: from the folder above, its name would hide them.
 MODULES = frozenset(
     """
-    accounts ast asyncio atexit collections concurrent config contextlib contextvars copy data
-    dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass gzip hashlib
-    home http importlib inspect io ipaddress itertools json keyword logging manage math
-    multiprocessing os pathlib pickle prometheus_client queue re reprlib resource runpy secrets
-    select serving serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile
-    termios tests threading time traceback types typing unittest urllib warnings weakref wsgiref
+    accounts ast asyncio atexit base64 collections concurrent config contextlib contextvars copy
+    data dataclasses datetime difflib dj_database_url email enum errno fcntl functools getpass
+    gzip hashlib home http importlib inspect io ipaddress itertools json keyword logging manage
+    math multiprocessing os pathlib pickle prometheus_client queue re reprlib resource runpy
+    secrets select serving serving_tools shutil signal smtplib socket sqlite3 ssl stat
+    subprocess sys tempfile termios tests threading time traceback types typing unittest urllib
+    warnings weakref wsgiref
     """.split()
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.utils.csp import CSP
 from environs import validate
 from serving.rules import check_prefix, check_proxy
-from serving_tools.environment import Environment, check_origin
+from serving_tools.environment import Environment, check_address, check_origin
 
 {% if cookiecutter.database == "postgres" %}
 from data import connections, postgres{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
@@ -144,6 +144,8 @@ SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 {% endif %}
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{URL_PATH_PREFIX}/"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -159,6 +161,15 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+
+# Mail. Its server's address may hold a password, so it is no setting either.
+
+MAILERS = env.mailers("EMAIL_URL", debug=DEBUG)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.checked(
+    "DEFAULT_FROM_EMAIL", f"noreply@{DOMAIN_NAMES[0]}", check_address
+)
+EMAIL_SUBJECT_PREFIX = f"[{PROJECT_NAME}] "
+ADMINS = env.items("ADMINS", [], check=check_address)
 
 # Static files: hashed names, compressed by `collectstatic`, served in front of Django
 
@@ -210,6 +221,7 @@ env.refuse_problems(
         "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
         "DATABASE_PASSWORD": "",
         "CACHE_URL": "For example redis://host:6379/0",
+        "EMAIL_URL": "For example smtp+starttls://user:password@host:587",
     },
     env_file=BASE_DIR / ".env",
 )

@@ -1,9 +1,13 @@
 """Addresses. /livez and /readyz are answered before Django: see `serving.probes`."""
 
 from django.contrib import admin
+from django.contrib.auth.views import PasswordResetView
 from django.urls import include, path
 
 urlpatterns = [
+    path("accounts/", include("django.contrib.auth.urls")),
+    # By this name, the admin's login page links to it.
+    path("accounts/password_reset/", PasswordResetView.as_view(), name="admin_password_reset"),
     path("", include("home.urls")),
     path("admin/", admin.site.urls),
 ]

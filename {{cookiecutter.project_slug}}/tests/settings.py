@@ -17,7 +17,10 @@ if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
 os.environ.pop("CACHE_URL_FILE", None)
 os.environ.pop("SECRET_KEY_FILE", None)
 os.environ.update(
+    ADMINS="",
     DEBUG="false",
+    EMAIL_URL="",
+    EMAIL_URL_FILE="",
 {% if cookiecutter.cache == "valkey" %}
     CACHE_URL="redis://127.0.0.1:6379/0",
 {% endif %}

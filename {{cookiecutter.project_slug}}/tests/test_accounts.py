@@ -1,10 +1,14 @@
 import asyncio
+import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import aauthenticate, authenticate, get_user_model
+from django.core.mail import EmailMessage
 from django.core.management import call_command
 from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from accounts.models import User
 
@@ -16,6 +20,26 @@ def test_the_projects_own_user_model_is_in_use() -> None:
 @pytest.mark.django_db
 def test_no_migration_is_missing() -> None:
     call_command("makemigrations", "--check", "--dry-run")
+
+
+def test_a_password_is_reset_by_a_link_that_works_once(
+    client: Client, user: User, mailoutbox: list[EmailMessage]
+) -> None:
+    client.post(reverse("password_reset"), {"email": "nobody@example.com"})
+    assert not mailoutbox
+    page = client.post(reverse("password_reset"), {"email": user.email}, follow=True)
+    assert "on its way" in page.text
+    (mail,) = mailoutbox
+    assert mail.from_email == settings.DEFAULT_FROM_EMAIL
+    (link,) = re.findall(r"^http://testserver(/\S+)$", str(mail.body), re.MULTILINE)
+
+    form = client.get(link, follow=True).redirect_chain[-1][0]
+    page = client.post(form, {"new_password1": "green leaves", "new_password2": "green leaves"})
+    assert page.status_code == 302
+
+    assert "was used already" in client.get(link).text
+    page = client.post(reverse("login"), {"username": "ada", "password": "green leaves"})
+    assert page.headers["Location"] == "/"
 
 
 def test_login_to_the_admin(client: Client, user: User) -> None:
