@@ -2,9 +2,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import aauthenticate, authenticate, get_user_model
 from django.core.management import call_command
 from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from accounts.models import User
 
@@ -19,12 +21,30 @@ def test_no_migration_is_missing() -> None:
 
 
 def test_login_to_the_admin(client: Client, user: User) -> None:
-    page = client.get("/admin/")
+    page = client.get(reverse("admin:index"))
     assert page.status_code == 302
 
     assert client.login(username="ada", password="open sesame")
 
-    assert client.get("/admin/accounts/user/").status_code == 200
+    assert client.get(reverse("admin:accounts_user_changelist")).status_code == 200
+
+
+def test_a_login_is_refused_after_too_many_failures_until_someone_unlocks(
+    client: Client, user: User
+) -> None:
+    form = {"username": "ada", "password": "hunter2"}
+    login, right = reverse("admin:login"), form | {"password": "open sesame"}
+    for _ in range(settings.LOGIN_LIMIT):
+        assert client.post(login, form).status_code == 200
+
+    refused = client.post(login, right)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= settings.LOGIN_LIMIT_SECONDS
+    assert "Too many failed logins." in refused.text
+    assert client.post(login, right, REMOTE_ADDR="203.0.113.7").status_code == 302
+
+    call_command("unlock", "ada")
+    assert client.post(login, right).status_code == 302
 
 
 @pytest.mark.django_db
@@ -33,7 +53,7 @@ def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
 ) -> None:
     form = {"username": "ada", "password": "hunter2"}
     for _ in range(2):
-        client.post("/admin/login/", form, REMOTE_ADDR="203.0.113.7")
+        client.post(reverse("admin:login"), form, REMOTE_ADDR="203.0.113.7")
 
     said = [record.getMessage() for record in caplog.records if record.name == "accounts.logins"]
     assert said == ["failed login of 'ada' from 203.0.113.7"] * 2
@@ -41,7 +61,7 @@ def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
     assert "hunter2" not in caplog.text
 
     caplog.clear()
-    client.post("/admin/login/", {"username": "ada", "password": "open sesame"})
+    client.post(reverse("admin:login"), {"username": "ada", "password": "open sesame"})
     assert not caplog.records
 
 
