@@ -35,7 +35,7 @@ SLOW = frozenset(
     f"test_{name}.py"
     for name in """
     addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
-    garbage healthcheck libraries lifespan_faults make moving new_app orm other_servers own_warnings package
+    garbage healthcheck libraries lifespan_faults logins make moving new_app orm other_servers own_warnings package
     pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
     valkey_refuses
     """.split()
