@@ -2,14 +2,19 @@
 
 import asyncio
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from accounts.models import User
 from django.contrib.auth import aauthenticate, authenticate
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import Argon2PasswordHasher as DjangosOwn
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, identify_hasher
+from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.http import HttpResponseRedirect
 from django.test import AsyncRequestFactory, RequestFactory
@@ -107,6 +112,40 @@ def test_what_is_refused_is_not_counted_and_the_time_is_not_longer_for_it(ada, c
     assert attempt(password=RIGHT) <= 10
     clock(11)
     assert attempt(password=RIGHT) == "in"
+
+
+def test_while_all_that_may_fail_are_under_way_others_wait(ada, monkeypatch, clock):
+    under_way = [limits.Attempt("ada", HERE) for _ in range(2)]
+    looked = threading.Event()
+    monkeypatch.setattr(limits.time, "sleep", lambda seconds: looked.set())
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(limits.Attempt, "ada", HERE)
+        assert looked.wait(60)
+        assert not waiting.done()
+        under_way.pop().end(right=True)
+        waiting.result(60).end(right=False)
+    under_way.pop().end(right=None)
+
+    monkeypatch.setattr(limits, "PATIENCE", 0)
+    held = limits.Attempt("ada", HERE)
+    with pytest.raises(LoginRefusedError):
+        limits.Attempt("ada", HERE)
+    clock(700)
+    assert attempt(password=RIGHT) == "in", "what a killed worker had under way ends with the time"
+    held.end(right=True)
+    assert not LoginFailures.objects.filter(under_way__gt=0).exists()
+
+
+@pytest.mark.parametrize(("answer", "counted"), [(ConnectionError, 0), (PermissionDenied, 1)])
+def test_what_another_backend_says_is_counted_and_not_its_faults(monkeypatch, answer, counted):
+    def refuse(*args, **kwargs):
+        raise answer
+
+    monkeypatch.setattr(ModelBackend, "authenticate", refuse)
+    with suppress(ConnectionError):
+        attempt()
+    assert failures(user="", network=HERE) == counted
+    assert not LoginFailures.objects.filter(under_way__gt=0).exists()
 
 
 def test_a_success_sets_back_that_user_from_that_address(ada):
@@ -341,9 +380,6 @@ def test_a_password_is_hashed_anew_at_its_login(ada, argon2, old):
 
 
 def test_hashes_of_many_threads_are_made_in_two(monkeypatch):
-    import threading
-    from concurrent.futures import ThreadPoolExecutor
-
     used = set()
     hashed = DjangosOwn.encode
 

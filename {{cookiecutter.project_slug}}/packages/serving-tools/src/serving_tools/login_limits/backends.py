@@ -32,11 +32,18 @@ class LimitedLogins:
         """
         name = others.get(str(get_user_model().USERNAME_FIELD)) if username is None else username
         attempt = None if name is None or password is None else begin(request, str(name))
-        user: AbstractBaseUser | None = super().authenticate(  # type: ignore[misc]
-            request, username=username, password=password, **others
-        )
-        if attempt and user:
-            attempt.succeed()
+        right = None
+        try:
+            user: AbstractBaseUser | None = super().authenticate(  # type: ignore[misc]
+                request, username=username, password=password, **others
+            )
+            right = user is not None
+        except PermissionDenied:
+            right = False
+            raise
+        finally:
+            if attempt:
+                attempt.end(right)
         return user
 
     @sensitive_variables("password")

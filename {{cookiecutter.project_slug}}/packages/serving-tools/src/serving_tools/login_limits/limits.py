@@ -1,12 +1,13 @@
-"""Counts a login as failed before its password is looked at, and takes that back when it succeeds.
+"""Counts a login as under way before its password is looked at, and as failed where that was wrong.
 
 So no number of requests at the same time, to any number of workers, tries more passwords than the limits
 allow. https://owasp.org/www-community/attacks/Brute_force_attack
 """
 
 import logging
+import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
@@ -34,6 +35,10 @@ DEFAULTS = {
 
 KNOWN_FOR = timedelta(days=90)
 
+# Seconds that an attempt waits for those under way, and between two looks.
+PATIENCE = 30
+PAUSE = 0.2
+
 type Key = tuple[str, str]
 
 
@@ -51,6 +56,8 @@ class LoginRefusedError(ValidationError):
 class Attempt:
     """A login that is under way. Raises LoginRefusedError where there may be none.
 
+    While as many are under way as may still fail, it waits for one of them to end.
+
     `address`: the client's, or "" where it has none (a unix socket, a program): then it counts for the
     user alone.
     """
@@ -60,49 +67,69 @@ class Attempt:
         keys = {("", self.network), (self.user, ""), (self.user, self.network)} - {("", "")}
         # Always locked in this order, so that no two attempts wait for each other.
         self.keys = sorted(keys)
-        self._count(address)
+        deadline = time.monotonic() + PATIENCE
+        while busy := self._begin(address):
+            if time.monotonic() > deadline:
+                refuse(timedelta(seconds=PATIENCE), busy, address)
+            time.sleep(PAUSE)
 
-    def _count(self, address: str) -> None:
+    def _begin(self, address: str) -> str:
+        """Counts itself as under way, or gives the name of the limit that others use up."""
         now = timezone.now()
-        new_window = now + timedelta(seconds=setting("LOGIN_LIMIT_SECONDS"))
-        fresh = False
+        if busy := self._judge(self._found(), now, address):
+            return busy  # found out without a lock
         with atomic():
             counts = self._locked(now)
-            for (user, network), count in counts.items():
-                if count.until <= now:
-                    count.failures, count.until = 0, new_window
-                    fresh = fresh or not user
-                name = limit_of(user, network)
-                if count.failures >= setting(name) and not self._is_known(counts, name, now):
-                    refuse(count.until - now, name, address)
-                count.failures += 1
-            save(counts.values())
-        if fresh:
-            forget_old(now)
+            if busy := self._judge(counts, now, address):
+                return busy
+            for count in counts.values():
+                renew(count, now)
+                count.under_way += 1
+            save(counts)
+        return ""
 
-    def _is_known(self, counts: dict[Key, LoginFailures], name: str, now: datetime) -> bool:
-        """Whether a limit is the one that does not hold where the user has logged in before.
+    def _judge(self, counts: Mapping[Key, LoginFailures], now: datetime, address: str) -> str:
+        """The name of a limit that leaves no place yet, or "". Raises LoginRefusedError above a limit."""
+        here, busy = counts.get((self.user, self.network)), ""
+        known = here is not None and here.known_until is not None and here.known_until > now
+        for (user, network), count in counts.items():
+            name = limit_of(user, network)
+            # Else anyone could keep out a user whose name he knows, from everywhere and for ever.
+            if count.until <= now or (name == "LOGIN_LIMIT_USER" and known):
+                continue
+            if count.failures >= setting(name):
+                refuse(count.until - now, name, address)
+            if count.failures + count.under_way >= setting(name):
+                busy = name
+        return busy
 
-        Else anyone could keep out a user whose name he knows, from everywhere and for ever.
-        """
-        here = counts[self.user, self.network]
-        return name == "LOGIN_LIMIT_USER" and bool(here.known_until and here.known_until > now)
+    def end(self, right: bool | None) -> None:
+        """Counts what has come of it: whether the password was right, or None where an error hid that.
 
-    def succeed(self) -> None:
-        """The password was right: takes the count back, and remembers that the user logs in from here.
-
-        The network's count loses this one alone: else who has an account of his own, and logs in to it
-        in between, could try those of others without end.
+        A success sets back the count of this user from here, and of the others none: else who has an
+        account of his own, and logs in to it in between, could try those of others without end.
         """
         now = timezone.now()
         with atomic():
             counts = self._locked(now)
             for count in counts.values():
-                count.failures = max(0, count.failures - 1)
-            if self.network:
+                renew(count, now)
+                count.under_way = max(0, count.under_way - 1)
+                count.failures += right is False
+            if right and self.network:
                 here = counts[self.user, self.network]
                 here.failures, here.known_until = 0, now + KNOWN_FOR
-            save(counts.values())
+            save(counts)
+        if right is False:
+            forget_old(now)
+
+    def _found(self) -> dict[Key, LoginFailures]:
+        """The counts that there are."""
+        wanted = Q()
+        for user, network in self.keys:
+            wanted |= Q(user=user, network=network)
+        found = {(each.user, each.network): each for each in LoginFailures.objects.filter(wanted)}
+        return {key: found[key] for key in self.keys if key in found}
 
     def _locked(self, now: datetime) -> dict[Key, LoginFailures]:
         """The counts, made where there are none, and for nobody else to change until the transaction ends."""
@@ -112,11 +139,14 @@ class Attempt:
             unique_fields=["user", "network"],
             update_fields=["network"],  # to the same: it locks the row
         )
-        wanted = Q()
-        for user, network in self.keys:
-            wanted |= Q(user=user, network=network)
-        found = {(each.user, each.network): each for each in LoginFailures.objects.filter(wanted)}
-        return {key: found[key] for key in self.keys}
+        return self._found()
+
+
+def renew(count: LoginFailures, now: datetime) -> None:
+    """Starts a count again whose time is over. What a worker that was killed had under way ends here."""
+    if count.until <= now:
+        count.failures = count.under_way = 0
+        count.until = now + timedelta(seconds=setting("LOGIN_LIMIT_SECONDS"))
 
 
 def atomic() -> "transaction.Atomic":
@@ -124,9 +154,10 @@ def atomic() -> "transaction.Atomic":
     return transaction.atomic(using=router.db_for_write(LoginFailures))
 
 
-def save(counts: Iterable[LoginFailures]) -> None:
+def save(counts: Mapping[Key, LoginFailures]) -> None:
     """Writes counts that are locked."""
-    LoginFailures.objects.bulk_update(counts, ["failures", "until", "known_until"])
+    fields = ["failures", "under_way", "until", "known_until"]
+    LoginFailures.objects.bulk_update(counts.values(), fields)
 
 
 def refuse(wait: timedelta, name: str, address: str) -> None:

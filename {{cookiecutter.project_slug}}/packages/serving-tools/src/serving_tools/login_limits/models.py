@@ -16,6 +16,7 @@ class LoginFailures(models.Model):
     user: models.CharField[str, str] = models.CharField(max_length=32, blank=True)
     network: models.CharField[str, str] = models.CharField(max_length=43, blank=True)
     failures: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
+    under_way: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
     until: models.DateTimeField[datetime, datetime] = models.DateTimeField(
         db_index=True, help_text="When the count starts again."
     )

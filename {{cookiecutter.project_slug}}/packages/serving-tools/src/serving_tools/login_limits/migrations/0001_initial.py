@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                 ("user", models.CharField(blank=True, max_length=32)),
                 ("network", models.CharField(blank=True, max_length=43)),
                 ("failures", models.PositiveIntegerField(default=0)),
+                ("under_way", models.PositiveIntegerField(default=0)),
                 (
                     "until",
                     models.DateTimeField(db_index=True, help_text="When the count starts again."),
