@@ -34,10 +34,10 @@ INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
 SLOW = frozenset(
     f"test_{name}.py"
     for name in """
-    addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
-    garbage healthcheck libraries lifespan_faults mail make moving new_app orm other_servers own_warnings package
-    pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
-    valkey_refuses
+      addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
+      garbage healthcheck libraries lifespan_faults logins mail make moving new_app orm other_servers own_warnings
+      package pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
+      valkey_refuses
     """.split()
 )
 

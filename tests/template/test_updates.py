@@ -328,8 +328,8 @@ def do_an_owners_work(project: Path, *, beside: bool) -> None:
     replace(config / "settings.py", '    "home",\n', '    "shop",\n    "home",\n')
     own = 'SHOP_NAME = env.str("SHOP_NAME", "Tea", validate=validate.Length(min=1))\n'
     replace(config / "settings.py", "# Language and time\n", f"{own}\n# Language and time\n")
-    last = '    path("admin/", admin.site.urls),\n'
-    replace(config / "urls.py", last, f'    path("shop/", include("shop.urls")),\n{last}')
+    first = '    path("", include("home.urls")),\n'
+    replace(config / "urls.py", first, f'    path("shop/", include("shop.urls")),\n{first}')
     replace(
         config / "logging.json",
         '    "httpcore"',

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.utils.csp import CSP
 from environs import validate
 from serving.rules import check_prefix, check_proxy
-from serving_tools.environment import Environment, check_address, check_origin
+from serving_tools.environment import Environment, check_address, check_origin, check_path
 
 {% if cookiecutter.database == "postgres" %}
 from data import connections, postgres{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
@@ -43,7 +43,7 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
 SECURE_SSL_HOST = env.str("SECURE_SSL_HOST", None)
 SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0 if DEBUG else YEAR, least=0)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", not DEBUG)
-SECURE_CSP = {
+SECURE_CSP: dict[str, list[str]] = {
     "default-src": [CSP.SELF],
     "script-src": [CSP.SELF, CSP.NONCE],
     "style-src": [CSP.SELF, CSP.NONCE],
@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "data",
     "serving",  # before staticfiles: this `runserver` is used
     "serving_tools",
+    "serving_tools.login_limits",
     "django.contrib.staticfiles",
 ]
 
@@ -84,6 +85,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "serving_tools.login_limits.middleware.LoginLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -143,9 +145,23 @@ CACHES = {
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 {% endif %}
+# The door. Below which path the admin is; how many logins may fail, of a user from one address, from the
+# address, and of the user from addresses that are new to him, in so many seconds.
+
+ADMIN_PATH = env.checked("ADMIN_PATH", "admin", check_path)
+LOGIN_LIMIT = env.integer("LOGIN_LIMIT", 5)
+LOGIN_LIMIT_ADDRESS = env.integer("LOGIN_LIMIT_ADDRESS", 50)
+LOGIN_LIMIT_USER = env.integer("LOGIN_LIMIT_USER", 50)
+LOGIN_LIMIT_SECONDS = env.integer("LOGIN_LIMIT_SECONDS", 15 * 60)
+
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{URL_PATH_PREFIX}/"
+AUTHENTICATION_BACKENDS = ["serving_tools.login_limits.backends.LimitedModelBackend"]
+PASSWORD_HASHERS = [  # the first for new ones; a password of the second is hashed anew at its login
+    "serving_tools.password_hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

@@ -1,5 +1,6 @@
 """Addresses. /livez and /readyz are answered before Django: see `serving.probes`."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import PasswordResetView
 from django.urls import include, path
@@ -9,5 +10,5 @@ urlpatterns = [
     # By this name, the admin's login page links to it.
     path("accounts/password_reset/", PasswordResetView.as_view(), name="admin_password_reset"),
     path("", include("home.urls")),
-    path("admin/", admin.site.urls),
+    path(f"{settings.ADMIN_PATH}/", admin.site.urls),
 ]

@@ -43,12 +43,28 @@ def test_a_password_is_reset_by_a_link_that_works_once(
 
 
 def test_login_to_the_admin(client: Client, user: User) -> None:
-    page = client.get("/admin/")
+    page = client.get(reverse("admin:index"))
     assert page.status_code == 302
 
     assert client.login(username="ada", password="open sesame")
 
-    assert client.get("/admin/accounts/user/").status_code == 200
+    assert client.get(reverse("admin:accounts_user_changelist")).status_code == 200
+
+
+def test_a_login_is_refused_after_too_many_failures_until_someone_unlocks(
+    client: Client, user: User
+) -> None:
+    form = {"username": "ada", "password": "hunter2"}
+    login, right = reverse("admin:login"), form | {"password": "open sesame"}
+    for _ in range(settings.LOGIN_LIMIT):
+        client.post(login, form)
+
+    refused = client.post(login, right)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= settings.LOGIN_LIMIT_SECONDS
+
+    call_command("unlock", "ada")
+    assert client.post(login, right).status_code == 302
 
 
 @pytest.mark.django_db
@@ -57,7 +73,7 @@ def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
 ) -> None:
     form = {"username": "ada", "password": "hunter2"}
     for _ in range(2):
-        client.post("/admin/login/", form, REMOTE_ADDR="203.0.113.7")
+        client.post(reverse("admin:login"), form, REMOTE_ADDR="203.0.113.7")
 
     said = [record.getMessage() for record in caplog.records if record.name == "accounts.logins"]
     assert said == ["failed login of 'ada' from 203.0.113.7"] * 2
@@ -65,7 +81,7 @@ def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
     assert "hunter2" not in caplog.text
 
     caplog.clear()
-    client.post("/admin/login/", {"username": "ada", "password": "open sesame"})
+    client.post(reverse("admin:login"), {"username": "ada", "password": "open sesame"})
     assert not caplog.records
 
 

@@ -1,0 +1,218 @@
+"""Counts a login as under way before its password is looked at, and as failed where that was wrong.
+
+So no number of requests at the same time, to any number of workers, tries more passwords than the limits
+allow. https://owasp.org/www-community/attacks/Brute_force_attack
+"""
+
+import logging
+import time
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext, ngettext
+from serving.rules import unmapped
+
+from serving_tools.login_limits.models import LoginFailures
+
+logger = logging.getLogger(__name__)
+
+# What a project's settings may set.
+DEFAULTS = {
+    "LOGIN_LIMIT": 5,  # failures of one user from one network
+    "LOGIN_LIMIT_ADDRESS": 50,  # from one network, of whomever: an office may have one address
+    "LOGIN_LIMIT_USER": 50,  # of one user, from all networks that he has not logged in from
+    "LOGIN_LIMIT_SECONDS": 15 * 60,  # from the first failure on
+}
+
+KNOWN_FOR = timedelta(days=90)
+
+# Seconds that an attempt waits for those under way, and between two looks.
+PATIENCE = 30
+PAUSE = 0.2
+
+type Key = tuple[str, str]
+
+
+class LoginRefusedError(ValidationError):
+    """Too many logins have failed. A form shows it as its own error; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        minutes = ceil(retry_after / 60)
+        again = ngettext("Try again in a minute.", "Try again in %d minutes.", minutes)
+        again = again % minutes if "%" in again else again
+        super().__init__(f"{gettext('Too many failed logins.')} {again}", code="too_many_logins")
+
+
+class Attempt:
+    """A login that is under way. Raises LoginRefusedError where there may be none.
+
+    While as many are under way as may still fail, it waits for one of them to end.
+
+    `address`: the client's, or "" where it has none (a unix socket, a program): then it counts for the
+    user alone.
+    """
+
+    def __init__(self, name: str, address: str) -> None:
+        self.user, self.network = user_key(name), network_of(address)
+        keys = {("", self.network), (self.user, ""), (self.user, self.network)} - {("", "")}
+        # Always locked in this order, so that no two attempts wait for each other.
+        self.keys = sorted(keys)
+        deadline = time.monotonic() + PATIENCE
+        while busy := self._begin(address):
+            if time.monotonic() > deadline:
+                refuse(timedelta(seconds=PATIENCE), busy, address)
+            time.sleep(PAUSE)
+
+    def _begin(self, address: str) -> str:
+        """Counts itself as under way, or gives the name of the limit that others use up."""
+        now = timezone.now()
+        if busy := self._judge(self._found(), now, address):
+            return busy  # found out without a lock
+        with atomic():
+            counts = self._locked(now)
+            if busy := self._judge(counts, now, address):
+                return busy
+            for count in counts.values():
+                renew(count, now)
+                count.under_way += 1
+            save(counts)
+        return ""
+
+    def _judge(self, counts: Mapping[Key, LoginFailures], now: datetime, address: str) -> str:
+        """The name of a limit that leaves no place yet, or "". Raises LoginRefusedError above a limit."""
+        here, busy = counts.get((self.user, self.network)), ""
+        known = here is not None and here.known_until is not None and here.known_until > now
+        for (user, network), count in counts.items():
+            name = limit_of(user, network)
+            # Else anyone could keep out a user whose name he knows, from everywhere and for ever.
+            if count.until <= now or (name == "LOGIN_LIMIT_USER" and known):
+                continue
+            if count.failures >= setting(name):
+                refuse(count.until - now, name, address)
+            if count.failures + count.under_way >= setting(name):
+                busy = name
+        return busy
+
+    def end(self, right: bool | None) -> None:
+        """Counts what has come of it: whether the password was right, or None where an error hid that.
+
+        A success sets back the count of this user from here, and of the others none: else who has an
+        account of his own, and logs in to it in between, could try those of others without end.
+        """
+        now = timezone.now()
+        with atomic():
+            counts = self._locked(now)
+            for count in counts.values():
+                renew(count, now)
+                count.under_way = max(0, count.under_way - 1)
+                count.failures += right is False
+            if right and self.network:
+                here = counts[self.user, self.network]
+                here.failures, here.known_until = 0, now + KNOWN_FOR
+            save(counts)
+        if right is False:
+            forget_old(now)
+
+    def _found(self) -> dict[Key, LoginFailures]:
+        """The counts that there are."""
+        wanted = Q()
+        for user, network in self.keys:
+            wanted |= Q(user=user, network=network)
+        found = {(each.user, each.network): each for each in LoginFailures.objects.filter(wanted)}
+        return {key: found[key] for key in self.keys if key in found}
+
+    def _locked(self, now: datetime) -> dict[Key, LoginFailures]:
+        """The counts, made where there are none, and for nobody else to change until the transaction ends."""
+        LoginFailures.objects.bulk_create(
+            [LoginFailures(user=user, network=network, until=now) for user, network in self.keys],
+            update_conflicts=True,
+            unique_fields=["user", "network"],
+            update_fields=["network"],  # to the same: it locks the row
+        )
+        return self._found()
+
+
+def renew(count: LoginFailures, now: datetime) -> None:
+    """Starts a count again whose time is over. What a worker that was killed had under way ends here."""
+    if count.until <= now:
+        count.failures = count.under_way = 0
+        count.until = now + timedelta(seconds=setting("LOGIN_LIMIT_SECONDS"))
+
+
+def atomic() -> "transaction.Atomic":
+    """A transaction of the database that has the counts."""
+    return transaction.atomic(using=router.db_for_write(LoginFailures))
+
+
+def save(counts: Mapping[Key, LoginFailures]) -> None:
+    """Writes counts that are locked."""
+    fields = ["failures", "under_way", "until", "known_until"]
+    LoginFailures.objects.bulk_update(counts.values(), fields)
+
+
+def refuse(wait: timedelta, name: str, address: str) -> None:
+    """Raises LoginRefusedError, and logs which limit it was."""
+    seconds = ceil(wait.total_seconds())
+    logger.warning(
+        "refused a login from %s, and does so for %d s: %s=%d",
+        address or "an unknown address",
+        seconds,
+        name,
+        setting(name),
+        extra={"client.address": address or None},
+    )
+    raise LoginRefusedError(seconds)
+
+
+def forget_old(now: datetime) -> None:
+    """Removes counts that have run out, but for those that some attempt has locked."""
+    with atomic():
+        old = LoginFailures.objects.filter(until__lte=now).exclude(known_until__gt=now)
+        free = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        LoginFailures.objects.filter(pk__in=list(free[:1000])).delete()
+
+
+def unlock(*, name: str = "", address: str = "") -> int:
+    """Sets back what was counted of a user, from a network, or both; says how many counts that were."""
+    counted = LoginFailures.objects.filter(failures__gt=0)
+    done = counted.filter(user=user_key(name)).update(failures=0) if name else 0
+    if address:
+        done += counted.filter(network=network_of(address)).update(failures=0)
+    return done
+
+
+def limit_of(user: str, network: str) -> str:
+    """The setting that limits a count."""
+    if not user:
+        return "LOGIN_LIMIT_ADDRESS"
+    return "LOGIN_LIMIT" if network else "LOGIN_LIMIT_USER"
+
+
+def setting(name: str) -> int:
+    """A limit as the project sets it."""
+    return int(getattr(settings, name, DEFAULTS[name]))
+
+
+def user_key(name: str) -> str:
+    """A keyed hash of a user's name, whether there is such a user or not, and however it is spelled."""
+    spelled = unicodedata.normalize("NFKC", name).strip().casefold()
+    return salted_hmac(__name__, spelled, algorithm="sha256").hexdigest()[:32]
+
+
+def network_of(address: str) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address, which is one client's (RFC 6177); "" without one."""
+    try:
+        found = unmapped(ip_address(address.partition("%")[0]))
+    except ValueError:
+        return ""
+    return str(ip_network((found, 64), strict=False) if isinstance(found, IPv6Address) else found)
