@@ -193,6 +193,16 @@ def test_a_name_is_one_however_it_is_spelled(ada):
     assert attempt("ada") > 0
 
 
+@pytest.mark.parametrize("name", ["\0", "", "a" * 10**6, "\ufdfa" * 10**5, "\U0001f475", "{x}%s'"])
+def test_no_name_is_too_odd_to_be_counted(name):
+    assert [attempt(name), attempt(name)] == ["failed"] * 2
+    assert attempt(name) > 0
+
+
+def test_half_a_pair_is_a_name_too():
+    assert user_key("\ud800") != user_key("\ud801")
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [

@@ -39,6 +39,8 @@ KNOWN_FOR = timedelta(days=90)
 PATIENCE = 30
 PAUSE = 0.2
 
+LONGEST_NAME = 1000  # what is read of a name: to normalize a long one takes long
+
 type Key = tuple[str, str]
 
 
@@ -205,8 +207,9 @@ def setting(name: str) -> int:
 
 def user_key(name: str) -> str:
     """A keyed hash of a user's name, whether there is such a user or not, and however it is spelled."""
-    spelled = unicodedata.normalize("NFKC", name).strip().casefold()
-    return salted_hmac(__name__, spelled, algorithm="sha256").hexdigest()[:32]
+    spelled = unicodedata.normalize("NFKC", name[:LONGEST_NAME]).strip().casefold()
+    value = spelled.encode(errors="surrogatepass")  # JSON can hold half a pair
+    return salted_hmac(__name__, value, algorithm="sha256").hexdigest()[:32]
 
 
 def network_of(address: str) -> str:
