@@ -148,7 +148,9 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
     left_out = {
         "DEBUG",  # error pages with code and settings: `make watch` alone passes it on
         "SECRET_KEY",
-        "DATABASE_PASSWORD",  # from files
+        "DATABASE_PASSWORD",
+        "STORAGE_URL",  # from files
+        "MEDIA_ROOT",  # the image has a folder for it, and a machine's own is not in a container
     }
     for project in (default_project, widest_project):
         settings = (project / "config" / "settings.py").read_text()
@@ -162,7 +164,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         assert not left_out & given.keys()
         values = {name: value for name, value in given.items() if value is not None}
         assert values.keys() <= {
-            "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL",
+            "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL", "STORAGE_URL_FILE",
             "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS",
         }  # fmt: skip
 
@@ -170,19 +172,32 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
 def test_secrets_are_written_for_compose_alone(bake: Bake, run: Run) -> None:
     project = bake(database="postgres")
     folder = project / ".secrets"
-    write = ("-I", str(TOOLS), "secret_files", ".secrets", "SECRET_KEY", "POSTGRES_PASSWORD")
+    write = (
+        "-I",
+        str(TOOLS),
+        "secret_files",
+        ".secrets",
+        "SECRET_KEY",
+        "POSTGRES_PASSWORD",
+        "STORAGE_URL?",
+    )
     values = {"SECRET_KEY": KEY, "POSTGRES_PASSWORD": "a $b'c"}
 
     run(project, "python", *write, **values)
 
     assert (folder / "secret_key").read_text() == KEY
     assert (folder / "postgres_password").read_text() == "a $b'c"
+    assert (folder / "storage_url").read_text() == "", "there is none, and Compose mounts the file"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o444
     assert "/.secrets/" in (project / ".gitignore").read_text()
     changed = (folder / "changed.env").read_text()
     run(project, "python", *write, **values)
     assert (folder / "changed.env").read_text() == changed, "so no container is replaced"
+    run(project, "python", *write, **values | {"STORAGE_URL": "s3://tea"})
+    assert (folder / "storage_url").read_text() == "s3://tea"
+    assert (folder / "changed.env").read_text() != changed
+    changed = (folder / "changed.env").read_text()
     run(project, "python", *write, **values | {"POSTGRES_PASSWORD": "new"})
     assert (folder / "changed.env").read_text() != changed
 

@@ -5,7 +5,8 @@ inspect`, /proc/1/environ and child processes show only the path.
 
     python -m serving_tools.secret_files FOLDER NAME...
 
-writes such files from the environment's own variables, for Compose to mount; the Makefile calls it.
+writes such files from the environment's own variables, for Compose to mount; the Makefile calls it. A name that
+ends with a question mark may be missing: its file is empty.
 Runs by itself on Python 3.9 and newer, as serving_tools.env_file does.
 
 https://docs.docker.com/compose/how-tos/use-secrets/
@@ -59,7 +60,9 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     changed = folder / "changed.env"
-    missing = [name for name in names if not (environ.get(name) or environ.get(f"{name}_FILE"))]
+    needed = [name for name in names if not name.endswith("?")]
+    names = [name.rstrip("?") for name in names]
+    missing = [name for name in needed if not (environ.get(name) or environ.get(f"{name}_FILE"))]
     if missing:
         raise ValueError(
             f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
@@ -73,7 +76,7 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
             renewed = renewed or file.stat().st_mtime > changed.stat().st_mtime
             continue
         file = folder / name.lower()
-        value = environ[name].encode()
+        value = environ.get(name, "").encode()
         if file.is_dir():  # an engine has made it, for a mount whose source was missing
             file.rmdir()
         if not file.exists() or file.read_bytes() != value:
