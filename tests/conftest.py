@@ -35,9 +35,9 @@ SLOW = frozenset(
     f"test_{name}.py"
     for name in """
       addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
-      garbage healthcheck libraries lifespan_faults logins mail make moving new_app orm other_servers own_warnings
-      package pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
-      valkey_refuses
+      garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
+      own_warnings package pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates
+      upgrade uploads valkey valkey_refuses
     """.split()
 )
 
@@ -129,6 +129,12 @@ def shared_environment(widest_project: Path) -> Path:
 def libraries(widest_project: Path) -> Path:
     """Another, with the error trackers and tracers of tests/live/test_libraries.py."""
     return made_environment("libraries", widest_project, "libraries")
+
+
+@pytest.fixture(scope="session")
+def store_environment(widest_project: Path) -> Path:
+    """Another, with an object store and the client for it."""
+    return made_environment("store", widest_project, "store")
 
 
 def made_environment(name: str, widest_project: Path, group: str, *more: str) -> Path:

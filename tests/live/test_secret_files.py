@@ -149,7 +149,9 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         "DEBUG",  # error pages with code and settings: `make watch` alone passes it on
         "SECRET_KEY",
         "DATABASE_PASSWORD",
-        "EMAIL_URL",  # from files
+        "EMAIL_URL",
+        "STORAGE_URL",  # from files
+        "MEDIA_ROOT",  # the image has a folder for it, and a machine's own is not in a container
     }
     for project in (default_project, widest_project):
         settings = (project / "config" / "settings.py").read_text()
@@ -164,6 +166,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         values = {name: value for name, value in given.items() if value is not None}
         assert values.keys() <= {
             "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL", "EMAIL_URL_FILE",
+            "STORAGE_URL_FILE",
             "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS",
         }  # fmt: skip
 

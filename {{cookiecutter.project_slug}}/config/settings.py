@@ -11,6 +11,7 @@ from django.utils.csp import CSP
 from environs import validate
 from serving.rules import check_prefix, check_proxy
 from serving_tools.environment import Environment, check_address, check_origin, check_path
+from serving_tools.storage_address import storage_settings
 
 {% if cookiecutter.database == "postgres" %}
 from data import connections, postgres{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
@@ -192,9 +193,19 @@ ADMINS = env.items("ADMINS", [], check=check_address)
 STATIC_URL = f"{URL_PATH_PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "serving.media.storage.FileStorage"},
     "staticfiles": {"BACKEND": "serving.http.static_storage.StaticFilesStorage"},
 }
+
+# Uploads: in a folder, or in an object store whose pictures a page may show; docs/uploads.md of the template
+
+MEDIA_URL = f"{URL_PATH_PREFIX}/media/"
+MEDIA_ROOT = BASE_DIR / env.str("MEDIA_ROOT", "media")
+MEDIA_ACCEL_PREFIX = env.checked("MEDIA_ACCEL_PREFIX", "", check_prefix)
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755  # a proxy reads them, whatever the umask
+if store := env.parsed("STORAGE_URL", storage_settings, ""):
+    STORAGES["default"] = store.settings
+    SECURE_CSP |= {"img-src": [CSP.SELF, store.origin], "media-src": [CSP.SELF, store.origin]}
 
 # Serving; README.md of packages/django-serving describes these settings
 
@@ -238,6 +249,7 @@ env.refuse_problems(
         "DATABASE_PASSWORD": "",
         "CACHE_URL": "For example redis://host:6379/0",
         "EMAIL_URL": "For example smtp+starttls://user:password@host:587",
+        "STORAGE_URL": "For example s3://key:secret@eu-central-1/bucket",
     },
     env_file=BASE_DIR / ".env",
 )

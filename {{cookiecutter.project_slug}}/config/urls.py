@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import PasswordResetView
 from django.urls import include, path
+from serving.media.views import serve_media
 
 urlpatterns = [
     path("accounts/", include("django.contrib.auth.urls")),
@@ -11,4 +12,5 @@ urlpatterns = [
     path("accounts/password_reset/", PasswordResetView.as_view(), name="admin_password_reset"),
     path("", include("home.urls")),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
+    path("media/<path:name>", serve_media),
 ]

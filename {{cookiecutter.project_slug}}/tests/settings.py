@@ -16,6 +16,7 @@ if not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")):
 
 os.environ.pop("CACHE_URL_FILE", None)
 os.environ.pop("SECRET_KEY_FILE", None)
+os.environ.pop("STORAGE_URL_FILE", None)
 os.environ.update(
     ADMINS="",
     DEBUG="false",
@@ -26,6 +27,7 @@ os.environ.update(
 {% endif %}
     LIFESPAN="required",
     SECRET_KEY="for-tests-only-" + "0123456789" * 5,
+    STORAGE_URL="",
 )
 
 from config.settings import *
