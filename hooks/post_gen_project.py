@@ -10,6 +10,8 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 ONLY_FOR = {
+    "accounts/forms.py": [("tasks", "database")],
+    "accounts/tasks.py": [("tasks", "database")],
     "data/cache_values.py": [("cache", "valkey")],
     "data/connections.py": [("database", "postgres")],
     "data/postgres.py": [("database", "postgres")],
@@ -22,6 +24,7 @@ ONLY_FOR = {
     "data/valkey_address.py": [("cache", "valkey")],
     "data/valkey_refusals.py": [("cache", "valkey")],
     "tests/test_postgres.py": [("database", "postgres")],
+    "tests/test_tasks.py": [("tasks", "database")],
     "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_valkey.py": [("cache", "valkey")],
 }

@@ -34,10 +34,10 @@ INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
 SLOW = frozenset(
     f"test_{name}.py"
     for name in """
-      addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
+      addresses bodies celery connections conversation demo deploy_faults development documented doors foreign_servers
       garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
-      own_warnings package pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates
-      upgrade uploads valkey valkey_refuses
+      own_warnings package pgbouncer postgres process restore secret_files snippets sqlite strangers streams tasks
+      updates upgrade uploads valkey valkey_refuses
     """.split()
 )
 
@@ -108,7 +108,9 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
-    return bake_into(tmp_path_factory.mktemp("widest"), database="postgres", cache="valkey")
+    return bake_into(
+        tmp_path_factory.mktemp("widest"), database="postgres", cache="valkey", tasks="database"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,8 @@ def python_of(project: Project) -> Path:
     """The interpreter that runs a project's tests."""
     if project.answers is None:
         return ROOT / ".venv" / "bin" / "python"
-    return shared_environment(bake({"database": "postgres", "cache": "valkey"})) / "bin" / "python"
+    widest = {"database": "postgres", "cache": "valkey", "tasks": "database"}
+    return shared_environment(bake(widest)) / "bin" / "python"
 
 
 PROJECTS = (

@@ -36,6 +36,9 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "tests/test_postgres.py",
         }
     ),
+    ("tasks", "database"): frozenset(
+        {"accounts/forms.py", "accounts/tasks.py", "tests/test_tasks.py"}
+    ),
     ("cache", "valkey"): frozenset(
         {
             "data/cache_values.py",
@@ -65,13 +68,23 @@ def text_questions() -> set[str]:
     return questions().keys() - choices().keys()
 
 
+# Answers that would multiply the combinations, and change what only these others change as well: each value stands
+# beside every value of any other answer, and beside every database with every cache.
+SPREAD: Mapping[str, list[Any]] = {"tasks": questions()["tasks"]}
+
+
 @functools.cache
 def every_combination() -> list[Answers]:
-    """All accepted combinations of what changes files or code, the pure defaults cycled through them."""
-    multiplied = {key: values for key, values in choices().items() if key not in PURE_DEFAULTS}
+    """All accepted combinations of what changes files or code, but for SPREAD; the pure defaults cycled through them."""
+    kept = choices().keys() - PURE_DEFAULTS.keys() - SPREAD.keys()
+    multiplied = {key: values for key, values in choices().items() if key in kept}
     combinations: list[Answers] = []
-    for row in itertools.product(*multiplied.values()):
-        answers = dict(zip(multiplied, row, strict=True))
+    for places in itertools.product(*(range(len(values)) for values in multiplied.values())):
+        answers = {
+            key: values[place]
+            for (key, values), place in zip(multiplied.items(), places, strict=True)
+        }
+        answers |= {key: values[sum(places) % len(values)] for key, values in SPREAD.items()}
         if not list(template_rules.problems(answers)):
             number = len(combinations)
             cycled = {key: values[number % len(values)] for key, values in PURE_DEFAULTS.items()}

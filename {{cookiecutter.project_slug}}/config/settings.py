@@ -73,6 +73,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "data",
+{% if cookiecutter.tasks == "database" %}
+    "django_ox",
+    "serving.tasks",
+{% endif %}
     "serving",  # before staticfiles: this `runserver` is used
     "serving_tools",
     "serving_tools.login_limits",
@@ -155,6 +159,21 @@ LOGIN_LIMIT_ADDRESS = env.integer("LOGIN_LIMIT_ADDRESS", 50)
 LOGIN_LIMIT_USER = env.integer("LOGIN_LIMIT_USER", 50)
 LOGIN_LIMIT_SECONDS = env.integer("LOGIN_LIMIT_SECONDS", 15 * 60)
 
+{% if cookiecutter.tasks == "database" %}
+# Background tasks, which `make worker` runs; options: https://oxpull.com/django-ox/configuration/
+
+TASKS = {
+    "default": {
+        "BACKEND": "serving.tasks.backend.TaskBackend",
+        "OPTIONS": {
+            "TASK_TIMEOUT": env.number("TASK_TIMEOUT", 300),
+            "SCHEDULES": {"prune": {"task": "serving.tasks.upkeep.prune", "cron": "17 3 * * *"}},
+        },
+    }
+}
+WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", 4)
+
+{% endif %}
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{URL_PATH_PREFIX}/"
@@ -227,7 +246,14 @@ WORKERS = env.integer("GRANIAN_WORKERS", 1)
 {% if cookiecutter.database == "postgres" %}
 WEB_REPLICAS = env.integer("WEB_REPLICAS", 1)
 DATABASE_MAX_CONNECTIONS = env.integer("DATABASE_MAX_CONNECTIONS", 100)
+{% if cookiecutter.tasks == "database" %}
+WORKER_REPLICAS = env.integer("WORKER_REPLICAS", 1, least=0)
+TASK_CONNECTIONS = connections.of_tasks(WORKER_REPLICAS, WORKER_CONCURRENCY)
+free = DATABASE_MAX_CONNECTIONS - TASK_CONNECTIONS
+threads = connections.threads(free, servers=WEB_REPLICAS, workers=WORKERS)
+{% else %}
 threads = connections.threads(DATABASE_MAX_CONNECTIONS, servers=WEB_REPLICAS, workers=WORKERS)
+{% endif %}
 SERVING_THREADS = env.integer("SERVING_THREADS", threads)
 {% else %}
 SERVING_THREADS = env.integer("SERVING_THREADS", 64)

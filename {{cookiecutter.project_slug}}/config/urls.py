@@ -5,11 +5,20 @@ from django.contrib import admin
 from django.contrib.auth.views import PasswordResetView
 from django.urls import include, path
 from serving.media.views import serve_media
+{% if cookiecutter.tasks == "database" %}
+
+from accounts.forms import PasswordResetForm
+
+reset = PasswordResetView.as_view(form_class=PasswordResetForm)
+{% else %}
+
+reset = PasswordResetView.as_view()
+{% endif %}
 
 urlpatterns = [
+    # Before Django's own, which is the same address; by this name, the admin's login page links to it.
+    path("accounts/password_reset/", reset, name="admin_password_reset"),
     path("accounts/", include("django.contrib.auth.urls")),
-    # By this name, the admin's login page links to it.
-    path("accounts/password_reset/", PasswordResetView.as_view(), name="admin_password_reset"),
     path("", include("home.urls")),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
     path("media/<path:name>", serve_media),

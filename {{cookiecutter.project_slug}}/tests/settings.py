@@ -42,6 +42,12 @@ DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 {% endif %}
+{% if cookiecutter.tasks == "database" %}
+# A task runs at once, where it is enqueued: docs/tasks.md of the template says how a test waits for a worker.
+TASKS = {"default": {"BACKEND": "django_ox.testing.ImmediateBackend"}}
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+
+{% endif %}
 # Tests ask over http, and without `collectstatic`.
 SECURE_SSL_REDIRECT = False
 STORAGES = {

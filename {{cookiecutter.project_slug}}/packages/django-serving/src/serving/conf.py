@@ -66,6 +66,7 @@ class Conf:
     METRICS_PORT = Setting("serving.E015", 9090, rules.PORT)
     WORKERS = Setting("serving.E016", 1, rules.COUNT)
     MEDIA_ACCEL_PREFIX = Setting("serving.E022", "", rules.text("/media", rules.check_prefix))
+    WORKER_CONCURRENCY = Setting("serving.E023", 4, rules.COUNT)
 
 
 conf = Conf()

@@ -183,20 +183,21 @@ def check_address(text: str) -> None:
         raise ValueError(f"{text!r} is not an address of e-mail (ada@example.com).")
 
 
+TAKEN = {"accounts", "livez", "media", "readyz", "static"}
+
+
 def check_path(text: str) -> None:
     """Raises ValueError unless it is a path below the site's, as ADMIN_PATH: "admin", "staff/desk".
 
-    What begins as one of these is answered before Django: /livez, /readyz, static files.
+    None that begins as one of these is free: /livez, /readyz, static files, uploads, accounts.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text):
         raise ValueError(
             f"{text!r} is not a path such as admin or staff/desk: letters, digits, _ and -, with no slash"
             " at either end."
         )
-    if (first := text.partition("/")[0]) in {"livez", "readyz", "static"}:
-        raise ValueError(
-            f"{text!r} begins with {first}, which is answered before Django; try 'admin'."
-        )
+    if (first := text.partition("/")[0]) in TAKEN:
+        raise ValueError(f"{text!r} begins with {first}, where the site has other pages; try 'admin'.")
 
 
 def check_origin(text: str) -> None:

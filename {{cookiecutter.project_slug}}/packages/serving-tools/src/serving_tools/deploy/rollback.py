@@ -66,6 +66,7 @@ class Rollback:
         self.interruption = interruption
         configured = configuration()
         self.has_proxy = "proxy" in configured["services"]
+        self.services = [name for name in ("worker", "web") if name in configured["services"]]
         self.images = Images(configured)
         if self.images.tag != LATEST:
             raise Failed(
@@ -175,7 +176,15 @@ class Rollback:
 
     def _up(self) -> None:
         """Replaces the server, and where the new one is never ready, puts back what ran."""
-        command = ("compose", "up", "--detach", "--wait", "--no-build", "--pull=never", "web")
+        command = (
+            "compose",
+            "up",
+            "--detach",
+            "--wait",
+            "--no-build",
+            "--pull=never",
+            *self.services,
+        )
         try:
             ask(*command, timeout=UP_WITHIN)
             self.interruption.check()
