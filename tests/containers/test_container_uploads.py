@@ -131,6 +131,20 @@ def test_what_could_run_is_saved_by_a_browser(client: httpx.Client, name: str) -
         assert answer.headers["content-type"] not in ("text/javascript", "text/css")
 
 
+def test_a_part_of_a_text_is_not_compressed(client: httpx.Client) -> None:
+    """Or a client that resumes would put compressed bytes behind plain ones."""
+    text = b"".join(f"{number};tea\n".encode() for number in range(10_000))
+    address = keep(client, "tea.csv", text)
+    assert client.get(address).content == text
+    for encoding in ("gzip", "zstd", "identity"):
+        part = client.get(
+            address, headers={"Range": "bytes=5000-9999", "Accept-Encoding": encoding}
+        )
+        assert (part.status_code, part.content) == (206, text[5000:10_000]), encoding
+        assert part.headers.get("content-encoding") is None
+        assert part.headers["content-length"] == "5000"
+
+
 RAW = """
 /media/../srv/media /media/..%2fetc%2fpasswd /media/%2e%2e/%2e%2e/etc/passwd /media/..%2f..%2fetc/passwd
 /media/pictures/../../etc/passwd /media//etc/passwd /media/%2fetc%2fpasswd /media/pictures /media/pictures/

@@ -40,7 +40,7 @@ class Request[S](ASGIRequest):
     def _load_post_and_files(self) -> None:
         """As Django's; where that raises, middleware may have asked for the form as well as the view."""
         try:
-            super()._load_post_and_files()  # type: ignore[misc]  # not in the stubs
+            super()._load_post_and_files()
         except Exception as error:
             self.note_refusal(error)
             raise
