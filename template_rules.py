@@ -311,7 +311,14 @@ RULES: Mapping[str, Callable[[str], str | None]] = {
 # Answers that cannot stand together: ((answer, value), (answer, value), the reason and the fix). An
 # interpreter that an event loop has no wheel for belongs here; at the moment every pair has one.
 Answered = tuple[str, str | bool]
-REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = ()
+REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = tuple(
+    (
+        ("lifespan_mode", "disabled"),
+        ("telemetry", telemetry),
+        "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional",
+    )
+    for telemetry in ("sentry", "opentelemetry")
+)
 
 HERE = Path(__file__).parent
 

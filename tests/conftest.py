@@ -36,7 +36,7 @@ SLOW = frozenset(
     for name in """
     addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
     garbage healthcheck libraries lifespan_faults make moving new_app orm other_servers own_warnings package
-    pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
+    pgbouncer postgres process restore secret_files snippets sqlite strangers streams telemetry updates upgrade valkey
     valkey_refuses
     """.split()
 )
@@ -108,7 +108,8 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
-    return bake_into(tmp_path_factory.mktemp("widest"), database="postgres", cache="valkey")
+    folder = tmp_path_factory.mktemp("widest")
+    return bake_into(folder, database="postgres", cache="valkey", telemetry="opentelemetry")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,16 @@ PURE_DEFAULTS: Mapping[str, list[Any]] = {
     "workers": ["1", "2", "64"],
 }
 
+TELEMETRY = (
+    "telemetry/__init__.py",
+    "telemetry/lifespan.py",
+    "telemetry/watching.py",
+    "tests/test_telemetry.py",
+)
+
+# Answers that meet every value of every other one, but not every combination of those: there are enough.
+PAIRED = ("telemetry",)
+
 # Files that only some answers give: {(answer, value): paths}. A file that stands here is expected
 # in no other project.
 FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
@@ -46,6 +56,8 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "tests/test_valkey.py",
         }
     ),
+    ("telemetry", "sentry"): frozenset({*TELEMETRY, "telemetry/sentry.py"}),
+    ("telemetry", "opentelemetry"): frozenset({*TELEMETRY, "telemetry/opentelemetry.py"}),
 }
 
 
@@ -67,15 +79,20 @@ def text_questions() -> set[str]:
 
 @functools.cache
 def every_combination() -> list[Answers]:
-    """All accepted combinations of what changes files or code, the pure defaults cycled through them."""
-    multiplied = {key: values for key, values in choices().items() if key not in PURE_DEFAULTS}
+    """All accepted combinations of what changes files or code, the others cycled through them."""
+    offered = choices()
+    multiplied = {k: values for k, values in offered.items() if k not in (*PURE_DEFAULTS, *PAIRED)}
     combinations: list[Answers] = []
-    for row in itertools.product(*multiplied.values()):
+    for number, row in enumerate(itertools.product(*multiplied.values())):
         answers = dict(zip(multiplied, row, strict=True))
+        answers |= {key: values[number % len(values)] for key, values in PURE_DEFAULTS.items()}
+        for key in PAIRED:
+            turn = number % len(offered[key])
+            values = [*offered[key][turn:], *offered[key][:turn]]
+            tried = [answers | {key: value} for value in values]
+            answers = next((a for a in tried if not list(template_rules.problems(a))), tried[0])
         if not list(template_rules.problems(answers)):
-            number = len(combinations)
-            cycled = {key: values[number % len(values)] for key, values in PURE_DEFAULTS.items()}
-            combinations.append(answers | cycled)
+            combinations.append(answers)
     return combinations
 
 

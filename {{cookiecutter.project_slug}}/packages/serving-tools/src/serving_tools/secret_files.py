@@ -3,7 +3,7 @@
 This is how engines and orchestrators mount secrets. Their values are in no environment then: `docker
 inspect`, /proc/1/environ and child processes show only the path.
 
-    python -m serving_tools.secret_files FOLDER NAME...
+    python -m serving_tools.secret_files FOLDER NAME... [--optional NAME...]
 
 writes such files from the environment's own variables, for Compose to mount; the Makefile calls it.
 Runs by itself on Python 3.9 and newer, as serving_tools.env_file does.
@@ -47,8 +47,15 @@ def from_file(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
     return value
 
 
-def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.environ) -> None:
+def write(
+    folder: Path,
+    names: list[str],
+    optional: list[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
     """Writes each variable's value to a file with its name in lower case, unless NAME_FILE is set.
+
+    Of an optional one that is not set, an empty file: what is mounted must be there.
 
     Everyone may read the files, as the container's user must, but only the owner may enter the folder; the
     engine mounts the files by themselves. `changed.env` holds the time when a value last changed: it becomes
@@ -65,7 +72,7 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
             f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
         )
     renewed = not changed.exists()
-    for name in names:
+    for name in [*names, *(optional or [])]:
         if environ.get(f"{name}_FILE"):
             # Raises if the file is missing: the engine would make a folder in its place.
             from_file(name, environ)
@@ -73,7 +80,7 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
             renewed = renewed or file.stat().st_mtime > changed.stat().st_mtime
             continue
         file = folder / name.lower()
-        value = environ[name].encode()
+        value = environ.get(name, "").encode()
         if file.is_dir():  # an engine has made it, for a mount whose source was missing
             file.rmdir()
         if not file.exists() or file.read_bytes() != value:
@@ -90,6 +97,7 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
 
 if __name__ == "__main__":
     try:
-        write(Path(sys.argv[1]), sys.argv[2:])
+        required, _, optional = " ".join(sys.argv[2:]).partition("--optional")
+        write(Path(sys.argv[1]), required.split(), optional.split())
     except (OSError, ValueError) as error:
         sys.exit(f"secrets: {error}")

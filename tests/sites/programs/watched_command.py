@@ -1,0 +1,25 @@
+"""Opens the lifespans' resources twice, and has something to report each time."""
+
+import logging
+from importlib.util import find_spec
+
+import django
+
+django.setup()
+
+from django.contrib.auth import get_user_model
+from serving.lifespan import Resources
+
+for number in (1, 2):
+    with Resources():
+        if find_spec("telemetry.sentry"):
+            import sentry_sdk
+
+            with sentry_sdk.start_transaction(name=f"report {number}", sampled=True):
+                get_user_model().objects.exists()
+            logging.getLogger("home").error("report %d", number)
+        else:
+            from opentelemetry import trace
+
+            with trace.get_tracer("home").start_as_current_span(f"report {number}"):
+                get_user_model().objects.exists()

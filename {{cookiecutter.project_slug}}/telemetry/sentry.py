@@ -1,0 +1,205 @@
+"""Sentry's SDK, told by the handler; what it sends has no secret in it.
+
+https://docs.sentry.io/platforms/python/configuration/options/
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, cast
+
+import sentry_sdk
+from django.conf import settings
+from sentry_sdk.integrations.logging import ignore_logger
+{% if cookiecutter.cache == "valkey" %}
+from sentry_sdk.integrations.redis import RedisIntegration
+{% endif %}
+from sentry_sdk.transport import HttpTransport
+from sentry_sdk.types import Event, Hint
+from sentry_sdk.utils import event_from_exception
+from serving.http.request_id import SCOPE_KEY
+from serving.log.context import request_id
+from serving.log.filters import sql_shown
+from serving.log.formats import encodable, masked
+from serving.log.redaction import Secrets
+from serving.types import Scope
+
+from telemetry.watching import Told
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "SENTRY_DSN"
+
+PAUSE = 30.0  # seconds without an attempt, after one that failed
+
+# An event that is too large; and what the SDK itself waits for.
+OWN_FAULTS = ("status_413", "status_429")
+
+# What is no error of the site's, or is told as one already.
+IGNORED = ("_granian.utils", "django.request", "django.security.DisallowedHost", "granian.access")
+
+
+class Transport(HttpTransport):
+    """Gives up for a while where the server does not answer, and says so once."""
+
+    TIMEOUT = 5  # seconds
+
+    paused_until = 0.0
+    failing = False
+
+    def capture_envelope(self, envelope: Any) -> None:
+        if time.monotonic() >= self.paused_until:
+            super().capture_envelope(envelope)
+
+    def is_healthy(self) -> bool:
+        return time.monotonic() >= self.paused_until and super().is_healthy()
+
+    def on_dropped_event(self, _reason: str) -> None:
+        if _reason == "network" or (_reason.startswith("status_") and _reason not in OWN_FAULTS):
+            self.paused_until = time.monotonic() + PAUSE
+            if not self.failing:
+                logger.warning("events are dropped: the server does not take them (%s)", _reason)
+            self.failing = True
+
+    def _handle_response(self, response: Any, envelope: Any) -> None:
+        super()._handle_response(response, envelope)
+        if self.failing and 200 <= response.status < 300:
+            self.failing = False
+            logger.warning("events are sent again")
+
+
+class SentryTracker:
+    """An open client."""
+
+    def __init__(self, dsn: str) -> None:
+        self.rate: float = settings.SENTRY_TRACES_SAMPLE_RATE
+        hide = partial(hidden, hidden_in=Secrets().hidden_in)
+        # Its own workers' attempts: one line of ours stands for them.
+        logging.getLogger("urllib3.connectionpool").addFilter(is_not_sentrys)
+        for name in IGNORED:
+            ignore_logger(name)
+        sentry_sdk.init(
+            dsn=dsn,
+            release=settings.RELEASE or None,
+            environment=settings.ENVIRONMENT,
+            traces_sample_rate=self.rate,
+            transport=Transport,
+            before_send=hide,
+            before_send_transaction=hide,
+            max_request_body_size="never",
+            auto_session_tracking=False,
+            auto_enabling_integrations=False,
+{% if cookiecutter.cache == "valkey" %}
+            integrations=[RedisIntegration()],
+{% endif %}
+        )
+        self.client = sentry_sdk.get_client()
+
+    @contextmanager
+    def request(self, scope: Scope) -> Iterator[Told]:
+        with sentry_sdk.isolation_scope() as own:
+            own.clear_breadcrumbs()
+            own.add_event_processor(partial(with_request, scope))
+            parent = {
+                name.decode(): value.decode("latin-1")
+                for name, value in scope["headers"]
+                if name in (b"sentry-trace", b"baggage")
+            }
+            own.generate_propagation_context(parent)
+            try:
+                if not (parent or self.samples()):
+                    yield None
+                    return
+                sampled = None if parent else True  # as whoever asks has decided
+                about = sentry_sdk.continue_trace(
+                    parent, op="http.server", name=scope["path"], source="url"
+                )
+                about.sampled = sampled
+                with sentry_sdk.start_transaction(about) as transaction:
+                    yield transaction.set_http_status
+            except Exception as error:  # of a stream: what a view raises, Django answers
+                self.error(error)
+                raise
+
+    def samples(self) -> bool:
+        """Whether a request is to be traced; none is while nobody takes its trace."""
+        if not self.rate or random.random() >= self.rate:  # noqa: S311
+            return False
+        return self.client.transport is not None and self.client.transport.is_healthy()
+
+    def route(self, method: str, route: str) -> None:
+        sentry_sdk.get_current_scope().set_transaction_name(route, source="route")
+
+    def error(self, error: BaseException) -> None:
+        event, hint = event_from_exception(
+            error,
+            client_options=self.client.options,
+            mechanism={"type": "django", "handled": False},
+        )
+        sentry_sdk.capture_event(event, hint)
+
+    def statement(self, vendor: str, sql: str) -> AbstractContextManager[object]:
+        if sentry_sdk.get_current_span() is None:
+            return nullcontext()
+        span = sentry_sdk.start_span(op="db", name=sql_shown(str(sql)))
+        span.set_data("db.system", vendor)
+        return span
+
+    @contextmanager
+    def task(self, path: str, identity: str) -> Iterator[None]:
+        """Django logs the error of a task that fails, and the SDK sees that."""
+        with sentry_sdk.isolation_scope() as own:
+            own.clear_breadcrumbs()
+            own.set_tag("task_id", identity)
+            own.set_transaction_name(path, source="task")
+            own.generate_propagation_context({})
+            if not self.samples():
+                yield
+                return
+            about = sentry_sdk.continue_trace({}, op="queue.task", name=path, source="task")
+            about.sampled = True
+            with sentry_sdk.start_transaction(about):
+                yield
+
+    def close(self, seconds: float) -> None:
+        self.client.close(timeout=seconds)
+
+
+def open_tracker(address: str) -> SentryTracker:
+    return SentryTracker(address)
+
+
+def is_not_sentrys(record: logging.LogRecord) -> bool:
+    return not (record.threadName or "").startswith("sentry-sdk")
+
+
+def with_request(scope: Scope, event: Event, hint: Hint) -> Event:
+    """Adds what an event's request was, but nothing of its body or its client."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    event.setdefault("request", {}).update(
+        method=scope["method"],
+        url=f"{scope.get('scheme', 'http')}://{host}{scope['path']}",
+        query_string=scope["query_string"].decode("latin-1"),
+        headers={
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        },
+    )
+    cast("dict[str, Any]", event.setdefault("tags", {}))["request_id"] = scope.get(SCOPE_KEY)
+    return event
+
+
+def hidden(event: Event, hint: Hint, *, hidden_in: Callable[[str], str]) -> Event:
+    """An event without what the log would hide, and without the keys of the cache."""
+    if own := request_id.get():  # of a task, say, which a request has enqueued
+        cast("dict[str, Any]", event.setdefault("tags", {})).setdefault("request_id", own)
+    for span in cast("list[dict[str, Any]]", event.get("spans") or []):
+        if str(span.get("op")).startswith(("cache", "db.redis")):
+            span["description"] = str(span.get("description")).partition(" ")[0]
+            span["data"] = {
+                name: value for name, value in span.get("data", {}).items() if "key" not in name
+            }
+            span["tags"] = {}
+    return cast("Event", masked(encodable(event), hidden_in))
