@@ -318,7 +318,7 @@ def test_it_is_off_without_an_address(library: str, watched: Path, serve: Serve)
 def test_an_address_that_will_not_do_stops_the_start_and_is_not_shown(
     library: str, watched: Path, run: Run
 ) -> None:
-    wrong = dict.fromkeys(to(library, 1), "htp://0123456789@tracker")
+    wrong = {next(iter(to(library, 1))): "htp://0123456789@tracker"}
     done = run(
         watched, "python", "manage.py", "check", check=False, **server_environment(watched) | wrong
     )
@@ -355,7 +355,7 @@ def test_a_client_that_leaves_is_no_error(
     wait_for(lambda: len(READ[library](receiver.reports)) == 2, "the spans of both streams")
     assert server.stop() == 0
     assert all(seen.errors == [] for seen in READ[library](receiver.reports).values())
-    assert {report["kind"] for report in receiver.reports} <= {"transaction", "span"}
+    assert "event" not in {report["kind"] for report in receiver.reports}
 
 
 @pytest.mark.parametrize("view", ["enqueues", "aenqueues"])

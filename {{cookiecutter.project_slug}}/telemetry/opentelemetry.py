@@ -149,7 +149,7 @@ class OpenTelemetryTracker:
             endpoint=None if os.environ.get(VARIABLE) else f"{address.rstrip('/')}/v1/traces",
             headers=parse_env_headers(headers) if headers else None,
         )
-        self._inner = BatchSpanProcessor(HidingExporter(exporter))
+        self._inner: SpanProcessor = BatchSpanProcessor(HidingExporter(exporter))
         spans().inner = self._inner
         self._tracer = trace.get_tracer(__name__)
         self._fields = {field.encode() for field in propagate.get_global_textmap().fields}

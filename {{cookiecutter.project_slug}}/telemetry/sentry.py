@@ -87,6 +87,7 @@ class SentryTracker:
             environment=settings.ENVIRONMENT,
             traces_sample_rate=self.rate,
             transport=Transport,
+            transport_queue_size=256,  # what waits to be sent takes memory: an error up to 100 kB
             before_send=hide,
             before_send_transaction=hide,
             max_request_body_size="never",

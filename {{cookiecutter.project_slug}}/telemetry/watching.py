@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from django.core.signals import got_request_exception
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.dispatch import Signal
 from django.http import HttpRequest
 from django.tasks import TaskResult
 from django.tasks.signals import task_finished, task_started
@@ -97,7 +98,7 @@ def watched_by(tracker: Tracker) -> Iterator[None]:
         if stack := tasks.pop(task_result.id, None):
             stack.__exit__(*sys.exc_info())
 
-    told = {
+    told: dict[Signal, Callable[..., None]] = {
         got_request_exception: failed,
         connection_created: connected,
         task_started: started,

@@ -1,10 +1,12 @@
 """Opens the lifespans' resources twice, and has something to report each time."""
 
 import logging
+import os
 from importlib.util import find_spec
 
 import django
 
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 django.setup()
 
 from django.contrib.auth import get_user_model
