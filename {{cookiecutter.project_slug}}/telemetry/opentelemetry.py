@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 {% if cookiecutter.cache == "valkey" %}
 from opentelemetry.instrumentation.redis import RedisInstrumentor
@@ -27,12 +27,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.util.re import parse_env_headers
 from serving.log.context import request_id
 from serving.log.filters import sql_shown
-from serving.log.formats import encodable, masked
+from serving.log.formats import without_secrets
 from serving.log.redaction import Secrets, query_shown
-from serving.types import Scope
+from serving.types import ASGIApp, Receive, Scope, Send
 from serving_tools.secret_files import from_file
 
-from telemetry.watching import Told
+from telemetry.watching import telling
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class HidingExporter(SpanExporter):
         )
 
     def _attributes(self, attributes: Any) -> Any:
-        return masked(encodable(attributes or {}), self._hidden_in)
+        return without_secrets(attributes or {}, self._hidden_in)
 
     def shutdown(self) -> None:
         self._inner.shutdown()
@@ -157,15 +157,14 @@ class OpenTelemetryTracker:
         RedisInstrumentor().instrument()
 {% endif %}
 
-    @contextmanager
-    def request(self, scope: Scope) -> Iterator[Told]:
+    async def request(self, serve: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         carrier = {
             name.decode(): value.decode("latin-1")
             for name, value in scope["headers"]
             if name in self._fields
         }
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-        with self._tracer.start_as_current_span(
+        span = self._tracer.start_span(
             method if method in METHODS else "HTTP",
             propagate.extract(carrier) if carrier else None,
             SpanKind.SERVER,
@@ -174,18 +173,20 @@ class OpenTelemetryTracker:
                 "url.scheme": scope.get("scheme", "http"),
                 "url.path": scope["path"],
             },
-        ) as span:
-            if not span.is_recording():
-                yield None
-                return
-            span.set_attributes(attributes_of(scope))
+        )
+        if not span.is_recording():
+            attach(trace.set_span_in_context(span))
+            await serve(scope, receive, send)
+            return
+        span.set_attributes(attributes_of(scope))
 
-            def told(status: int) -> None:
-                span.set_attribute("http.response.status_code", status)
-                if status >= 500:
-                    span.set_status(StatusCode.ERROR)
+        def told(status: int) -> None:
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                span.set_status(StatusCode.ERROR)
 
-            yield told
+        with trace.use_span(span, end_on_exit=True):
+            await serve(scope, receive, telling(told, send))
 
     def route(self, method: str, route: str) -> None:
         span = trace.get_current_span()

@@ -17,17 +17,18 @@ from sentry_sdk.integrations.logging import ignore_logger
 {% if cookiecutter.cache == "valkey" %}
 from sentry_sdk.integrations.redis import RedisIntegration
 {% endif %}
+from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.transport import HttpTransport
 from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import event_from_exception
 from serving.http.request_id import SCOPE_KEY
 from serving.log.context import request_id
 from serving.log.filters import sql_shown
-from serving.log.formats import encodable, masked
+from serving.log.formats import without_secrets
 from serving.log.redaction import Secrets
-from serving.types import Scope
+from serving.types import ASGIApp, Receive, Scope, Send
 
-from telemetry.watching import Told
+from telemetry.watching import telling
 
 logger = logging.getLogger(__name__)
 
@@ -93,37 +94,44 @@ class SentryTracker:
             max_request_body_size="never",
             auto_session_tracking=False,
             auto_enabling_integrations=False,
+            # It would take a request's trace along into each thread, the one that sends all this too.
+            disabled_integrations=[ThreadingIntegration()],
 {% if cookiecutter.cache == "valkey" %}
             integrations=[RedisIntegration()],
 {% endif %}
         )
         self.client = sentry_sdk.get_client()
 
-    @contextmanager
-    def request(self, scope: Scope) -> Iterator[Told]:
-        with sentry_sdk.isolation_scope() as own:
-            own.clear_breadcrumbs()
-            own.add_event_processor(partial(with_request, scope))
-            parent = {
-                name.decode(): value.decode("latin-1")
-                for name, value in scope["headers"]
-                if name in (b"sentry-trace", b"baggage")
-            }
-            own.generate_propagation_context(parent)
-            try:
-                if not (parent or self.samples()):
-                    yield None
-                    return
-                sampled = None if parent else True  # as whoever asks has decided
-                about = sentry_sdk.continue_trace(
-                    parent, op="http.server", name=scope["path"], source="url"
-                )
-                about.sampled = sampled
-                with sentry_sdk.start_transaction(about) as transaction:
-                    yield transaction.set_http_status
-            except Exception as error:  # of a stream: what a view raises, Django answers
-                self.error(error)
-                raise
+    async def request(self, serve: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        own = self.isolate()
+        own.add_event_processor(partial(with_request, scope))
+        parent = {
+            name.decode(): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in (b"sentry-trace", b"baggage")
+        }
+        try:
+            if not (parent or self.samples()):
+                await serve(scope, receive, send)
+                return
+            about = sentry_sdk.continue_trace(
+                parent, op="http.server", name=scope["path"], source="url"
+            )
+            about.sampled = None if parent else True  # as whoever asks has decided
+            with sentry_sdk.start_transaction(about) as transaction:
+                await serve(scope, receive, telling(transaction.set_http_status, send))
+        except Exception as error:  # of a stream: what a view raises, Django answers
+            self.error(error)
+            raise
+
+    def isolate(self) -> sentry_sdk.Scope:
+        """What is set from here on, in this context, is seen nowhere else."""
+        own = sentry_sdk.get_isolation_scope().fork()
+        own.clear_breadcrumbs()
+        own.generate_propagation_context()
+        sentry_sdk.Scope.set_isolation_scope(own)
+        sentry_sdk.Scope.set_current_scope(sentry_sdk.get_current_scope().fork())
+        return own
 
     def samples(self) -> bool:
         """Whether a request is to be traced; none is while nobody takes its trace."""
@@ -203,4 +211,4 @@ def hidden(event: Event, hint: Hint, *, hidden_in: Callable[[str], str]) -> Even
                 name: value for name, value in span.get("data", {}).items() if "key" not in name
             }
             span["tags"] = {}
-    return cast("Event", masked(encodable(event), hidden_in))
+    return cast("Event", without_secrets(event, hidden_in))

@@ -18,17 +18,17 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished, task_started
 from django.urls import ResolverMatch
 from serving.http.handler import DjangoHandler
-from serving.types import Message, Receive, Scope, Send
-
-# Told the status of a response; None for a request that has no trace.
-Told = Callable[[int], None] | None
+from serving.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Tracker(Protocol):
     """An open library. What it is told belongs to the context that it is told in."""
 
-    def request(self, scope: Scope) -> AbstractContextManager[Told]:
-        """A request, until its response is sent: a stream, until that has ended."""
+    async def request(self, serve: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request, which `serve` serves, until its response is sent: a stream, until that has ended.
+
+        Each is a task with a context of its own, in which nothing need be set back.
+        """
 
     def route(self, method: str, route: str) -> None:
         """Which route a request has taken: "/orders/<int:pk>/"."""
@@ -53,11 +53,10 @@ class WatchedHandler(DjangoHandler):
     """Django's handler, which tells the tracker of requests."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not trackers:
+        if trackers:
+            await trackers[-1].request(super().handle, scope, receive, send)
+        else:
             await super().handle(scope, receive, send)
-            return
-        with trackers[-1].request(scope) as told:
-            await super().handle(scope, receive, telling(told, send) if told else send)
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         match: ResolverMatch = super().resolve_request(request)

@@ -96,6 +96,13 @@ class EcsFormatter(logging.Formatter):
         return as_json(masked(json.loads(line), self._hidden_in))
 
 
+def without_secrets(value: object, hidden_in: Callable[[str], str]) -> Any:
+    """A value as JSON can hold it, with what the log would hide in it hidden. `hidden_in`: of `Secrets`."""
+    shown = encodable(value)
+    line = as_json(shown)
+    return shown if hidden_in(line) == line else masked(shown, hidden_in)
+
+
 def id_of(record: logging.LogRecord) -> Any:
     """The id of the request that a record belongs to, if it does to one."""
     return vars(record).get("http.request.id") or request_id.get()
