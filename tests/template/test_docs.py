@@ -40,14 +40,18 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("cache", choices()["cache"])
 @pytest.mark.parametrize("database", choices()["database"])
-def test_the_generated_readme_can_be_read_in_one_go(bake: Bake, database: str, cache: str) -> None:
-    lines = (bake(database=database, cache=cache) / "README.md").read_text().splitlines()
+@pytest.mark.parametrize("telemetry", choices()["telemetry"])
+def test_the_generated_readme_can_be_read_in_one_go(
+    bake: Bake, database: str, cache: str, telemetry: str
+) -> None:
+    project = bake(database=database, cache=cache, telemetry=telemetry)
+    lines = (project / "README.md").read_text().splitlines()
     assert len(lines) < 150
 
 
 def test_no_other_answer_changes_its_length() -> None:
     conditions = re.findall(r"cookiecutter\.(\w+) ==", (TEMPLATE / "README.md").read_text())
-    assert set(conditions) == {"database", "cache"}
+    assert set(conditions) == {"database", "cache", "telemetry"}
 
 
 # What all texts name

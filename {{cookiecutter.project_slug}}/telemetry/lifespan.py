@@ -9,10 +9,10 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from serving.conf import conf
+from django.conf import settings
 from serving_tools.secret_files import from_file
 
-from telemetry.{{ cookiecutter.telemetry }} import VARIABLE, open_tracker
+from telemetry.{{ "sentry" if cookiecutter.telemetry == "sentry" else "opentelemetry" }} import VARIABLE, open_tracker
 from telemetry.watching import Tracker, watched_by
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ async def lifespan() -> AsyncIterator[Mapping[str, Any]]:
         with watched_by(tracker):
             yield {}
     finally:
-        await close(tracker, conf.LIFESPAN_SHUTDOWN_TIMEOUT() / 2)
+        await close(tracker, settings.LIFESPAN_SHUTDOWN_TIMEOUT / 2)
 
 
 async def close(tracker: Tracker, seconds: float) -> None:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any
 
 from django.conf import settings
 from opentelemetry import propagate, trace
@@ -28,7 +27,7 @@ from opentelemetry.util.re import parse_env_headers
 from serving.log.context import request_id
 from serving.log.filters import sql_shown
 from serving.log.formats import without_secrets
-from serving.log.redaction import Secrets, query_shown
+from serving.log.redaction import query_shown
 from serving.types import ASGIApp, Receive, Scope, Send
 from serving_tools.secret_files import from_file
 
@@ -48,7 +47,6 @@ class HidingExporter(SpanExporter):
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
-        self._hidden_in = Secrets().hidden_in
         self._paused_until = 0.0
         self._failing = False
         self._said = ""
@@ -63,7 +61,7 @@ class HidingExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         if time.monotonic() < self._paused_until:
             return SpanExportResult.FAILURE
-        result = self._inner.export([self._shown(span) for span in spans])
+        result = self._inner.export([shown(span) for span in spans])
         failed = result is not SpanExportResult.SUCCESS
         if failed:
             self._paused_until = time.monotonic() + PAUSE
@@ -74,33 +72,29 @@ class HidingExporter(SpanExporter):
         self._failing = failed
         return result
 
-    def _shown(self, span: ReadableSpan) -> ReadableSpan:
-        """A span, its events and its status without what the log would hide."""
-        return ReadableSpan(
-            name=self._hidden_in(span.name),
-            context=span.context,
-            parent=span.parent,
-            resource=span.resource,
-            attributes=self._attributes(span.attributes),
-            events=[
-                Event(event.name, self._attributes(event.attributes), event.timestamp)
-                for event in span.events
-            ],
-            links=span.links,
-            kind=span.kind,
-            status=Status(
-                span.status.status_code, self._hidden_in(span.status.description or "") or None
-            ),
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
-        )
-
-    def _attributes(self, attributes: Any) -> Any:
-        return without_secrets(attributes or {}, self._hidden_in)
-
     def shutdown(self) -> None:
         self._inner.shutdown()
+
+
+def shown(span: ReadableSpan) -> ReadableSpan:
+    """A span, its events and its status without what the log would hide."""
+    return ReadableSpan(
+        name=without_secrets(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=without_secrets(span.attributes or {}),
+        events=[
+            Event(event.name, without_secrets(event.attributes or {}), event.timestamp)
+            for event in span.events
+        ],
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code, without_secrets(span.status.description)),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 class OwnSpans(SpanProcessor):

@@ -6,7 +6,7 @@ https://docs.sentry.io/platforms/python/configuration/options/
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
@@ -21,11 +21,9 @@ from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.transport import HttpTransport
 from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import event_from_exception
-from serving.http.request_id import SCOPE_KEY
 from serving.log.context import request_id
 from serving.log.filters import sql_shown
 from serving.log.formats import without_secrets
-from serving.log.redaction import Secrets
 from serving.types import ASGIApp, Receive, Scope, Send
 
 from telemetry.watching import telling
@@ -77,7 +75,6 @@ class SentryTracker:
 
     def __init__(self, dsn: str) -> None:
         self.rate: float = settings.SENTRY_TRACES_SAMPLE_RATE
-        hide = partial(hidden, hidden_in=Secrets().hidden_in)
         # Its own workers' attempts: one line of ours stands for them.
         logging.getLogger("urllib3.connectionpool").addFilter(is_not_sentrys)
         for name in IGNORED:
@@ -89,8 +86,8 @@ class SentryTracker:
             traces_sample_rate=self.rate,
             transport=Transport,
             transport_queue_size=256,  # what waits to be sent takes memory: an error up to 100 kB
-            before_send=hide,
-            before_send_transaction=hide,
+            before_send=hidden,
+            before_send_transaction=hidden,
             max_request_body_size="never",
             auto_session_tracking=False,
             auto_enabling_integrations=False,
@@ -196,13 +193,12 @@ def with_request(scope: Scope, event: Event, hint: Hint) -> Event:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         },
     )
-    cast("dict[str, Any]", event.setdefault("tags", {}))["request_id"] = scope.get(SCOPE_KEY)
     return event
 
 
-def hidden(event: Event, hint: Hint, *, hidden_in: Callable[[str], str]) -> Event:
-    """An event without what the log would hide, and without the keys of the cache."""
-    if own := request_id.get():  # of a task, say, which a request has enqueued
+def hidden(event: Event, hint: Hint) -> Event:
+    """An event with its request's id, without what the log would hide and without keys of the cache."""
+    if own := request_id.get():
         cast("dict[str, Any]", event.setdefault("tags", {})).setdefault("request_id", own)
     for span in cast("list[dict[str, Any]]", event.get("spans") or []):
         if str(span.get("op")).startswith(("cache", "db.redis")):
@@ -211,4 +207,4 @@ def hidden(event: Event, hint: Hint, *, hidden_in: Callable[[str], str]) -> Even
                 name: value for name, value in span.get("data", {}).items() if "key" not in name
             }
             span["tags"] = {}
-    return cast("Event", without_secrets(event, hidden_in))
+    return cast("Event", without_secrets(event))

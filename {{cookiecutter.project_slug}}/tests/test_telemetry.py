@@ -1,11 +1,12 @@
 """Telemetry is off in tests, and hides what the log hides."""
 
+import asyncio
 import logging
 
 import pytest
-from serving.lifespan import Resources
 
 from telemetry import check_address
+from telemetry.lifespan import lifespan
 {% if cookiecutter.telemetry == "sentry" %}
 from telemetry.sentry import hidden
 {% else %}
@@ -14,8 +15,12 @@ from telemetry.opentelemetry import attributes_of
 
 
 def test_it_is_off_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "telemetry"), Resources():
-        pass
+    async def enter() -> None:
+        async with lifespan():
+            pass
+
+    with caplog.at_level(logging.INFO, "telemetry"):
+        asyncio.run(enter())
     assert "off, since" in caplog.text
 
 
@@ -29,7 +34,7 @@ def test_an_address_that_will_not_do_is_refused() -> None:
 {% if cookiecutter.telemetry == "sentry" %}
 def test_what_is_named_like_a_secret_is_hidden() -> None:
     frame = {"vars": {"password": "'open sesame'", "number": "7"}}
-    shown = hidden({"extra": {"frame": frame}}, {}, hidden_in=str)
+    shown = hidden({"extra": {"frame": frame}}, {})
     assert shown["extra"] == {"frame": {"vars": {"password": "********", "number": "7"}}}
 {% else %}
 def test_what_is_named_like_a_secret_is_hidden() -> None:

@@ -9,8 +9,8 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 django.setup()
 
-from django.contrib.auth import get_user_model
-from serving.lifespan import Resources
+from django.contrib.auth import get_user_model  # noqa: E402
+from serving.lifespan import Resources  # noqa: E402
 
 for number in (1, 2):
     with Resources():

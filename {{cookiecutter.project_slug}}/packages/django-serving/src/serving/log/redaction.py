@@ -169,7 +169,7 @@ class Secrets:
                 found |= {value, *re.split(r"[\n,]", value)}
             elif ADDRESS_VARIABLE.search(name):
                 found |= secrets_in(value)
-            elif name.endswith("_HEADERS"):  # `name=value,...`, percent-encoded: OTEL_EXPORTER_OTLP_HEADERS
+            elif name.endswith("_HEADERS"):  # of OTEL_EXPORTER_OTLP_HEADERS, say: name=value,...
                 values = {item.partition("=")[2].strip() for item in value.split(",")}
                 found |= values | set(map(unquote, values))
         # The longest first, since another may be a part of it.
