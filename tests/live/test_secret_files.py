@@ -142,15 +142,18 @@ def compose_variables(project: Path) -> dict[str, object]:
 
 
 def test_compose_names_every_variable_that_a_deployment_may_set(
-    default_project: Path, widest_project: Path
+    default_project: Path, widest_project: Path, bake: Bake
 ) -> None:
     """One that the settings learn to read later is noticed here."""
     left_out = {
         "DEBUG",  # error pages with code and settings: `make watch` alone passes it on
         "SECRET_KEY",
-        "DATABASE_PASSWORD",  # from files
+        "DATABASE_PASSWORD",
+        "SENTRY_DSN",
+        "OTEL_EXPORTER_OTLP_HEADERS",  # from files
+        "RELEASE",  # the image has it
     }
-    for project in (default_project, widest_project):
+    for project in (default_project, widest_project, bake(telemetry="sentry")):
         settings = (project / "config" / "settings.py").read_text()
         read = set(re.findall(r'\benv\.\w+\(\s*"(\w+)"', settings))
         (helper,) = project.glob("packages/*/src/serving_tools/environment.py")
@@ -163,7 +166,8 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         values = {name: value for name, value in given.items() if value is not None}
         assert values.keys() <= {
             "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL",
-            "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS",
+            "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS", "SENTRY_DSN_FILE",
+            "OTEL_EXPORTER_OTLP_HEADERS_FILE",
         }  # fmt: skip
 
 
@@ -190,6 +194,10 @@ def test_secrets_are_written_for_compose_alone(bake: Bake, run: Run) -> None:
     assert refused.stderr.splitlines() == [
         "secrets: POSTGRES_PASSWORD: not set; set it in .env (`make secret` prints one)"
     ]
+    run(project, "python", *write, "--optional", "SENTRY_DSN", **values)
+    assert (folder / "sentry_dsn").read_bytes() == b"", "what is mounted must be there"
+    run(project, "python", *write, "--optional", "SENTRY_DSN", **values, SENTRY_DSN="https://x@y/1")
+    assert (folder / "sentry_dsn").read_text() == "https://x@y/1"
     own = project.parent / "own"
     refused = run(project, "python", *write, check=False, **values, SECRET_KEY_FILE=str(own))
     assert refused.returncode == 1

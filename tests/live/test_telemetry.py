@@ -248,6 +248,8 @@ def test_200_requests_at_once_are_told_apart(
         assert [re.findall(r"ValueError (\w+ \d+)", error) for error in of.errors] == (
             [[f"{kind} {number}"]] if kind else []
         )
+    for report in receiver.reports:  # breadcrumbs and headers, too
+        assert len(set(re.findall(r"(?:request-|asked for )(\d+)", str(report)))) == 1
     sent = receiver.text
     assert [what for what, secret in SECRETS.items() if re.search(secret, sent)] == []
     assert "********" in sent

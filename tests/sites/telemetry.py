@@ -1,6 +1,7 @@
 """Views of every kind, for tests/live/test_telemetry.py: `?n=` is a request's number."""
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -46,6 +47,7 @@ def moment() -> float:
 def own(request: HttpRequest) -> str:
     number = request.GET["n"]
     mark(number)
+    logging.getLogger("home").info("asked for %s", number)
     return number
 
 
