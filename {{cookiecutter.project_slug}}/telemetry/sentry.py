@@ -198,13 +198,13 @@ def with_request(scope: Scope, event: Event, hint: Hint) -> Event:
 
 def hidden(event: Event, hint: Hint) -> Event:
     """An event with its request's id, without what the log would hide and without keys of the cache."""
+    shown = cast("dict[str, Any]", event)
     if own := request_id.get():
-        cast("dict[str, Any]", event.setdefault("tags", {})).setdefault("request_id", own)
-    for span in cast("list[dict[str, Any]]", event.get("spans") or []):
-        if str(span.get("op")).startswith(("cache", "db.redis")):
-            span["description"] = str(span.get("description")).partition(" ")[0]
-            span["data"] = {
-                name: value for name, value in span.get("data", {}).items() if "key" not in name
-            }
-            span["tags"] = {}
-    return cast("Event", without_secrets(event))
+        shown.setdefault("tags", {}).setdefault("request_id", own)
+    for step in [*(shown.get("spans") or ()), *(shown.get("breadcrumbs") or {}).get("values", ())]:
+        if str(step.get("op", step.get("category"))).startswith(("cache", "db.redis", "redis")):
+            text = "description" if "op" in step else "message"
+            step[text] = str(step.get(text)).partition(" ")[0]
+            step["data"] = {n: value for n, value in step.get("data", {}).items() if "key" not in n}
+            step["tags"] = {}
+    return cast("Event", without_secrets(shown))
