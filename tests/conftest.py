@@ -37,7 +37,7 @@ SLOW = frozenset(
       addresses bodies celery connections conversation demo deploy_faults development documented doors foreign_servers
       garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
       own_warnings package pgbouncer postgres process restore secret_files snippets sqlite strangers streams tasks
-      updates upgrade uploads valkey valkey_refuses
+      telemetry updates upgrade uploads valkey valkey_refuses
     """.split()
 )
 
@@ -109,7 +109,11 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
     return bake_into(
-        tmp_path_factory.mktemp("widest"), database="postgres", cache="valkey", tasks="database"
+        tmp_path_factory.mktemp("widest"),
+        database="postgres",
+        cache="valkey",
+        tasks="database",
+        telemetry="opentelemetry",
     )
 
 

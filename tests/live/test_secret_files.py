@@ -142,7 +142,7 @@ def compose_variables(project: Path) -> dict[str, object]:
 
 
 def test_compose_names_every_variable_that_a_deployment_may_set(
-    default_project: Path, widest_project: Path
+    default_project: Path, widest_project: Path, bake: Bake
 ) -> None:
     """One that the settings learn to read later is noticed here."""
     left_out = {
@@ -150,10 +150,13 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         "SECRET_KEY",
         "DATABASE_PASSWORD",
         "EMAIL_URL",
-        "STORAGE_URL",  # from files
+        "STORAGE_URL",
         "MEDIA_ROOT",  # the image has a folder for it, and a machine's own is not in a container
+        "SENTRY_DSN",
+        "OTEL_EXPORTER_OTLP_HEADERS",  # from files
+        "RELEASE",  # the image has it
     }
-    for project in (default_project, widest_project):
+    for project in (default_project, widest_project, bake(telemetry="sentry")):
         settings = (project / "config" / "settings.py").read_text()
         read = set(re.findall(r'\benv\.\w+\(\s*"(\w+)"', settings))
         (helper,) = project.glob("packages/*/src/serving_tools/environment.py")
@@ -166,7 +169,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         values = {name: value for name, value in given.items() if value is not None}
         assert values.keys() <= {
             "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL", "EMAIL_URL_FILE",
-            "STORAGE_URL_FILE",
+            "STORAGE_URL_FILE", "SENTRY_DSN_FILE", "OTEL_EXPORTER_OTLP_HEADERS_FILE",
             "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS",
         }  # fmt: skip
 

@@ -41,17 +41,18 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 @pytest.mark.parametrize("cache", choices()["cache"])
 @pytest.mark.parametrize("database", choices()["database"])
 @pytest.mark.parametrize("tasks", choices()["tasks"])
+@pytest.mark.parametrize("telemetry", choices()["telemetry"])
 def test_the_generated_readme_can_be_read_in_one_go(
-    bake: Bake, database: str, cache: str, tasks: str
+    bake: Bake, database: str, cache: str, tasks: str, telemetry: str
 ) -> None:
-    project = bake(database=database, cache=cache, tasks=tasks)
+    project = bake(database=database, cache=cache, tasks=tasks, telemetry=telemetry)
     lines = (project / "README.md").read_text().splitlines()
     assert len(lines) < (155 if tasks == "database" else 150)
 
 
 def test_no_other_answer_changes_its_length() -> None:
     conditions = re.findall(r"cookiecutter\.(\w+) ==", (TEMPLATE / "README.md").read_text())
-    assert set(conditions) == {"database", "cache", "tasks"}
+    assert set(conditions) == {"database", "cache", "tasks", "telemetry"}
 
 
 # What all texts name

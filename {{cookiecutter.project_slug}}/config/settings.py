@@ -18,6 +18,9 @@ from data import connections, postgres{{ ", valkey_address" if cookiecutter.cach
 {% else %}
 from data import sqlite{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
 {% endif %}
+{% if cookiecutter.telemetry != "none" %}
+from telemetry import check_endpoint
+{% endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PROJECT_NAME = {{ cookiecutter.project_name | quoted }}  # fmt: skip
@@ -65,6 +68,9 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX 
 # Applications
 
 INSTALLED_APPS = [
+{% if cookiecutter.telemetry != "none" %}
+    "telemetry",  # first, so that it sees what the others open and close
+{% endif %}
     "home",
     "accounts",
     "django.contrib.admin",
@@ -264,6 +270,19 @@ METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
 METRICS_PORT = env.integer("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
 
+{% if cookiecutter.telemetry != "none" %}
+# What events and traces say of this installation. Their address may hold a key, so it is no setting.
+RELEASE = env.str("RELEASE", "")
+ENVIRONMENT = env.str("ENVIRONMENT", "development" if DEBUG else "production")
+{% if cookiecutter.telemetry == "sentry" %}
+SENTRY_TRACES_SAMPLE_RATE = env.number("SENTRY_TRACES_SAMPLE_RATE", 0, least=0)
+env.checked("SENTRY_DSN", "", check_endpoint)
+{% else %}
+env.checked("OTEL_EXPORTER_OTLP_ENDPOINT", "", check_endpoint)
+env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
+{% endif %}
+
+{% endif %}
 LOGGING = env.logging(BASE_DIR / "config" / "logging.json", path_prefix=URL_PATH_PREFIX)
 
 # The end: nothing starts with a value that is missing or wrong; no message shows the value of these
@@ -276,6 +295,12 @@ env.refuse_problems(
         "CACHE_URL": "For example redis://host:6379/0",
         "EMAIL_URL": "For example smtp+starttls://user:password@host:587",
         "STORAGE_URL": "For example s3://key:secret@eu-central-1/bucket",
+{% if cookiecutter.telemetry == "sentry" %}
+        "SENTRY_DSN": "",
+{% elif cookiecutter.telemetry == "opentelemetry" %}
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+        "OTEL_EXPORTER_OTLP_HEADERS": "",
+{% endif %}
     },
     env_file=BASE_DIR / ".env",
 )

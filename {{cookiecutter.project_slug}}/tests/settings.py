@@ -26,6 +26,13 @@ os.environ.update(
     CACHE_URL="redis://127.0.0.1:6379/0",
 {% endif %}
     LIFESPAN="required",
+{% if cookiecutter.telemetry == "sentry" %}
+    SENTRY_DSN="",
+    SENTRY_DSN_FILE="",
+{% elif cookiecutter.telemetry == "opentelemetry" %}
+    OTEL_EXPORTER_OTLP_ENDPOINT="",
+    OTEL_EXPORTER_OTLP_ENDPOINT_FILE="",
+{% endif %}
     SECRET_KEY="for-tests-only-" + "0123456789" * 5,
     STORAGE_URL="",
 )

@@ -276,6 +276,8 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "close-sesame"),
         ("DB_DSN", "host=db password='open-sesame'", "open-sesame"),
         ("API_TOKEN", "8letters", "8letters"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=open-sesame,x-set=all", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=open%20sesame", "open sesame"),
     ],
 )
 def test_a_secret_is_known_by_its_variable_and_in_each_spelling(

@@ -161,7 +161,7 @@ LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 class Secrets:
     """The environment's secrets, which no line shows, wherever it comes from.
 
-    They are the values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, the secrets in
+    They are the values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, of headers, the secrets in
     addresses, and the contents of files that `SECRET_KEY_FILE` and the like name. In a value of several lines
     or items each is hidden by itself, since some formats separate them.
     """
@@ -173,6 +173,9 @@ class Secrets:
                 found |= {value, *re.split(r"[\n,]", value)}
             elif ADDRESS_VARIABLE.search(name):
                 found |= secrets_in(value)
+            elif name.endswith("_HEADERS"):  # of OTEL_EXPORTER_OTLP_HEADERS, say: name=value,...
+                values = {item.partition("=")[2].strip() for item in value.split(",")}
+                found |= values | set(map(unquote, values))
         # The longest first, since another may be a part of it.
         known = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
         # With the longest part that every program writes alike.
