@@ -96,9 +96,7 @@ def every_combination() -> list[Answers]:
         }
         for key in SPREAD:
             turn = sum(places) % len(offered[key])
-            tried = [
-                answers | {key: value} for value in offered[key][turn:] + offered[key][:turn]
-            ]
+            tried = [answers | {key: value} for value in offered[key][turn:] + offered[key][:turn]]
             answers = next((a for a in tried if not list(template_rules.problems(a))), tried[0])
         if not list(template_rules.problems(answers)):
             number = len(combinations)
