@@ -197,7 +197,9 @@ def check_path(text: str) -> None:
             " at either end."
         )
     if (first := text.partition("/")[0]) in TAKEN:
-        raise ValueError(f"{text!r} begins with {first}, where the site has other pages; try 'admin'.")
+        raise ValueError(
+            f"{text!r} begins with {first}, where the site has other pages; try 'admin'."
+        )
 
 
 def check_origin(text: str) -> None:
