@@ -8,7 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 @csrf_exempt
 def keep(request: HttpRequest) -> HttpResponse:
-    (file,) = request.FILES.values()
+    ((_, (file,)),) = request.FILES.lists()
     name = default_storage.save(f"pictures/{file.name}", file)
     return JsonResponse({"name": name, "url": default_storage.url(name)})
 
