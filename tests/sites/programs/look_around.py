@@ -41,13 +41,8 @@ def everything() -> None:
     import serving
 
     for module in pkgutil.walk_packages(serving.__path__, "serving."):
-<<<<<<< HEAD
-        if not module.name.startswith(
-            "serving.tasks."
-        ):  # they want an app that is not installed here
-=======
-        if module.name != "serving.media.s3":  # whose packages are an extra
->>>>>>> wt-uploads
+        # An app that is not installed here, and an extra's packages.
+        if not module.name.startswith(("serving.tasks.", "serving.media.s3")):
             importlib.import_module(module.name)
     assert "serving.http.handler" in sys.modules
     assert "serving.__main__" in sys.modules
