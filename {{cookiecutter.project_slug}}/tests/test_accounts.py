@@ -34,9 +34,7 @@ def test_a_password_is_reset_by_a_link_that_works_once(
     (link,) = re.findall(r"^http://testserver(/\S+)$", str(mail.body), re.MULTILINE)
 
     form = client.get(link, follow=True).redirect_chain[-1][0]
-    page = client.post(form, {"new_password1": "green leaves", "new_password2": "green leaves"})
-    assert page.status_code == 302
-
+    client.post(form, {"new_password1": "green leaves", "new_password2": "green leaves"})
     assert "was used already" in client.get(link).text
     page = client.post(reverse("login"), {"username": "ada", "password": "green leaves"})
     assert page.headers["Location"] == "/"
@@ -51,9 +49,7 @@ def test_login_to_the_admin(client: Client, user: User) -> None:
     assert client.get(reverse("admin:accounts_user_changelist")).status_code == 200
 
 
-def test_a_login_is_refused_after_too_many_failures_until_someone_unlocks(
-    client: Client, user: User
-) -> None:
+def test_too_many_failed_logins_are_refused_until_unlocked(client: Client, user: User) -> None:
     form = {"username": "ada", "password": "hunter2"}
     login, right = reverse("admin:login"), form | {"password": "open sesame"}
     for _ in range(settings.LOGIN_LIMIT):
