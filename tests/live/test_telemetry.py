@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Run, Serve, bake_site
+from tests.conftest import Run, Serve, add_ada, bake_site
+from tests.live.test_tasks import Site, with_errands
 from tests.support.receivers import Receiver, Report
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
 from tests.support.services import Postgres, Valkey
@@ -423,3 +424,32 @@ def test_a_command_has_it_by_its_resources(
     text = receiver.text
     assert all(f"report {number}" in text for number in (1, 2))
     assert "SELECT" in text
+
+
+def test_a_worker_reports_what_its_tasks_do(
+    library: str, tmp_path: Path, run: Run, serve: Serve, receiver: Receiver
+) -> None:
+    """Each under the id of the request that enqueued it; the last ones before the worker ends."""
+    project = with_errands(tmp_path, telemetry=library)
+    add_ada(project, run)
+    site = Site(project, serve, serve(project, **to(library, receiver.port)).ready())
+    worker = site.worker(**to(library, receiver.port))
+    wanted = set()
+    for name in ("look", "look_async", "fail"):
+        headers = {"X-Request-ID": f"of-{name}"}
+        answer = site.server.get(f"/errands/{name}/", headers=headers)
+        site.becomes(answer.text, "READY" if name == "fail" else "SUCCESSFUL")
+        wanted.add((f"errands.tasks.{name}", f"of-{name}"))
+    worker.wait_for_log("refused")
+    assert worker.stop() == 0
+    assert site.server.stop() == 0
+
+    seen = set()
+    for report in receiver.reports:
+        if library == "sentry":
+            seen.add((report.get("transaction"), report["tags"]["request_id"]))
+        else:
+            seen.add((report["name"], attributes(report).get("http.request.id")))
+    assert wanted <= seen, receiver.text
+    assert "ConnectionError" in receiver.text
+    assert "hunter2" not in receiver.text
