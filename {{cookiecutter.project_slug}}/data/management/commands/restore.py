@@ -20,4 +20,4 @@ class Command(BaseCommand):
         with restoring_beside(file) as uploads:
             kept = restore(settings.DATABASES["default"], file, force=force)
             there = f"; what was there is in {kept}" if kept else ""
-            self.stdout.write(f"restored {file}{there}; {uploads.put_back()}")
+            self.stdout.write(f"restored {file}; {uploads.put_back()}{there}")
