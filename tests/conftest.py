@@ -28,6 +28,14 @@ Bake = Callable[..., Path]
 # What projects run on in these tests: the Python that runs the tests, or another (`make test-pythons`).
 INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
 
+# The answers that ask for the most packages.
+WIDEST: Mapping[str, str] = {
+    "database": "postgres",
+    "cache": "valkey",
+    "tasks": "database",
+    "telemetry": "opentelemetry",
+}
+
 # `make test-slow`: what few edits can break and takes most of the time. What needs a service; faults of
 # processes, clients, services and libraries, each against servers of its own; an owner's longer errands;
 # installing the packages; updates from older layouts.
@@ -108,13 +116,7 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
-    return bake_into(
-        tmp_path_factory.mktemp("widest"),
-        database="postgres",
-        cache="valkey",
-        tasks="database",
-        telemetry="opentelemetry",
-    )
+    return bake_into(tmp_path_factory.mktemp("widest"), **WIDEST)
 
 
 @pytest.fixture(scope="session")
