@@ -35,6 +35,7 @@ from tests.support.server import (
 from tests.support.services import Postgres
 from tests.support.sites import SITES, program, put_lifespan
 
+PAGE = ROOT / "docs" / "tasks.md"
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "config.settings"}
 WORKER = "python manage.py worker --interval 0.05"
 
@@ -498,7 +499,7 @@ def test_a_worker_takes_no_more_connections_than_are_counted(
 def test_the_page_says_what_works(tmp_path: Path, serve: Serve, run: Run) -> None:
     """What docs/tasks.md shows, copied into a project: linted, typed and run."""
     project = with_errands(tmp_path)
-    for heading, name, text in readme.files(ROOT / "docs" / "tasks.md"):
+    for heading, name, text in readme.files(PAGE):
         if heading == "Background tasks":
             file = project / name
             file.parent.mkdir(exist_ok=True)

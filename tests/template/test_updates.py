@@ -395,6 +395,8 @@ def update_by_the_changelog(project: Path) -> None:
     packages.write_text(
         conflict.sub(lambda found: own_packages(found[1]) + found[2], packages.read_text())
     )
+    addresses = project / "config" / "urls.py"
+    addresses.write_text(conflict.sub(r"\1\2", addresses.read_text()))
     own = [project / "tests" / "test_shop.py", project / "config" / "shop_logging.json"]
     for path in [*(project / "shop").rglob("*.py"), *own]:
         path.write_text(with_new_names(path.read_text()))
