@@ -67,6 +67,12 @@ def test_workers_are_forked_beside_the_threads_of_the_metrics(monkeypatch):
     assert startup.index("._start_ipc()") < startup.index("._spawn_workers(")
 
 
+@works_around("granian", "v2.8.9/granian/server/common.py#L485-L486", "ended_at_once")
+def test_threads_for_metrics_are_not_waited_for():
+    last = inspect.getsource(AbstractServer._stop_metrics).splitlines()[-1]
+    assert last.strip() == "self._metrics_sig.set()"
+
+
 @works_around("granian", "v2.8.9/granian/server/common.py#L544", "interrupted_every_second")
 def test_the_main_process_waits_without_end():
     assert ".main_loop_interrupt.wait()" in inspect.getsource(AbstractServer._serve_loop)
