@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ CREDENTIALS = "AKIATEA:sesame%2Fopen%3A%40%25%2Bsecret"
 EVIL = b"<script>alert(document.domain)</script>"
 
 Start = Callable[..., Server]
+Manage = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,21 @@ def start(store: str, store_environment: Path, pictures: Path) -> Iterator[Start
         server.kill()
 
 
+@pytest.fixture
+def manage(store: str, store_environment: Path, pictures: Path) -> Manage:
+    """Runs `manage.py` of a project whose uploads are in the store."""
+    variables = with_packages(pictures, clean_environment()) | server_environment(pictures)
+    url = f"s3://a:b@{store.removeprefix('http://')}/tea?tls=false"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [store_environment / "bin" / "python", "manage.py", *arguments], cwd=pictures,
+            env=variables | {"STORAGE_URL": url}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return run
+
+
 def keep(server: Server, name: str, content: bytes) -> str:
     """Uploads a file; returns its address."""
     answer = httpx.post(
@@ -82,13 +99,13 @@ def test_an_upload_is_kept_there_and_a_link_leads_to_it(start: Start, store: str
     server = start("&expire=60")
     content = os.urandom(20_000_000)  # in several parts
     address = keep(server, "Zoë's tea.jpg", content)
-    assert address == "/media/pictures/Zo%C3%AB's%20tea.jpg"
+    assert re.fullmatch(r"/media/pictures/Zo%C3%AB's%20tea_\w{12}\.jpg", address)
 
     redirect = server.get(address)
     link = httpx.URL(redirect.headers["location"])
     assert redirect.status_code == 302
     assert redirect.headers["cache-control"] == "private, no-store"
-    assert str(link).startswith(f"{store}/tea/up/pictures/Zo%C3%AB%27s%20tea.jpg?")
+    assert str(link).startswith(f"{store}/tea/up/pictures/Zo%C3%AB%27s%20tea_")
     assert link.params["X-Amz-Expires"] == "60"
     assert link.params["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
     found = server.get(address, follow_redirects=True)
@@ -108,6 +125,28 @@ def test_an_upload_is_kept_there_and_a_link_leads_to_it(start: Start, store: str
     other = keep(server, "Zoë's tea.jpg", b"other")
     assert other != address
     assert server.get(address, follow_redirects=True).content == content
+
+
+def test_those_who_send_one_name_at_once_get_one_each(start: Start) -> None:
+    server = start()
+    contents = [os.urandom(9_000_000) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        addresses = list(threads.map(lambda each: keep(server, "image.jpg", each), contents))
+    for address, content in zip(addresses, contents, strict=True):
+        is_same = server.get(address, follow_redirects=True).content == content
+        assert is_same, address  # and pytest compares no millions of bytes
+    server.get(f"/remove/{addresses[0].removeprefix('/media/')}")
+    assert server.get(addresses[1], follow_redirects=True).status_code == 200
+
+
+def test_a_name_is_as_long_as_a_field_allows(manage: Manage) -> None:
+    for name, length in (("a/bc.tar.gz", 100), ("a/" + "b" * 200 + ".jpg", 100)):
+        ask = f"print(storages['default'].get_available_name({name!r}, {length}))"
+        said = manage(
+            "shell", "-v0", "-c", f"from django.core.files.storage import storages; {ask}"
+        )
+        assert re.fullmatch(r"a/b+c?(_\w{7})?_\w{12}\.(tar\.gz|jpg)\n", said.stdout), said.stderr
+        assert len(said.stdout.strip()) <= length
 
 
 @pytest.mark.parametrize("name", ["x.html", "x.svg", "x.js", "x.css"])
@@ -176,17 +215,7 @@ def test_a_store_that_is_gone_is_told_soon(start: Start) -> None:
     assert "Could not connect to the endpoint URL" in server.log
 
 
-def test_a_backup_says_that_they_are_not_in_it(
-    store: str, store_environment: Path, pictures: Path, tmp_path: Path
-) -> None:
-    def manage(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [store_environment / "bin" / "python", "manage.py", *arguments], cwd=pictures,
-            env=with_packages(pictures, clean_environment()) | server_environment(pictures)
-            | {"STORAGE_URL": f"s3://a:b@{store.removeprefix('http://')}/tea?tls=false"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
+def test_a_backup_says_that_they_are_not_in_it(manage: Manage, tmp_path: Path) -> None:
     assert manage("migrate", "--verbosity=0").returncode == 0
     done = manage("backup", str(tmp_path / "copy.sqlite3"))
     assert "uploads are in s3://tea, and not in this backup" in done.stdout

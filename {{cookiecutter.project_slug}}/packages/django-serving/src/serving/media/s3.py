@@ -3,17 +3,22 @@
 https://django-storages.readthedocs.io/en/latest/backends/amazon-S3.html
 """
 
+import posixpath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
 
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from django.conf import settings
+from django.utils.crypto import get_random_string
 from django.utils.deconstruct import deconstructible
 from django.utils.encoding import filepath_to_uri
 from storages.backends import s3
 
 from serving.media.kinds import content_disposition, content_type
+
+LETTERS = 12  # letters and digits at the end of each name: 71 bits
 
 
 @deconstructible(path="serving.media.s3.S3Storage")
@@ -43,6 +48,24 @@ class S3Storage(s3.S3Storage):  # type: ignore[misc]  # it has no types
         )
         self.transfer_config = TransferConfig(use_threads=False)
         self._signer: Any = None
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """A name that no other upload gets, unless `file_overwrite` is set. Raises SuspiciousFileOperation.
+
+        To ask the store whether a name is free says nothing about when the upload is whole, which is when the
+        store has it: two who send one name at once would both be told that it is.
+        """
+        if self.file_overwrite:
+            return str(super().get_available_name(name, max_length))
+        left = max_length and max(1, max_length - LETTERS - len("_"))
+        folder, file = posixpath.split(super().get_available_name(name, left))
+        ending = "".join(PurePosixPath(file).suffixes)
+        unique = f"{file.removesuffix(ending)}_{get_random_string(LETTERS)}{ending}"
+        return posixpath.join(folder, unique)
+
+    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
+        """Whether it is short enough."""
+        return not max_length or len(name) <= max_length
 
     def url(self, name: str, *args: Any, **kwargs: Any) -> str:
         """An address on the site, which does not grow old in a page that is kept."""
