@@ -1,5 +1,6 @@
 """Uploads in an archive: what goes in, what comes back, and what is refused before anything changes."""
 
+import errno
 import io
 import os
 import tarfile
@@ -216,6 +217,24 @@ def test_a_full_disk_is_one_line_and_leaves_no_archive(
     with pytest.raises(CommandError, match="No space left"):
         save_beside(backup)
     assert not list(backup.parent.iterdir())
+
+
+def test_a_disk_without_hard_links_takes_backups(
+    root: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", link)
+    before = there(root)
+    save_beside(backup)
+    (root / "tea.jpg").write_bytes(b"another")
+    with restoring_beside(backup) as uploads:
+        assert "before-restore-" in uploads.put_back()
+    assert there(root)["tea.jpg"] == before["tea.jpg"]
+    with pytest.raises(CommandError, match="is there already"):
+        save_beside(backup)
+    assert [path.name for path in backup.parent.iterdir() if ".part" in path.name] == []
 
 
 def test_the_command_names_a_new_file_itself(

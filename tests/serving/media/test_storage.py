@@ -94,6 +94,22 @@ class Full(File):
         raise OSError(self.number, os.strerror(self.number))
 
 
+class FullOnce(Full):
+    """One whose disk has room when it is read again."""
+
+    def __init__(self, *, seekable: bool = True) -> None:
+        super().__init__(errno.ENOSPC)
+        self.can_seek = seekable
+        self.reads = 0
+
+    def seekable(self) -> bool:
+        return self.can_seek
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        self.reads += 1
+        return super().chunks() if self.reads == 1 else iter([b"tea"])
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_leaves_nothing_and_is_told(root: Path, number: int) -> None:
     root.mkdir()
@@ -104,6 +120,63 @@ def test_a_full_disk_leaves_nothing_and_is_told(root: Path, number: int) -> None
     assert isinstance(refused.value, Refused)
     assert isinstance(refused.value, OSError)
     assert there(root) == {}
+
+
+def test_a_full_disk_is_made_free_of_what_was_deleted(root: Path) -> None:
+    storage = FileStorage()
+    for name in ("green.jpg", "black.jpg"):
+        storage.delete(storage.save(name, ContentFile(b"tea")))
+    assert len(there(root)) == 2
+    assert storage.save("tea.jpg", FullOnce()) == "tea.jpg"
+    assert there(root) == {"tea.jpg": b"tea"}
+
+    storage.delete("tea.jpg")
+    with pytest.raises(NoRoom):  # its beginning is read and gone
+        storage.save("other.jpg", FullOnce(seekable=False))
+    assert there(root) == {}
+    with pytest.raises(NoRoom):  # there is nothing more to remove
+        storage.save("other.jpg", FullOnce())
+    assert there(root) == {}
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_keeps_uploads(
+    root: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    test_those_who_save_the_same_name_at_once_get_one_each(root)
+    name = FileStorage().save("cups/tea.jpg", temporary(b"tea"))
+    assert stat.S_IMODE((root / name).stat().st_mode) == 0o644
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    before = there(root)
+    with pytest.raises(NoRoom):
+        FileStorage().save("new.jpg", ContentFile(b"tea"))
+    assert there(root) == before, "no empty file is left"
+
+
+def test_a_file_system_that_syncs_no_folder_keeps_uploads(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[[int], None] = os.fsync
+    number = errno.EINVAL
+
+    def fsync(opened: int) -> None:
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(opened)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert FileStorage().save("tea.jpg", ContentFile(b"tea")) == "tea.jpg"
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        FileStorage().save("other.jpg", ContentFile(b"tea"))
 
 
 def test_another_fault_leaves_nothing_and_stays_what_it_is(root: Path) -> None:
@@ -168,8 +241,9 @@ def test_it_overwrites_where_it_is_told_to(root: Path) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets the time that the storage reads."""
+    """Sets the time that the storage reads; the disk has room."""
     times = [NOW]
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: (100, 0, 100))
     monkeypatch.setattr(module.time, "time", lambda: times[-1])
     return times.append
 
@@ -196,6 +270,30 @@ def test_what_is_deleted_is_out_of_reach_and_kept_for_a_day(root: Path, clock: A
     clock(NOW + 60 * HOUR)
     storage.delete("cups/tea.jpg")
     assert [name for name in there(root) if "other" in name] == [], "a delete tidies up"
+    clock(NOW + 90 * HOUR)
+    assert storage.save("new.jpg", ContentFile(b"new")) == "new.jpg"
+    assert [name for name in there(root) if "deleted" in name] == [], "so does a new file"
+
+
+def test_what_is_deleted_goes_oldest_first_where_the_disk_is_nearly_full(
+    root: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileStorage()
+    for hour, name in enumerate(("first.jpg", "second.jpg", "third.jpg")):
+        clock(NOW + hour * HOUR)
+        storage.delete(storage.save(name, ContentFile(b"tea")))
+    (root / ".deleted" / "1x").mkdir()  # another's
+
+    def usage(_: str) -> tuple[int, int, int]:
+        return 100, 0, 4 if len(there(root)) > 1 else 5
+
+    monkeypatch.setattr(module.shutil, "disk_usage", usage)
+    storage.purge()
+    assert there(root) == {f".deleted/{int(NOW // HOUR) + 2}/third.jpg": b"tea"}
+    assert (root / ".deleted" / "1x").is_dir()
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: (100, 0, 4))
+    assert storage.save("tea.jpg", ContentFile(b"tea")) == "tea.jpg"
+    assert there(root) == {"tea.jpg": b"tea"}
 
 
 def test_where_nothing_is_kept_it_is_gone(root: Path) -> None:

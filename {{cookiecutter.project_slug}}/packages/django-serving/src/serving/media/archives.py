@@ -18,7 +18,7 @@ from django.core.files.storage import FileSystemStorage, storages
 from django.core.management.base import CommandError
 
 from serving.media.kinds import is_plain
-from serving.media.storage import FileStorage
+from serving.media.storage import FileStorage, place
 
 PIECE = 1024 * 1024
 ENDING = ".media.tar"
@@ -95,7 +95,7 @@ def save(target: Path) -> int:
                 for deleted in storage.deleted():
                     number += add(archive, files(deleted))
         if number:
-            os.link(part, target)  # as a rename, but it replaces nothing
+            place(part, target)  # as a rename, but it replaces nothing
     return number
 
 
@@ -205,7 +205,7 @@ class Restoring:
             with replacing(kept) as (part, file):
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                     add(archive, replaced)
-                os.link(part, kept)
+                place(part, kept)
             told += f", and {len(replaced):,} that they replace are in {kept}"
         for name in self.names:
             target = self.root / name

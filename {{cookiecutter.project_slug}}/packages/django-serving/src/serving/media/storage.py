@@ -3,10 +3,10 @@
 https://docs.djangoproject.com/en/6.1/ref/files/storage/
 """
 
+import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -21,6 +21,10 @@ from serving.http.body import FULL, Refused
 
 HOUR = 60 * 60
 DELETED = ".deleted"  # in MEDIA_ROOT; below it a folder for each hour
+ROOM = 1 / 20  # of a disk; where less is free, nothing that is deleted is kept
+
+# What file systems say that have no hard links: exFAT, CIFS, many of FUSE.
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
 
 class NoRoom(Refused, OSError):
@@ -37,8 +41,9 @@ class FileStorage(FileSystemStorage):
     """Django's, which leaves half a file where the disk is full, or says that a half one is whole.
 
     A new file is written under a name that nobody is given, `.*.part`, to the disk itself, and then gets its
-    own. What is deleted leaves its place at once and lies `keep_deleted` seconds (in hours, rounded up; 0 for not
-    at all) in `.deleted`: so a copy of the database finds all files that it names, if those are copied after it.
+    own. What is deleted leaves its place at once and lies in `.deleted`: so a copy of the database finds all files
+    that it names, if those are copied after it. It is removed by the first file that is saved or deleted
+    `keep_deleted` seconds later (in hours, rounded up; 0: at once), or sooner, where the disk is nearly full.
     """
 
     # Django writes to the final name, and across file systems without a look at how much was written; open in
@@ -52,8 +57,15 @@ class FileStorage(FileSystemStorage):
         path = Path(self.path(name))
         part = path.with_name(f".{token_hex(8)}.part")
         try:
-            self._make_folder(path.parent)
-            self._write(part, content)
+            self.purge()
+            try:
+                self._prepare(part, content)
+            except OSError as error:
+                # What can't be read again would be kept without its beginning.
+                if error.errno not in FULL or not self.empty() or not content.seekable():
+                    raise
+                part.unlink(missing_ok=True)
+                self._prepare(part, content)
             while True:
                 try:
                     self._place(part, path)
@@ -70,6 +82,10 @@ class FileStorage(FileSystemStorage):
             with suppress(FileNotFoundError, NotADirectoryError):
                 part.unlink()
         return path.relative_to(self.location).as_posix()
+
+    def _prepare(self, part: Path, content: "File[Any]") -> None:
+        self._make_folder(part.parent)
+        self._write(part, content)
 
     def _make_folder(self, folder: Path) -> None:
         mode = self.directory_permissions_mode
@@ -93,7 +109,7 @@ class FileStorage(FileSystemStorage):
         if self._allow_overwrite:  # type: ignore[attr-defined]  # not in the stubs
             part.replace(path)
         else:
-            os.link(part, path)
+            place(part, path)
 
     def delete(self, name: str) -> None:
         path = Path(self.path(name)) if name else None
@@ -105,26 +121,41 @@ class FileStorage(FileSystemStorage):
                 path.relative_to(self.location),
             )
             try:
-                if not kept.parent.exists():
-                    self.purge()
-                    safe_makedirs(kept.parent, 0o700, exist_ok=True)
-                with suppress(FileNotFoundError):  # another was faster
-                    path.replace(kept)
+                self.purge()
+                safe_makedirs(kept.parent, 0o700, exist_ok=True)
+                os.utime(path)  # when it was deleted
+                path.replace(kept)
                 return
-            except OSError:  # no room for a folder, say, and to delete it makes room
+            except OSError:  # another was faster, or there is no room, and to delete it makes room
                 pass
         super().delete(name)
 
     def purge(self) -> None:
-        """Removes what was deleted more than `keep_deleted` seconds ago."""
+        """Removes what was deleted more than `keep_deleted` seconds ago, and more where the disk is nearly full."""
         oldest = int((time.time() - self._keep_deleted) // HOUR)
         for folder in self.deleted():
-            if int(folder.name) < oldest:
+            if int(folder.name) < oldest or self._is_nearly_full():
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def deleted(self) -> Iterator[Path]:
-        """The folders of what was deleted: in each, files lie as they lay in MEDIA_ROOT."""
-        yield from Path(self.location, DELETED).glob("[0-9]*")
+    def _is_nearly_full(self) -> bool:
+        total, _, free = shutil.disk_usage(self.location)
+        return free < total * ROOM
+
+    def empty(self) -> bool:
+        """Removes all that was deleted; returns whether there was any."""
+        folders = self.deleted()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        return bool(folders)
+
+    def deleted(self) -> list[Path]:
+        """The folders of what was deleted, oldest first: in each, files lie as they lay in MEDIA_ROOT."""
+        found = [path for path in Path(self.location, DELETED).glob("*") if path.name.isdecimal()]
+        return sorted(found, key=lambda path: int(path.name))
+
+    def deleted_since(self, moment: float) -> list[Path]:
+        """Such folders with what was deleted since then, in seconds since 1970, and with some that was before."""
+        return [path for path in self.deleted() if int(path.name) >= moment // HOUR]
 
     def is_name_available(self, name: str, max_length: int | None = None) -> bool:
         """Not one of a file that is deleted and kept, or a backup would find two files of one name."""
@@ -132,10 +163,31 @@ class FileStorage(FileSystemStorage):
         return super().is_name_available(name, max_length) and not any(map(os.path.lexists, kept))
 
 
+def place(part: Path, path: Path) -> None:
+    """Gives a written file its name, and replaces nothing. Raises FileExistsError where the name is taken.
+
+    Without hard links an empty file holds the name for a moment.
+    """
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        path.touch(exist_ok=False)
+        try:
+            part.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+
+
 def sync_folder(folder: Path) -> None:
     """Waits until the names in a folder are on the disk, as a row that has one of them will be."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # CIFS, say, can't
+            raise
     finally:
         os.close(opened)
