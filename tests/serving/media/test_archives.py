@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def there(root: Path) -> dict[str, bytes]:
 
 
 def test_all_uploads_go_in_and_those_that_were_just_deleted(root: Path, backup: Path) -> None:
+    """Since the database was copied, that is."""
     assert save_beside(backup) == f"4 uploads are in {backup}.media.tar"
     with tarfile.open(beside(backup)) as archive:
         found = {member.name: archive.extractfile(member) for member in archive}
@@ -57,6 +59,30 @@ def test_all_uploads_go_in_and_those_that_were_just_deleted(root: Path, backup: 
     assert [path.name for path in backup.parent.iterdir()] == ["db.sqlite3.media.tar"]
     with pytest.raises(CommandError, match="is there already"):
         save_beside(backup)
+
+
+def test_what_was_deleted_before_is_seen_by_nobody_again(root: Path, backup: Path) -> None:
+    started = time.time()
+    (kept,) = (root / ".deleted").rglob("deleted.jpg")
+    os.utime(kept, (started - 60, started - 60))
+    FileStorage().delete("tea.jpg")
+
+    assert save_beside(backup, started) == f"3 uploads are in {backup}.media.tar"
+    with restoring_beside(backup) as uploads:
+        assert uploads.put_back() == "1 uploads were put back"
+    assert there(root).keys() == {"cups/a b.jpg", "cups/Zoë 茶.jpg", "tea.jpg"}
+
+    archive = backup.with_name("more.tar")
+    call_command("backup_media", str(archive), f"--since={started - 120:.0f}")
+    call_command("restore_media", archive)
+    assert there(root)["deleted.jpg"] == b"deleted.jpg"
+
+
+def test_a_file_has_the_time_of_its_deletion(root: Path) -> None:
+    os.utime(root / "tea.jpg", (1, 1))
+    FileStorage().delete("tea.jpg")
+    (kept,) = (root / ".deleted").rglob("tea.jpg")
+    assert kept.stat().st_mtime > time.time() - 60
 
 
 def test_they_come_back_and_nothing_that_came_since_is_lost(root: Path, backup: Path) -> None:
@@ -92,7 +118,7 @@ def test_a_restore_that_is_given_up_changes_nothing(root: Path, backup: Path) ->
 
 def test_without_uploads_there_is_no_archive(tmp_path: Path, backup: Path) -> None:
     with override_settings(MEDIA_ROOT=tmp_path / "none", STORAGES=FOLDER):
-        assert save_beside(backup) == "there are no uploads"
+        assert save_beside(backup) == f"no uploads are in {tmp_path / 'none'}"
         assert not list(backup.parent.iterdir())
         with restoring_beside(backup) as uploads:
             assert uploads.put_back() == "there are no uploads beside it"
@@ -194,8 +220,8 @@ def test_an_upload_that_is_deleted_once_it_is_archived_is_there_twice(
 ) -> None:
     real: Any = archives.add
 
-    def add(archive: tarfile.TarFile, found: archives.Files) -> int:
-        number: int = real(archive, found)
+    def add(archive: tarfile.TarFile, found: archives.Files, since: float = 0.0) -> int:
+        number: int = real(archive, found, since)
         FileStorage().delete("tea.jpg")
         return number
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tarfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from serving.media.storage import FileStorage, place
 PIECE = 1024 * 1024
 ENDING = ".media.tar"
 
+# In seconds since 1970: before a command copies the database, since it imports this module first.
+STARTED = time.time()
+INACCURACY = 2.0  # of a file's times, in seconds; on FAT
+
 type Files = Iterable[tuple[str, Path]]  # the name of each upload, and where it lies
 
 
@@ -31,13 +36,18 @@ def beside(backup: Path) -> Path:
     return backup.with_name(backup.name + ENDING)
 
 
-def save_beside(backup: Path) -> str:
-    """Writes all uploads beside a backup of the database; returns what to tell. Raises CommandError."""
+def save_beside(backup: Path, since: float = STARTED) -> str:
+    """Writes all uploads beside a backup of the database; returns what to tell. Raises CommandError.
+
+    `since`: a moment before the database was copied, in seconds since 1970.
+    """
     storage = storages["default"]
     if not isinstance(storage, FileSystemStorage):
         return f"uploads are in {named(storage)}, and not in this backup"
-    number = save(beside(backup))
-    return f"{number:,} uploads are in {beside(backup)}" if number else "there are no uploads"
+    number = save(beside(backup), since)
+    return (
+        f"{number:,} uploads are in {beside(backup)}" if number else f"no uploads are in {folder()}"
+    )
 
 
 @contextmanager
@@ -77,12 +87,14 @@ def errors_in_one_line() -> Iterator[None]:
 
 
 @errors_in_one_line()
-def save(target: Path) -> int:
+def save(target: Path, since: float | None = None) -> int:
     """Writes all uploads into a new archive; returns how many. Without any, there is no archive.
 
-    Files that are deleted meanwhile, or were on the day before, are in it as well: it is of any moment since
-    then, and fits each copy of the database that was made in that time. Raises CommandError.
+    Files that were deleted since then (in seconds since 1970; None: meanwhile) are in it as well: it fits each copy
+    of the database that was made in that time. What was deleted before is not, or a restore would have everybody
+    see it again. Raises CommandError.
     """
+    since = time.time() if since is None else since
     storage, root = storages["default"], folder()
     if target.exists():
         raise CommandError(f"{target} is there already")
@@ -91,9 +103,8 @@ def save(target: Path) -> int:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             number += add(archive, files(root))
             if isinstance(storage, FileStorage):
-                storage.purge()
-                for deleted in storage.deleted():
-                    number += add(archive, files(deleted))
+                for deleted in storage.deleted_since(since - INACCURACY):
+                    number += add(archive, files(deleted), since - INACCURACY)
         if number:
             place(part, target)  # as a rename, but it replaces nothing
     return number
@@ -123,8 +134,8 @@ def files(root: Path) -> Iterator[tuple[str, Path]]:
                     yield name, path
 
 
-def add(archive: tarfile.TarFile, found: Files) -> int:
-    """Adds files to an archive, but for those that are gone when their turn comes; returns how many."""
+def add(archive: tarfile.TarFile, found: Files, since: float = 0.0) -> int:
+    """Adds files that changed since then, but for those that are gone when their turn comes; returns how many."""
     number = 0
     for name, path in found:
         try:
@@ -133,6 +144,8 @@ def add(archive: tarfile.TarFile, found: Files) -> int:
             continue
         with opened:
             status = os.fstat(opened.fileno())
+            if status.st_mtime < since:
+                continue
             info = tarfile.TarInfo(name)
             info.size, info.mtime, info.mode = status.st_size, status.st_mtime, 0o644
             archive.addfile(info, opened)
