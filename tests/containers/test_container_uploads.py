@@ -3,6 +3,8 @@
 import http.client
 import os
 import ssl
+import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -10,14 +12,21 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.conftest import ROOT, clean_environment
 from tests.containers.test_container import Start, built_project, data, image, start  # noqa: F401
 from tests.containers.test_container_bodies import MEMORY, at_once, post_form
 from tests.containers.test_container_compose import PROXIED, engine, https  # noqa: F401
+from tests.support import readme
 from tests.support.containers import Compose, Container, composed, locked_project
 from tests.support.server import PATIENCE
 from tests.support.sites import put_site, site_volume
 
 pytestmark = pytest.mark.container
+
+PAGE = ROOT / "docs" / "uploads.md"
+OUT, IN, UPLOADS_OUT, UPLOADS_IN = (
+    text for heading, text in readme.blocks("sh", PAGE) if heading == "Backups in containers"
+)
 
 
 @pytest.fixture
@@ -187,6 +196,46 @@ def test_odd_names_come_back(proxied: Compose, client: httpx.Client) -> None:
     for name in names:
         answer = client.get(f"/media/odd/{quote(name, safe='')}")
         assert (answer.status_code, answer.content) == (200, name.encode()), name
+
+
+def follow(compose: Compose, script: str, **variables: str) -> str:
+    """Runs lines of the documentation in a project's folder, as its owner does; returns what they print."""
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=compose.project, env=clean_environment() | compose.variables | variables,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_a_backup_goes_out_and_comes_back(proxied: Compose, client: httpx.Client) -> None:
+    removed = keep(client, "removed.jpg", b"removed")
+    client.post(f"/remove/{removed.removeprefix('/media/')}")
+    web = ("exec", "-T", "web", "sh", "-c")
+    proxied(*web, "find /media/.deleted -name 'removed*' -exec touch -d @1 {} +")  # long ago
+    address = keep(client, "first.jpg", b"first")
+    follow(proxied, OUT)
+    (first,) = proxied.project.glob("copy-*.sqlite3")
+    other = keep(client, "second.jpg", b"second")
+    follow(proxied, OUT.replace(".sqlite3", "-2.sqlite3"))  # within the same second, perhaps
+    (second,) = proxied.project.glob("copy-*-2.sqlite3")
+    for copy, number in ((first, 1), (second, 2)):
+        with tarfile.open(f"{copy}.media.tar") as archive:
+            names = {f"/media/{name}" for name in archive.getnames()}
+        assert len(names & {address, other}) == number
+        assert removed not in names
+    for gone in (address, other):
+        client.post(f"/remove/{gone.removeprefix('/media/')}")
+        assert client.get(gone).status_code == 404
+
+    assert "2 uploads were put back" in follow(proxied, IN, copy=second.name)
+    assert "copy-" not in proxied(*web, "ls -A /data"), "nothing is left on the volume"
+    assert client.get(address).content == b"first"
+    assert client.get(other).content == b"second"
+    assert client.get(removed).status_code == 404
+
+    backup = UPLOADS_OUT.replace("make backup", "mkdir backups")  # which is PostgreSQL's here
+    assert "uploads were put back" in follow(proxied, f"{backup}{UPLOADS_IN}")
 
 
 def test_uploads_outlive_the_containers_and_are_in_a_backup(
