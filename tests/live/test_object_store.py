@@ -2,9 +2,11 @@
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -213,6 +215,23 @@ def test_a_store_that_is_gone_is_told_soon(start: Start) -> None:
     )  # fmt: skip
     assert answer.status_code == 500
     assert "Could not connect to the endpoint URL" in server.log
+
+
+def test_a_store_that_is_silent_is_told_after_three_tries(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections for it
+        silent.setblocking(False)
+        server = start(STORAGE_URL=f"s3://a:b@127.0.0.1:{silent.getsockname()[1]}/tea?tls=false")
+        answer = httpx.post(
+            f"{server.address}/keep/", files={"file": ("x.jpg", b"x")}, timeout=60, verify=False  # noqa: S501
+        )  # fmt: skip
+        tries = 0
+        with suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                tries += 1
+    assert answer.status_code == 500
+    assert "Read timeout on endpoint URL" in server.log
+    assert tries == 3
 
 
 def test_a_backup_says_that_they_are_not_in_it(manage: Manage, tmp_path: Path) -> None:

@@ -37,12 +37,12 @@ class S3Storage(s3.S3Storage):  # type: ignore[misc]  # it has no types
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # boto's own give a store that is gone a minute and five tries, and take ten parts of 8 MB of a large
+        # boto's own give a store that is gone, or silent, a minute and five tries, and take ten parts of 8 MB of a large
         # file into memory at once.
         self.client_config = self.client_config.merge(
             Config(
                 connect_timeout=5,
-                read_timeout=30,
+                read_timeout=10,
                 retries={"mode": "standard", "total_max_attempts": 3},
             )
         )
