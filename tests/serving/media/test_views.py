@@ -274,6 +274,9 @@ def test_the_proxy_sends_it_where_there_is_one(root: Path) -> None:
             "a#b.jpg",
             "{x}.jpg",
             "a\nb.jpg",
+            "a.jpg ",
+            " a.jpg",
+            " ",
         ):  # no proxy is asked for
             (root / name).write_bytes(name.encode())
             assert body(ask(name)) == name.encode()

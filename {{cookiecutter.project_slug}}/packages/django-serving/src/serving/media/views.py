@@ -23,8 +23,8 @@ from serving.media.kinds import headers_of, is_plain
 # One range. A server may ignore more than one, and what it can't read: the client gets all of it.
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
-# Names that proxies take from a header in one way: Caddy 2.6 decodes no %20, and later ones do.
-AS_IT_IS = re.compile(r"[\w ./-]+")
+# Names that proxies take from a header in one way: Caddy 2.6 decodes no %20, and later ones do; Go trims spaces.
+AS_IT_IS = re.compile(r"(?! )[\w ./-]+(?<! )")
 
 # Signed links outgrow the 2,048 characters that Django allows a redirect.
 LINK_MAX = 16_384
