@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -215,6 +216,15 @@ def test_the_recipe_is_linted_typed_and_needs_no_migration_of_ours(
     run(guarded, "mypy", "--cache-dir", str(tmp_path / "mypy"), ".")
     variables = server_environment(guarded)
     run(guarded, "python", "manage.py", "makemigrations", "--check", "--dry-run", **variables)
+
+
+def test_the_recipe_keeps_the_origin_of_a_store() -> None:
+    """Whose pictures a page may show: `STORAGE_URL` puts it into the policy."""
+    (line,) = re.findall(r"^SECURE_CSP.*$", PAGE.read_text(), re.MULTILINE)
+    for given in ({}, {"img-src": ["'self'", "https://files.example"]}):
+        policy: dict[str, list[str]] = {**given}
+        exec(line, {"SECURE_CSP": policy, "CSP": SimpleNamespace(SELF="'self'")})  # noqa: S102
+        assert policy["img-src"] == [*given.get("img-src", ["'self'"]), "data:"]
 
 
 def test_staff_come_to_the_admin_with_a_second_factor_alone(
