@@ -16,6 +16,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher as DjangosOwn
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, identify_hasher
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.http import HttpResponseRedirect
 from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import path
@@ -27,6 +28,7 @@ from rest_framework.views import APIView
 from serving_tools import password_hashers
 from serving_tools.login_limits import limits
 from serving_tools.login_limits.backends import REFUSED
+from serving_tools.login_limits.checks import check_transactions
 from serving_tools.login_limits.limits import LoginRefusedError, network_of, unlock, user_key
 from serving_tools.login_limits.middleware import LoginLimitMiddleware, with_status
 from serving_tools.login_limits.models import LoginFailures
@@ -253,6 +255,31 @@ def test_the_limits_hold_in_async_code(ada):
     assert [asyncio.run(enter("wrong")), asyncio.run(enter("wrong"))] == [None, None]
     with pytest.raises(LoginRefusedError):
         asyncio.run(enter(RIGHT))
+
+
+# A transaction of the caller's
+
+
+def test_with_sqlite_a_login_in_a_transaction_is_an_error_and_not_uncounted(ada):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="authenticate\\(\\) outside of"):
+        attempt()
+    assert attempt(password=RIGHT) == "in"
+
+
+@pytest.mark.django_db(transaction=False)
+def test_a_test_cases_own_transaction_is_none(ada):
+    assert [attempt(), attempt()] == ["failed"] * 2
+    with transaction.atomic():
+        assert attempt() > 0
+
+
+def test_a_check_names_atomic_requests(monkeypatch):
+    assert check_transactions() == []
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    (error,) = check_transactions()
+    assert error.id == "serving_tools.E001"
+    monkeypatch.setattr(connection, "vendor", "postgresql")
+    assert check_transactions() == []
 
 
 # The answer

@@ -7,14 +7,16 @@ allow. https://owasp.org/www-community/attacks/Brute_force_attack
 import logging
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -78,16 +80,17 @@ class Attempt:
     def _begin(self, address: str) -> str:
         """Counts itself as under way, or gives the name of the limit that others use up."""
         now = timezone.now()
-        if busy := self._judge(self._found(), now, address):
-            return busy  # found out without a lock
-        with atomic():
-            counts = self._locked(now)
-            if busy := self._judge(counts, now, address):
-                return busy
-            for count in counts.values():
-                renew(count, now)
-                count.under_way += 1
-            save(counts)
+        with apart():
+            if busy := self._judge(self._found(), now, address):
+                return busy  # found out without a lock
+            with atomic():
+                counts = self._locked(now)
+                if busy := self._judge(counts, now, address):
+                    return busy
+                for count in counts.values():
+                    renew(count, now)
+                    count.under_way += 1
+                save(counts)
         return ""
 
     def _judge(self, counts: Mapping[Key, LoginFailures], now: datetime, address: str) -> str:
@@ -112,18 +115,19 @@ class Attempt:
         account of his own, and logs in to it in between, could try those of others without end.
         """
         now = timezone.now()
-        with atomic():
-            counts = self._locked(now)
-            for count in counts.values():
-                renew(count, now)
-                count.under_way = max(0, count.under_way - 1)
-                count.failures += right is False
-            if right and self.network:
-                here = counts[self.user, self.network]
-                here.failures, here.known_until = 0, now + KNOWN_FOR
-            save(counts)
-        if right is False:
-            forget_old(now)
+        with apart():
+            with atomic():
+                counts = self._locked(now)
+                for count in counts.values():
+                    renew(count, now)
+                    count.under_way = max(0, count.under_way - 1)
+                    count.failures += right is False
+                if right and self.network:
+                    here = counts[self.user, self.network]
+                    here.failures, here.known_until = 0, now + KNOWN_FOR
+                save(counts)
+            if right is False:
+                forget_old(now)
 
     def _found(self) -> dict[Key, LoginFailures]:
         """The counts that there are."""
@@ -153,7 +157,47 @@ def renew(count: LoginFailures, now: datetime) -> None:
 
 def atomic() -> "transaction.Atomic":
     """A transaction of the database that has the counts."""
-    return transaction.atomic(using=router.db_for_write(LoginFailures))
+    return transaction.atomic(using=database())
+
+
+def database() -> str:
+    """The alias of the database that has the counts."""
+    return router.db_for_write(LoginFailures)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Keeps what is counted in it, whatever becomes of a transaction of the caller's.
+
+    With ATOMIC_REQUESTS, or in a view's own transaction, an API that answers 401 rolls back all that was
+    written, and the failure with it. So this connection is another one then, for the time of a count.
+
+    Raises RuntimeError with SQLite, where a second connection cannot write before the first has ended.
+    """
+    alias = database()
+    callers = connections[alias]
+    if not is_callers(callers):
+        yield
+        return
+    if callers.vendor == "sqlite":
+        raise RuntimeError(
+            "a login in a transaction, which SQLite lets no other connection write beside, so that no"
+            " failure could be kept: call authenticate() outside of transaction.atomic() and without"
+            " ATOMIC_REQUESTS, or have a router keep login_limits in a database of its own"
+        )
+    connections[alias] = own = callers.copy()
+    try:
+        yield
+    finally:
+        connections[alias] = callers
+        own.close()
+
+
+def is_callers(connection: BaseDatabaseWrapper) -> bool:
+    """Whether somebody else's transaction is open. That of a TestCase is rolled back with all of its test."""
+    if not connection.in_atomic_block:
+        return False
+    return not any(block._from_testcase for block in connection.atomic_blocks)
 
 
 def save(counts: Mapping[Key, LoginFailures]) -> None:
