@@ -352,6 +352,24 @@ def test_an_operator_unlocks(ada, whom):
     assert attempt(password=RIGHT) == "in"
 
 
+@pytest.mark.parametrize("whom", [{"name": "ada"}, {"address": HERE}])
+def test_an_operator_unlocks_what_a_killed_worker_had_under_way(ada, monkeypatch, whom):
+    for _ in range(2):
+        limits.Attempt("ada", HERE)
+    monkeypatch.setattr(limits, "PATIENCE", 0)
+    assert 590 < attempt(password=RIGHT) <= 600, "what is true: then it is over"
+    assert unlock(**whom) == 2
+    assert attempt(password=RIGHT) == "in"
+
+
+def test_what_is_under_way_may_end_after_it_was_unlocked(ada):
+    held = limits.Attempt("ada", HERE)
+    unlock(name="ada")
+    held.end(right=False)
+    assert not LoginFailures.objects.filter(under_way__gt=0).exists()
+    assert failures(user=user_key("ada"), network=HERE) == 1
+
+
 def test_an_operator_unlocks_an_address_by_any_of_its_network(ada):
     [attempt(address="2001:db8::1") for _ in range(3)]
     assert unlock(address="2001:db8::ffff") == 2

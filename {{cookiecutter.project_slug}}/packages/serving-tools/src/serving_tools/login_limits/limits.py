@@ -71,10 +71,12 @@ class Attempt:
         keys = {("", self.network), (self.user, ""), (self.user, self.network)} - {("", "")}
         # Always locked in this order, so that no two attempts wait for each other.
         self.keys = sorted(keys)
+        self._rest = timedelta()  # until the time of the limit is over that leaves no place
         deadline = time.monotonic() + PATIENCE
         while busy := self._begin(address):
             if time.monotonic() > deadline:
-                refuse(timedelta(seconds=PATIENCE), busy, address)
+                # Those under way may be of a worker that was killed: surely over when the count is.
+                refuse(self._rest, busy, address)
             time.sleep(PAUSE)
 
     def _begin(self, address: str) -> str:
@@ -105,7 +107,7 @@ class Attempt:
             if count.failures >= setting(name):
                 refuse(count.until - now, name, address)
             if count.failures + count.under_way >= setting(name):
-                busy = name
+                busy, self._rest = name, count.until - now
         return busy
 
     def end(self, right: bool | None) -> None:
@@ -229,11 +231,16 @@ def forget_old(now: datetime) -> None:
 
 
 def unlock(*, name: str = "", address: str = "") -> int:
-    """Sets back what was counted of a user, from a network, or both; says how many counts that were."""
-    counted = LoginFailures.objects.filter(failures__gt=0)
-    done = counted.filter(user=user_key(name)).update(failures=0) if name else 0
+    """Sets back what was counted of a user, from a network, or both; says how many counts that were.
+
+    What is under way too: it may be what a worker that was killed has left.
+    """
+    counted = LoginFailures.objects.filter(Q(failures__gt=0) | Q(under_way__gt=0))
+    done = 0
+    if name:
+        done += counted.filter(user=user_key(name)).update(failures=0, under_way=0)
     if address:
-        done += counted.filter(network=network_of(address)).update(failures=0)
+        done += counted.filter(network=network_of(address)).update(failures=0, under_way=0)
     return done
 
 
