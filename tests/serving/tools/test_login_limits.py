@@ -340,6 +340,64 @@ def test_no_page_asks_for_counts(client, django_assert_num_queries, settings):
         assert client.get("/admin/login/").status_code == 200
 
 
+# Mails that reset a password
+
+
+@pytest.fixture
+def ask(client, settings, ada):
+    """Asks for a link as the page does: what it answers."""
+    settings.ROOT_URLCONF = "config.urls"
+    User.objects.update(email="ada@example.com")
+
+    def asked(mailbox="ada@example.com", address=HERE, path="/accounts/password_reset/"):
+        return client.post(path, {"email": mailbox}, REMOTE_ADDR=address)
+
+    return asked
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+def test_a_mailbox_gets_so_many_links_from_wherever(ask, mailoutbox, caplog, name):
+    spelled = [f"{name}@example.com", f"{name.upper()}@Example.com", f"{name}@example.com"]
+    places = [HERE, THERE, "2001:db8::1"]
+    answers = [ask(*each) for each in zip(spelled, places, strict=True)]
+
+    assert [answer.status_code for answer in answers] == [302, 302, 429]
+    assert len(mailoutbox) == (2 if name == "ada" else 0)
+    assert "Too many links were asked for. Try again in 10 minutes." in answers[-1].text
+    assert 590 <= int(answers[-1].headers["Retry-After"]) <= 600
+    assert "refused a password reset from 2001:db8::1, and does so for 600 s" in caplog.text
+    assert ask("bob@example.com").status_code == 302
+
+
+def test_an_address_asks_for_so_many_links_and_logs_in_all_the_same(ask):
+    statuses = [ask(f"user{number}@example.com").status_code for number in range(8)]
+    assert statuses == [302] * 6 + [429] * 2
+    assert ask("another@example.com", THERE).status_code == 302
+    assert attempt(password=RIGHT) == "in"
+
+
+def test_failed_logins_keep_nobody_from_a_link_nor_links_from_a_login(ask):
+    assert [attempt("ada@example.com") for _ in range(3)][:2] == ["failed"] * 2
+    assert [ask().status_code for _ in range(3)] == [302, 302, 429]
+    assert attempt(password=RIGHT) == "in"
+
+
+@pytest.mark.parametrize("whom", [{"name": "Ada@example.com"}, {"address": HERE}])
+def test_an_operator_lets_links_be_sent_again(ask, clock, whom):
+    [ask(f"user{number}@example.com") for number in range(6)]
+    if "name" in whom:
+        [ask(address=THERE) for _ in range(3)]
+        assert ask(address=THERE).status_code == 429
+    assert ask().status_code == 429
+    assert unlock(**whom) == 1
+    assert ask(address=THERE if "name" in whom else HERE).status_code == 302
+
+
+def test_what_is_no_address_is_not_counted(ask):
+    assert [ask("ada").status_code for _ in range(5)] == [200] * 5
+    assert not LoginFailures.objects.exists()
+
+
 # Setting back
 
 

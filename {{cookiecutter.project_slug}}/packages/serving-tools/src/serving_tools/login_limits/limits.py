@@ -41,6 +41,9 @@ KNOWN_FOR = timedelta(days=90)
 PATIENCE = 30
 PAUSE = 0.2
 
+MAIL = f"{__name__}.mail"  # what the keys of mailboxes are made with
+ASKED = "password resets"  # in place of a name: what an address has asked for
+
 LONGEST_NAME = 1000  # what is read of a name: to normalize a long one takes long
 
 type Key = tuple[str, str]
@@ -49,12 +52,13 @@ type Key = tuple[str, str]
 class LoginRefusedError(ValidationError):
     """Too many logins have failed. A form shows it as its own error; `retry_after` is in seconds."""
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, why: str = "") -> None:
         self.retry_after = retry_after
+        why = why or gettext("Too many failed logins.")
         minutes = ceil(retry_after / 60)
         again = ngettext("Try again in a minute.", "Try again in %d minutes.", minutes)
         again = again % minutes if "%" in again else again
-        super().__init__(f"{gettext('Too many failed logins.')} {again}", code="too_many_logins")
+        super().__init__(f"{why} {again}", code="too_many_logins")
 
 
 class Attempt:
@@ -66,18 +70,43 @@ class Attempt:
     user alone.
     """
 
+    what = "a login"  # as the log has it
+
     def __init__(self, name: str, address: str) -> None:
-        self.user, self.network = user_key(name), network_of(address)
-        keys = {("", self.network), (self.user, ""), (self.user, self.network)} - {("", "")}
+        self.network = network_of(address)
+        self.user, self.limits = self._limits(name)
         # Always locked in this order, so that no two attempts wait for each other.
-        self.keys = sorted(keys)
+        self.keys = sorted(self.limits)
         self._rest = timedelta()  # until the time of the limit is over that leaves no place
         deadline = time.monotonic() + PATIENCE
         while busy := self._begin(address):
             if time.monotonic() > deadline:
                 # Those under way may be of a worker that was killed: surely over when the count is.
-                refuse(self._rest, busy, address)
+                self._refuse(self._rest, busy, address)
             time.sleep(PAUSE)
+
+    def _limits(self, name: str) -> tuple[str, dict[Key, str]]:
+        """The key of a name, and the setting that limits each of its counts."""
+        user = user_key(name)
+        here = {("", self.network): "LOGIN_LIMIT_ADDRESS", (user, self.network): "LOGIN_LIMIT"}
+        return user, (here if self.network else {}) | {(user, ""): "LOGIN_LIMIT_USER"}
+
+    def _refuse(self, wait: timedelta, name: str, address: str) -> None:
+        """Raises LoginRefusedError, and logs which limit it was."""
+        seconds = ceil(wait.total_seconds())
+        logger.warning(
+            "refused %s from %s, and does so for %d s: %s=%d",
+            self.what,
+            address or "an unknown address",
+            seconds,
+            name,
+            setting(name),
+            extra={"client.address": address or None},
+        )
+        raise self._error(seconds)
+
+    def _error(self, seconds: int) -> LoginRefusedError:
+        return LoginRefusedError(seconds)
 
     def _begin(self, address: str) -> str:
         """Counts itself as under way, or gives the name of the limit that others use up."""
@@ -99,13 +128,13 @@ class Attempt:
         """The name of a limit that leaves no place yet, or "". Raises LoginRefusedError above a limit."""
         here, busy = counts.get((self.user, self.network)), ""
         known = here is not None and here.known_until is not None and here.known_until > now
-        for (user, network), count in counts.items():
-            name = limit_of(user, network)
+        for key, count in counts.items():
+            name = self.limits[key]
             # Else anyone could keep out a user whose name he knows, from everywhere and for ever.
             if count.until <= now or (name == "LOGIN_LIMIT_USER" and known):
                 continue
             if count.failures >= setting(name):
-                refuse(count.until - now, name, address)
+                self._refuse(count.until - now, name, address)
             if count.failures + count.under_way >= setting(name):
                 busy, self._rest = name, count.until - now
         return busy
@@ -148,6 +177,28 @@ class Attempt:
             update_fields=["network"],  # to the same: it locks the row
         )
         return self._found()
+
+
+class Reset(Attempt):
+    """A mail that is asked for, to reset a password. Raises LoginRefusedError where it may not be sent.
+
+    Each is counted, whether there is such a user or not: LOGIN_LIMIT of a mailbox, LOGIN_LIMIT_ADDRESS from
+    a network, and no failed login. A stranger who uses up a mailbox's has sent a link to it with each.
+    """
+
+    what = "a password reset"
+
+    def __init__(self, mailbox: str, address: str) -> None:
+        super().__init__(mailbox, address)
+        self.end(right=False)
+
+    def _limits(self, name: str) -> tuple[str, dict[Key, str]]:
+        user = user_key(name, MAIL)
+        here = {(ASKED, self.network): "LOGIN_LIMIT_ADDRESS"} if self.network else {}
+        return user, here | {(user, ""): "LOGIN_LIMIT"}
+
+    def _error(self, seconds: int) -> LoginRefusedError:
+        return LoginRefusedError(seconds, gettext("Too many links were asked for."))
 
 
 def renew(count: LoginFailures, now: datetime) -> None:
@@ -208,20 +259,6 @@ def save(counts: Mapping[Key, LoginFailures]) -> None:
     LoginFailures.objects.bulk_update(counts.values(), fields)
 
 
-def refuse(wait: timedelta, name: str, address: str) -> None:
-    """Raises LoginRefusedError, and logs which limit it was."""
-    seconds = ceil(wait.total_seconds())
-    logger.warning(
-        "refused a login from %s, and does so for %d s: %s=%d",
-        address or "an unknown address",
-        seconds,
-        name,
-        setting(name),
-        extra={"client.address": address or None},
-    )
-    raise LoginRefusedError(seconds)
-
-
 def forget_old(now: datetime) -> None:
     """Removes counts that have run out, but for those that some attempt has locked."""
     with atomic():
@@ -238,17 +275,11 @@ def unlock(*, name: str = "", address: str = "") -> int:
     counted = LoginFailures.objects.filter(Q(failures__gt=0) | Q(under_way__gt=0))
     done = 0
     if name:
-        done += counted.filter(user=user_key(name)).update(failures=0, under_way=0)
+        keys = (user_key(name), user_key(name, MAIL))
+        done += counted.filter(user__in=keys).update(failures=0, under_way=0)
     if address:
         done += counted.filter(network=network_of(address)).update(failures=0, under_way=0)
     return done
-
-
-def limit_of(user: str, network: str) -> str:
-    """The setting that limits a count."""
-    if not user:
-        return "LOGIN_LIMIT_ADDRESS"
-    return "LOGIN_LIMIT" if network else "LOGIN_LIMIT_USER"
 
 
 def setting(name: str) -> int:
@@ -256,11 +287,11 @@ def setting(name: str) -> int:
     return int(getattr(settings, name, DEFAULTS[name]))
 
 
-def user_key(name: str) -> str:
+def user_key(name: str, salt: str = __name__) -> str:
     """A keyed hash of a user's name, whether there is such a user or not, and however it is spelled."""
     spelled = unicodedata.normalize("NFKC", name[:LONGEST_NAME]).strip().casefold()
     value = spelled.encode(errors="surrogatepass")  # JSON can hold half a pair
-    return salted_hmac(__name__, value, algorithm="sha256").hexdigest()[:32]
+    return salted_hmac(salt, value, algorithm="sha256").hexdigest()[:32]
 
 
 def network_of(address: str) -> str:
