@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import threading
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -27,7 +28,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from serving_tools import password_hashers
 from serving_tools.login_limits import limits
-from serving_tools.login_limits.backends import REFUSED
+from serving_tools.login_limits.backends import REFUSED, LimitedModelBackend
 from serving_tools.login_limits.checks import check_transactions
 from serving_tools.login_limits.limits import LoginRefusedError, network_of, unlock, user_key
 from serving_tools.login_limits.middleware import LoginLimitMiddleware, with_status
@@ -176,6 +177,7 @@ def test_from_everywhere_a_user_is_refused_only_where_he_is_new(ada, clock):
     assert attempt(password=RIGHT) == "in"
     assert [attempt(), attempt()] == ["failed"] * 2
     assert attempt() > 0, "there the other limit holds"
+    assert failures(user=user_key("ada"), network="") == 4, "and his own are not among theirs"
 
     clock(91 * 24 * 3600)
     for number in range(4):
@@ -193,6 +195,23 @@ def test_a_name_is_counted_alike_whether_there_is_such_a_user(ada, name):
 def test_a_name_is_one_however_it_is_spelled(ada):
     assert [attempt("ADA"), attempt(" \uff41da")] == ["failed"] * 2
     assert attempt("ada") > 0
+
+
+class Directory(LimitedModelBackend):
+    """Takes names as a directory does (RFC 4518): without soft hyphens, accents and spaces that are doubled."""
+
+    def counted_name(self, name):
+        letters = unicodedata.normalize("NFD", name).replace("\u00ad", "")
+        return " ".join("".join(each for each in letters if not unicodedata.combining(each)).split())
+
+
+def test_a_backend_says_which_names_are_one(ada, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Directory"]
+    assert [attempt("Ada  M\u00f6ller"), attempt("a\u00adda moller")] == ["failed"] * 2
+    assert attempt("ada moller") > 0
+    call_command("unlock", "ada  m\u00f6ller", stdout=StringIO())
+    assert attempt("ada moller") == "failed"
+    assert attempt("a" * 10**6) == "failed"
 
 
 @pytest.mark.parametrize("name", ["\0", "", "a" * 10**6, "\ufdfa" * 10**5, "\U0001f475", "{x}%s'"])

@@ -32,7 +32,7 @@ DEFAULTS = {
     "LOGIN_LIMIT": 5,  # failures of one user from one network
     "LOGIN_LIMIT_ADDRESS": 50,  # from one network, of whomever: an office may have one address
     "LOGIN_LIMIT_USER": 50,  # of one user, from all networks that he has not logged in from
-    "LOGIN_LIMIT_SECONDS": 15 * 60,  # from the first failure on
+    "LOGIN_LIMIT_SECONDS": 15 * 60,  # from the first attempt on
 }
 
 KNOWN_FOR = timedelta(days=90)
@@ -126,8 +126,7 @@ class Attempt:
 
     def _judge(self, counts: Mapping[Key, LoginFailures], now: datetime, address: str) -> str:
         """The name of a limit that leaves no place yet, or "". Raises LoginRefusedError above a limit."""
-        here, busy = counts.get((self.user, self.network)), ""
-        known = here is not None and here.known_until is not None and here.known_until > now
+        known, busy = self._is_known(counts, now), ""
         for key, count in counts.items():
             name = self.limits[key]
             # Else anyone could keep out a user whose name he knows, from everywhere and for ever.
@@ -139,6 +138,11 @@ class Attempt:
                 busy, self._rest = name, count.until - now
         return busy
 
+    def _is_known(self, counts: Mapping[Key, LoginFailures], now: datetime) -> bool:
+        """Whether this user has logged in from here within KNOWN_FOR."""
+        here = counts.get((self.user, self.network))
+        return here is not None and here.known_until is not None and here.known_until > now
+
     def end(self, right: bool | None) -> None:
         """Counts what has come of it: whether the password was right, or None where an error hid that.
 
@@ -149,10 +153,12 @@ class Attempt:
         with apart():
             with atomic():
                 counts = self._locked(now)
-                for count in counts.values():
+                known = self._is_known(counts, now)
+                for key, count in counts.items():
                     renew(count, now)
                     count.under_way = max(0, count.under_way - 1)
-                    count.failures += right is False
+                    if right is False and not (known and self.limits[key] == "LOGIN_LIMIT_USER"):
+                        count.failures += 1
                 if right and self.network:
                     here = counts[self.user, self.network]
                     here.failures, here.known_until = 0, now + KNOWN_FOR
@@ -288,7 +294,10 @@ def setting(name: str) -> int:
 
 
 def user_key(name: str, salt: str = __name__) -> str:
-    """A keyed hash of a user's name, whether there is such a user or not, and however it is spelled."""
+    """A keyed hash of a user's name, whether there is such a user or not, in whatever letters of one kind.
+
+    What else one backend takes for the same name, `LimitedLogins.counted_name` says.
+    """
     spelled = unicodedata.normalize("NFKC", name[:LONGEST_NAME]).strip().casefold()
     value = spelled.encode(errors="surrogatepass")  # JSON can hold half a pair
     return salted_hmac(salt, value, algorithm="sha256").hexdigest()[:32]
