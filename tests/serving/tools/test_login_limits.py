@@ -202,7 +202,9 @@ class Directory(LimitedModelBackend):
 
     def counted_name(self, name):
         letters = unicodedata.normalize("NFD", name).replace("\u00ad", "")
-        return " ".join("".join(each for each in letters if not unicodedata.combining(each)).split())
+        return " ".join(
+            "".join(each for each in letters if not unicodedata.combining(each)).split()
+        )
 
 
 def test_a_backend_says_which_names_are_one(ada, settings):
