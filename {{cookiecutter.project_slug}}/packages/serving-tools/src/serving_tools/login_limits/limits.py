@@ -256,7 +256,7 @@ def is_callers(connection: BaseDatabaseWrapper) -> bool:
     """Whether somebody else's transaction is open. That of a TestCase is rolled back with all of its test."""
     if not connection.in_atomic_block:
         return False
-    return not any(block._from_testcase for block in connection.atomic_blocks)
+    return not any(vars(block)["_from_testcase"] for block in connection.atomic_blocks)
 
 
 def save(counts: Mapping[Key, LoginFailures]) -> None:

@@ -167,14 +167,13 @@ def refused(error: SMTPResponseException) -> tuple[str, str]:
 class Reporting(SMTP):
     """A client that logs which recipients of a mail were refused, where others were not."""
 
-    user: str | None = None  # smtplib sets both at a login
-    password: str | None = None
+    user = password = ""  # smtplib sets both at a login
 
     def sendmail(self, *args: Any, **options: Any) -> dict[str, tuple[int, bytes]]:
         """What Django throws away: nobody would know that they do not get the mail."""
         refused = super().sendmail(*args, **options)
         for code, text in refused.values():
-            said = shown(text.decode(errors="replace"), self.user or "", self.password or "")
+            said = shown(text.decode(errors="replace"), self.user, self.password)
             logger.warning("the mail server refuses a recipient of several: %s %s", code, said)
         return refused
 
