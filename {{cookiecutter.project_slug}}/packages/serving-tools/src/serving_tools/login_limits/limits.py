@@ -135,7 +135,7 @@ class Attempt:
             if count.failures >= setting(name):
                 self._refuse(count.until - now, name, address)
             if count.failures + count.under_way >= setting(name):
-                busy, self._rest = name, count.until - now
+                busy, self._rest = name, max(self._rest, count.until - now)
         return busy
 
     def _is_known(self, counts: Mapping[Key, LoginFailures], now: datetime) -> bool:
