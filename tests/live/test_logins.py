@@ -40,6 +40,13 @@ def shop(
         yield project, variables
         return
     postgres: Postgres = request.getfixturevalue("postgres")
+    yield made_with(postgres, tmp_path, run)
+    postgres.query("DROP DATABASE logins WITH (FORCE)")
+
+
+def made_with(postgres: Postgres, tmp_path: Path, run: Run) -> tuple[Path, dict[str, str]]:
+    """The same, with PostgreSQL: its database is "logins"."""
+    variables = {"GRANIAN_WORKERS": "2", "TRUSTED_PROXIES": "127.0.0.1"}
     postgres.query("CREATE DATABASE logins")
     made = bake_into(tmp_path, database="postgres", project_slug="my-shop")
     put_site(made, "logins")
@@ -49,8 +56,7 @@ def shop(
     user = ("createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com")
     run(made, "python", "manage.py", *user, **environment)
     run(made, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **environment)
-    yield made, variables
-    postgres.query("DROP DATABASE logins WITH (FORCE)")
+    return made, variables
 
 
 def enter(
@@ -114,6 +120,28 @@ def test_logins_of_many_from_many_addresses_do_not_wait_for_each_other(
         assert at_once(server, *attempts).keys() <= {200, 401, 429}
     assert server.stop() == 0
     assert "ERROR" not in server.log
+
+
+def test_what_a_request_rolls_back_is_counted_all_the_same(
+    postgres: Postgres, tmp_path: Path, run: Run, serve: Serve
+) -> None:
+    project, variables = made_with(postgres, tmp_path, run)
+    settings = project / "config" / "settings.py"
+    atomic = 'DATABASES["default"]["ATOMIC_REQUESTS"] = True\n'
+    settings.write_text(settings.read_text().replace("\n# The end:", f"\n{atomic}\n# The end:", 1))
+    server = serve(project, **variables).ready()
+    way = "-rolled-back"
+    statuses = [enter(server, "ada", "wrong", way=way).status_code for _ in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    assert enter(server, "ada", RIGHT, way=way).status_code == 429
+    assert enter(server, "ada", RIGHT, "192.0.2.8", way).status_code == 200
+    burst = [("ada", f"wrong{number}", "192.0.2.9", way) for number in range(32)]
+    assert at_once(server, *burst) == {401: 5, 429: 27}
+    counts = "SELECT max(under_way) FROM login_limits_loginfailures"
+    assert postgres.query(counts, "logins") == ["0"]
+    assert server.stop() == 0
+    assert "ERROR" not in server.log
+    postgres.query("DROP DATABASE logins WITH (FORCE)")
 
 
 def test_new_passwords_are_hashed_by_argon2(project: Path, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import aauthenticate, authenticate, login
+from django.db.transaction import get_connection, set_rollback
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
@@ -19,6 +20,15 @@ def enter(request: HttpRequest) -> HttpResponse:
         return HttpResponse("no", status=401)
     login(request, user)
     return HttpResponse("yes")
+
+
+@csrf_exempt
+def enter_rolled_back(request: HttpRequest) -> HttpResponse:
+    """As Django REST framework answers where ATOMIC_REQUESTS is set: a 401 rolls back."""
+    answer = enter(request)
+    if answer.status_code == 401 and get_connection().in_atomic_block:
+        set_rollback(True)
+    return answer
 
 
 @csrf_exempt
@@ -42,5 +52,6 @@ async def enter_elsewhere(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("enter/", enter),
     path("enter-async/", enter_async),
+    path("enter-rolled-back/", enter_rolled_back),
     path("enter-elsewhere/", enter_elsewhere),
 ]

@@ -68,7 +68,8 @@ def test_every_module_that_is_named_is_there(page: Path) -> None:
     imports = rf"from ({own}[\w.]*) import (?:\(([^)]*)\)|(.*))"
     for module, several, one in re.findall(imports, text):
         named |= {f"{module}.{name}" for name in re.findall(r"\w+", several or one)}
-    with_checks = map(module_file, ("serving.checks", "serving.conf", "serving_tools.checks"))
+    modules = ("serving.checks", "serving.conf", "serving_tools.checks")
+    with_checks = map(module_file, (*modules, "serving_tools.login_limits.checks"))
     checks = "".join((file or page).read_text() for file in with_checks)
     missing = [name for name in named if not is_there(name) and f'"{name}"' not in checks]
     assert not missing, f"{page.relative_to(ROOT)} names what is not there"

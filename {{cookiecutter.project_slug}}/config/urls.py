@@ -2,9 +2,9 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import PasswordResetView
 from django.urls import include, path
 from serving.media.views import serve_media
+from serving_tools.login_limits.views import PasswordResetView
 {% if cookiecutter.tasks == "database" %}
 
 from accounts.forms import PasswordResetForm

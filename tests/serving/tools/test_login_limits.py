@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import threading
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -16,6 +17,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher as DjangosOwn
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, identify_hasher
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.http import HttpResponseRedirect
 from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import path
@@ -26,7 +28,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from serving_tools import password_hashers
 from serving_tools.login_limits import limits
-from serving_tools.login_limits.backends import REFUSED
+from serving_tools.login_limits.backends import REFUSED, LimitedModelBackend
+from serving_tools.login_limits.checks import check_transactions
 from serving_tools.login_limits.limits import LoginRefusedError, network_of, unlock, user_key
 from serving_tools.login_limits.middleware import LoginLimitMiddleware, with_status
 from serving_tools.login_limits.models import LoginFailures
@@ -174,6 +177,7 @@ def test_from_everywhere_a_user_is_refused_only_where_he_is_new(ada, clock):
     assert attempt(password=RIGHT) == "in"
     assert [attempt(), attempt()] == ["failed"] * 2
     assert attempt() > 0, "there the other limit holds"
+    assert failures(user=user_key("ada"), network="") == 4, "and his own are not among theirs"
 
     clock(91 * 24 * 3600)
     for number in range(4):
@@ -191,6 +195,25 @@ def test_a_name_is_counted_alike_whether_there_is_such_a_user(ada, name):
 def test_a_name_is_one_however_it_is_spelled(ada):
     assert [attempt("ADA"), attempt(" \uff41da")] == ["failed"] * 2
     assert attempt("ada") > 0
+
+
+class Directory(LimitedModelBackend):
+    """Takes names as a directory does (RFC 4518): without soft hyphens, accents and spaces that are doubled."""
+
+    def counted_name(self, name):
+        letters = unicodedata.normalize("NFD", name).replace("\u00ad", "")
+        return " ".join(
+            "".join(each for each in letters if not unicodedata.combining(each)).split()
+        )
+
+
+def test_a_backend_says_which_names_are_one(ada, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Directory"]
+    assert [attempt("Ada  M\u00f6ller"), attempt("a\u00adda moller")] == ["failed"] * 2
+    assert attempt("ada moller") > 0
+    call_command("unlock", "ada  m\u00f6ller", stdout=StringIO())
+    assert attempt("ada moller") == "failed"
+    assert attempt("a" * 10**6) == "failed"
 
 
 @pytest.mark.parametrize("name", ["\0", "", "a" * 10**6, "\ufdfa" * 10**5, "\U0001f475", "{x}%s'"])
@@ -255,6 +278,31 @@ def test_the_limits_hold_in_async_code(ada):
         asyncio.run(enter(RIGHT))
 
 
+# A transaction of the caller's
+
+
+def test_with_sqlite_a_login_in_a_transaction_is_an_error_and_not_uncounted(ada):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="authenticate\\(\\) outside of"):
+        attempt()
+    assert attempt(password=RIGHT) == "in"
+
+
+@pytest.mark.django_db(transaction=False)
+def test_a_test_cases_own_transaction_is_none(ada):
+    assert [attempt(), attempt()] == ["failed"] * 2
+    with transaction.atomic():
+        assert attempt() > 0
+
+
+def test_a_check_names_atomic_requests(monkeypatch):
+    assert check_transactions() == []
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    (error,) = check_transactions()
+    assert error.id == "serving_tools.E001"
+    monkeypatch.setattr(connection, "vendor", "postgresql")
+    assert check_transactions() == []
+
+
 # The answer
 
 
@@ -313,6 +361,64 @@ def test_no_page_asks_for_counts(client, django_assert_num_queries, settings):
         assert client.get("/admin/login/").status_code == 200
 
 
+# Mails that reset a password
+
+
+@pytest.fixture
+def ask(client, settings, ada):
+    """Asks for a link as the page does: what it answers."""
+    settings.ROOT_URLCONF = "config.urls"
+    User.objects.update(email="ada@example.com")
+
+    def asked(mailbox="ada@example.com", address=HERE, path="/accounts/password_reset/"):
+        return client.post(path, {"email": mailbox}, REMOTE_ADDR=address)
+
+    return asked
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+def test_a_mailbox_gets_so_many_links_from_wherever(ask, mailoutbox, caplog, name):
+    spelled = [f"{name}@example.com", f"{name.upper()}@Example.com", f"{name}@example.com"]
+    places = [HERE, THERE, "2001:db8::1"]
+    answers = [ask(*each) for each in zip(spelled, places, strict=True)]
+
+    assert [answer.status_code for answer in answers] == [302, 302, 429]
+    assert len(mailoutbox) == (2 if name == "ada" else 0)
+    assert "Too many links were asked for. Try again in 10 minutes." in answers[-1].text
+    assert 590 <= int(answers[-1].headers["Retry-After"]) <= 600
+    assert "refused a password reset from 2001:db8::1, and does so for 600 s" in caplog.text
+    assert ask("bob@example.com").status_code == 302
+
+
+def test_an_address_asks_for_so_many_links_and_logs_in_all_the_same(ask):
+    statuses = [ask(f"user{number}@example.com").status_code for number in range(8)]
+    assert statuses == [302] * 6 + [429] * 2
+    assert ask("another@example.com", THERE).status_code == 302
+    assert attempt(password=RIGHT) == "in"
+
+
+def test_failed_logins_keep_nobody_from_a_link_nor_links_from_a_login(ask):
+    assert [attempt("ada@example.com") for _ in range(3)][:2] == ["failed"] * 2
+    assert [ask().status_code for _ in range(3)] == [302, 302, 429]
+    assert attempt(password=RIGHT) == "in"
+
+
+@pytest.mark.parametrize("whom", [{"name": "Ada@example.com"}, {"address": HERE}])
+def test_an_operator_lets_links_be_sent_again(ask, clock, whom):
+    [ask(f"user{number}@example.com") for number in range(6)]
+    if "name" in whom:
+        [ask(address=THERE) for _ in range(3)]
+        assert ask(address=THERE).status_code == 429
+    assert ask().status_code == 429
+    assert unlock(**whom) == 1
+    assert ask(address=THERE if "name" in whom else HERE).status_code == 302
+
+
+def test_what_is_no_address_is_not_counted(ask):
+    assert [ask("ada").status_code for _ in range(5)] == [200] * 5
+    assert not LoginFailures.objects.exists()
+
+
 # Setting back
 
 
@@ -323,6 +429,24 @@ def test_an_operator_unlocks(ada, whom):
     call_command("unlock", *whom, stdout=said)
     assert said.getvalue().endswith(": unlocked\n")
     assert attempt(password=RIGHT) == "in"
+
+
+@pytest.mark.parametrize("whom", [{"name": "ada"}, {"address": HERE}])
+def test_an_operator_unlocks_what_a_killed_worker_had_under_way(ada, monkeypatch, whom):
+    for _ in range(2):
+        limits.Attempt("ada", HERE)
+    monkeypatch.setattr(limits, "PATIENCE", 0)
+    assert 590 < attempt(password=RIGHT) <= 600, "what is true: then it is over"
+    assert unlock(**whom) == 2
+    assert attempt(password=RIGHT) == "in"
+
+
+def test_what_is_under_way_may_end_after_it_was_unlocked(ada):
+    held = limits.Attempt("ada", HERE)
+    unlock(name="ada")
+    held.end(right=False)
+    assert not LoginFailures.objects.filter(under_way__gt=0).exists()
+    assert failures(user=user_key("ada"), network=HERE) == 1
 
 
 def test_an_operator_unlocks_an_address_by_any_of_its_network(ada):

@@ -238,6 +238,21 @@ def test_the_recipients_that_are_refused_beside_others_are_logged(
     assert records[0].levelno == logging.WARNING
 
 
+def test_a_warning_of_one_recipient_shows_no_secret(
+    trusted: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+    answers = {"RCPT:gone": f"550 5.1.1 {pair} or {PASSWORD} is wrong\x1b[31m"}
+    server = MailServer(answers, tls_context=trusted, auth_required=True)
+    with server, mail_by(f"smtp+starttls://{LOGIN}127.0.0.1:{server.port}"):
+        assert send("bob@example.com", "gone@example.com") == 1
+    (record,) = [each for each in caplog.records if each.name == "serving_tools.mail.backends"]
+    assert record.getMessage().startswith(
+        "the mail server refuses a recipient of several: 550 5.1.1 ******** or ******** is wrong /"
+    )
+    assert "\x1b" not in record.getMessage()
+
+
 def test_an_error_keeps_its_attributes() -> None:
     with (
         MailServer({"DATA": "554 5.6.0 spam"}) as server,

@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
-from serving_tools.login_limits.limits import Attempt, LoginRefusedError
+from serving_tools.login_limits.limits import LONGEST_NAME, Attempt, LoginRefusedError
 
 # In `request.META`, which a request of Django REST framework shares with Django's.
 REFUSED = "serving_tools.login_refused"
@@ -21,6 +21,14 @@ REFUSED = "serving_tools.login_refused"
 
 class LimitedLogins:
     """To be named before a backend that checks passwords: `class Directory(LimitedLogins, LDAPBackend)`."""
+
+    def counted_name(self, name: str) -> str:
+        """The name that is counted: one for all that the backend takes for the same.
+
+        Capitals, spaces around it and letters of other widths are one already. `name`: as it was sent, 1000
+        letters at most.
+        """
+        return name
 
     @sensitive_variables("password")
     def authenticate(
@@ -31,7 +39,9 @@ class LimitedLogins:
         Django answers PermissionDenied by asking no other backend.
         """
         name = others.get(str(get_user_model().USERNAME_FIELD)) if username is None else username
-        attempt = None if name is None or password is None else begin(request, str(name))
+        attempt = None
+        if name is not None and password is not None:
+            attempt = begin(request, self.counted_name(str(name)[:LONGEST_NAME]))
         right = None
         try:
             user: AbstractBaseUser | None = super().authenticate(  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""How many logins have failed: of a user, from a network, and of a user from a network."""
+"""How many logins have failed: of a user, from a network, of a user from a network; and how many resets were asked for."""
 
 from __future__ import annotations  # Django's fields take no [types] while they run
 

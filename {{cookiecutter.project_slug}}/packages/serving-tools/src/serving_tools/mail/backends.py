@@ -139,12 +139,16 @@ class SmtpBackend(smtp.EmailBackend):
         return f"refuses the {what}: {fix} ({code} {said})"
 
     def shown(self, text: str) -> str:
-        """What a server says, on one line, cut, and without the password: some repeat what they got."""
-        password, user = self.password or "", self.username or ""
-        pairs = (f"\0{user}\0{password}", f"{user}\0{user}\0{password}", password)
-        for secret in (*(b64encode(pair.encode()).decode() for pair in pairs), password):
-            text = text.replace(secret, HIDDEN) if secret else text
-        return re.sub(r"\W*[\x00-\x1f\x7f-\x9f\u2028\u2029]\W*", " / ", text.strip())[:LONGEST]
+        """What a server says, on one line."""
+        return shown(text, self.username or "", self.password or "")
+
+
+def shown(text: str, user: str, password: str) -> str:
+    """What a server says, on one line, cut, and without the password: some repeat what they got."""
+    pairs = (f"\0{user}\0{password}", f"{user}\0{user}\0{password}", password)
+    for secret in (*(b64encode(pair.encode()).decode() for pair in pairs), password):
+        text = text.replace(secret, HIDDEN) if secret else text
+    return re.sub(r"\W*[\x00-\x1f\x7f-\x9f\u2028\u2029]\W*", " / ", text.strip())[:LONGEST]
 
 
 def refused(error: SMTPResponseException) -> tuple[str, str]:
@@ -163,11 +167,13 @@ def refused(error: SMTPResponseException) -> tuple[str, str]:
 class Reporting(SMTP):
     """A client that logs which recipients of a mail were refused, where others were not."""
 
+    user = password = ""  # smtplib sets both at a login
+
     def sendmail(self, *args: Any, **options: Any) -> dict[str, tuple[int, bytes]]:
         """What Django throws away: nobody would know that they do not get the mail."""
         refused = super().sendmail(*args, **options)
         for code, text in refused.values():
-            said = text.decode(errors="replace")[:LONGEST]
+            said = shown(text.decode(errors="replace"), self.user, self.password)
             logger.warning("the mail server refuses a recipient of several: %s %s", code, said)
         return refused
 
