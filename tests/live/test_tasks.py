@@ -214,11 +214,70 @@ def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
     assert site.row(other)[:2] == ("READY", 1)
     assert worker.log.count("was given back: it took longer than DRAIN_TIMEOUT=0.5") == 2
     assert "errands: stopped in" in worker.log
+    assert lines(tmp_path / "async") == ["begun", "open=True"], "it cleans up before"
     (tmp_path / "release").touch()
     site.worker()
     site.becomes(key, "SUCCESSFUL")
     assert lines(tmp_path / "begun") == ["begun", "begun", "ended"]
     wait_for(lambda: lines(tmp_path / "async").count("begun") == 2, "the other to begin again")
+
+
+@pytest.mark.parametrize("how", ["block", "wait_in_a_thread"])
+def test_a_task_that_keeps_the_event_loop_is_given_back_and_the_process_ends(
+    site: Site, tmp_path: Path, how: str
+) -> None:
+    worker = site.worker(DRAIN_TIMEOUT="0.5", LIFESPAN_SHUTDOWN_TIMEOUT="0.5")
+    key = site.enqueue(how, begun=tmp_path / "begun")
+    wait_for(lambda: lines(tmp_path / "begun"), "it to begin")
+
+    assert worker.stop() == 0
+
+    assert site.row(key)[:2] == ("READY", 1)
+    assert "shutdown: not done after 2.5 s, so the process ends without" in worker.log
+    assert ("errands: stopped in" in worker.log) == (how == "wait_in_a_thread")
+
+
+def test_a_worker_that_a_task_blocks_is_replaced(site: Site, tmp_path: Path) -> None:
+    set_option(site.project, '"TASK_TIMEOUT_GRACE": 0.2')
+    worker = site.worker(TASK_TIMEOUT="0.2", LIFESPAN_SHUTDOWN_TIMEOUT="0.5")
+    site.enqueue("block", begun=tmp_path / "begun")
+
+    worker.wait_for_log("recycling: no new claims")
+
+    assert worker.wait() == 75
+
+
+def test_what_is_left_in_time_is_left_whole(site: Site) -> None:
+    """However short the time for tasks was."""
+    put_lifespan(site.project, "leaves_slowly")
+    worker = site.worker(DRAIN_TIMEOUT="0.5")
+
+    assert worker.stop() == 0
+
+    assert "home: left" in worker.log
+
+
+def test_without_the_database_the_lifespans_are_left(site: Site, tmp_path: Path) -> None:
+    worker = site.worker(DRAIN_TIMEOUT="0.5")
+    site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "it to begin")
+    site.project.joinpath("db.sqlite3").rename(site.project / "gone")
+
+    assert worker.stop() == 0
+
+    assert "giving tasks back failed" in worker.log
+    assert "errands: stopped in" in worker.log
+
+
+def test_a_lifespan_that_ends_by_itself_ends_the_worker(site: Site) -> None:
+    put_lifespan(site.project, "dies")
+    worker = site.worker()
+
+    (site.project / "die").touch()
+
+    assert worker.wait() == 1
+    assert "a lifespan ended by itself, so this worker takes no more tasks" in worker.log
+    assert "hunter2" not in worker.log
 
 
 # Retries, limits, schedules

@@ -64,6 +64,20 @@ async def hold_async(begun: str) -> None:
 
 
 @task
+async def block(begun: str) -> None:
+    """Keeps the event loop from all else."""
+    append(begun, "begun")
+    time.sleep(600)  # noqa: ASYNC251
+
+
+@task
+async def wait_in_a_thread(begun: str) -> None:
+    """Waits for a thread, which can't be cancelled."""
+    append(begun, "begun")
+    await asyncio.to_thread(time.sleep, 600)
+
+
+@task
 def fail_twice(file: str) -> str:
     """Fails the first two times."""
     append(file, str(time.monotonic()))
