@@ -154,6 +154,18 @@ def test_a_task_has_the_requests_id_and_what_the_lifespan_opened(
     assert any(re.fullmatch(r"errands: stopped in \d+ ms", message) for message in stopped)
 
 
+@pytest.mark.parametrize("name", ["link", "link_async"])
+def test_a_link_that_a_task_makes_has_the_sites_path(
+    site: Site, tmp_path: Path, name: str
+) -> None:
+    key = site.enqueue(name, file=tmp_path / "links")
+    site.worker(GRANIAN_URL_PATH_PREFIX="/app")
+
+    site.becomes(key, "SUCCESSFUL")
+
+    assert lines(tmp_path / "links") == ["/app/errands/look/"]
+
+
 def test_what_a_transaction_takes_back_is_not_run(site: Site, tmp_path: Path) -> None:
     site.worker()
     found = {"file": tmp_path / "noted", "line": "rolled back"}

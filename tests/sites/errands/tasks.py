@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.contrib.auth import get_user_model
 from django.tasks import task
+from django.urls import reverse
 from serving.lifespan import current_state
 from serving.log.context import request_id
 
@@ -42,6 +43,16 @@ async def look_async() -> bool:
 @task
 def note(file: str, line: str) -> None:
     append(file, line)
+
+
+@task
+def link(file: str) -> None:
+    append(file, reverse("enqueue", args=["look"]))
+
+
+@task
+async def link_async(file: str) -> None:
+    append(file, reverse("enqueue", args=["look"]))
 
 
 @task

@@ -6,10 +6,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Least
+from django.urls import set_script_prefix
 from django_ox.models import OxTask
 from django_ox.tasks import MAX_ATTEMPTS_LIMIT
 from django_ox.timeouts import RECYCLE_EXIT_CODE
@@ -103,15 +106,17 @@ class TaskWorker(Worker):
             await asyncio.wait(cancelled, timeout=CLEAN_UP_TIMEOUT)
 
     def execute(self, db_task: OxTask, *, inline: bool = False) -> None:
-        """Runs a task that was claimed, under the id of the request that enqueued it."""
+        """Runs a task that was claimed, in a context of its own: what it sets there, the next one does not find."""
         if self._loop and not inline:
             # An async task runs where what the apps have opened belongs to.
             bind_to_loop(self._loop, self._async_tasks)
-        token = request_id.set(request_of(db_task))
-        try:
-            super().execute(db_task, inline=inline)
-        finally:
-            request_id.reset(token)
+        copy_context().run(self._execute, db_task, inline)
+
+    def _execute(self, db_task: OxTask, inline: bool) -> None:
+        """Under the id of the request that enqueued it, and with the site's path in the links that it makes."""
+        request_id.set(request_of(db_task))
+        set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
+        super().execute(db_task, inline=inline)
 
     def request_stop(self) -> None:
         """Claims nothing more. What is in hand has DRAIN_TIMEOUT to end; then it is given back."""
