@@ -155,9 +155,7 @@ def test_a_task_has_the_requests_id_and_what_the_lifespan_opened(
 
 
 @pytest.mark.parametrize("name", ["link", "link_async"])
-def test_a_link_that_a_task_makes_has_the_sites_path(
-    site: Site, tmp_path: Path, name: str
-) -> None:
+def test_a_link_that_a_task_makes_has_the_sites_path(site: Site, tmp_path: Path, name: str) -> None:
     key = site.enqueue(name, file=tmp_path / "links")
     site.worker(GRANIAN_URL_PATH_PREFIX="/app")
 
@@ -308,7 +306,11 @@ def test_a_task_that_fails_is_retried_later_each_time_and_its_errors_are_kept(
     assert third - second >= 0.4
     assert attempts == 3
     assert errors.count("ConnectionError") >= 2
+    assert "smtp://ada:********@mail refuses" in errors
+    assert "hunter2" not in errors
     assert "hunter2" not in worker.log
+    retried = [r for r in worker.records if "retrying in" in r["message"]]
+    assert [r["error.message"] for r in retried] == ["smtp://ada:********@mail refuses"] * 2
     assert worker.log.count('"log.level":"WARNING"') == 2
 
 
