@@ -182,6 +182,8 @@ def test_without_a_lifespan_tasks_run_or_the_worker_ends_as_the_server_does(
     refused = site.serve(site.project, WORKER)
     assert refused.wait() == 1
     assert "startup failed: home: " in refused.log
+    assert "hunter2" not in refused.log
+    assert not [line for line in refused.log.splitlines() if not line.startswith("{")]
 
     optional = site.worker(LIFESPAN="optional")
     optional.wait_for_log("tasks run without the apps' state")
@@ -512,6 +514,22 @@ def test_make_dev_runs_tasks_too_and_the_edited_code(
     site.server.wait()
     psutil.wait_procs(children, timeout=PATIENCE)
     assert not [child for child in children if child.is_running()]
+
+
+def test_ctrl_c_at_make_dev_lets_a_task_end(site: Site, tmp_path: Path) -> None:
+    site.server.stop()
+    variables = dev_variables(site.project) | {"LOG_FORMAT": "json", "DRAIN_TIMEOUT": "10"}
+    site.server = site.serve(site.project, **variables).ready()
+    site.server.wait_for_log(" starting: queues=")
+    key = site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "the task to begin")
+
+    site.server.signal_all(signal.SIGINT)  # as a terminal does
+    site.server.wait_for_log("draining 1 in-flight")
+    (tmp_path / "release").touch()
+
+    site.server.wait()
+    site.becomes(key, "SUCCESSFUL")
 
 
 def test_staff_see_tasks_in_the_admin_and_retry_one(site: Site) -> None:

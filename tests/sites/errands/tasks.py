@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 from django.contrib.auth import get_user_model
@@ -95,6 +96,16 @@ def fail_twice(file: str) -> str:
     if len(Path(file).read_text().splitlines()) < 3:
         raise ConnectionError("smtp://ada:hunter2@mail refuses")
     return "done"
+
+
+@task
+def fail_once(file: str) -> None:
+    """Tells a tracker for whom it works, and fails the first time."""
+    if "sentry_sdk" in sys.modules:
+        import_module("sentry_sdk").set_user({"id": "ada"})
+    append(file, "attempt")
+    if len(lines := Path(file).read_text().splitlines()) < 2:
+        raise ConnectionError(f"refused once, postgres://ada:hunter2@db/shop {len(lines)}")
 
 
 @task

@@ -22,6 +22,8 @@ from serving.conf import conf
 from serving.http.threads import bind_to_loop
 from serving.lifespan import LifespanError, Resources
 from serving.log.context import carry_context, request_id
+from serving.log.formats import without_secrets
+from serving.tasks import attempt_failed
 from serving.tasks.backend import request_of
 
 logger = logging.getLogger(__package__)
@@ -118,6 +120,31 @@ class TaskWorker(Worker):
         set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
         super().execute(db_task, inline=inline)
 
+    def _handle_failure(
+        self, db_task: OxTask, exc: BaseException, duration_ms: int, *, release: bool = False
+    ) -> bool:
+        if not release:  # else the thread goes on, and another one records that
+            policy = self._attempt_policy(db_task)
+            if (
+                policy is not None and policy.task is None
+            ):  # no signal tells of it, and no other record why
+                logger.error(
+                    "task path=%s can't be run",
+                    db_task.task_path,
+                    exc_info=exc,
+                    extra={"task_id": str(db_task.pk)},
+                )
+            attempt_failed.send_robust(sender=type(self.backend), task_id=str(db_task.pk))
+        return super()._handle_failure(db_task, exc, duration_ms, release=release)
+
+    def _write_outcome(
+        self, db_task: OxTask, *, status: OxTask.Status, duration_ms: int, **fields: Any
+    ) -> bool:
+        """What staff read in the admin has no secret in it, as the log has none."""
+        if errors := fields.get("errors"):
+            fields["errors"] = without_secrets(errors)
+        return super()._write_outcome(db_task, status=status, duration_ms=duration_ms, **fields)
+
     def request_stop(self) -> None:
         """Claims nothing more. What is in hand has DRAIN_TIMEOUT to end; then it is given back."""
         super().request_stop()
@@ -159,6 +186,16 @@ class TaskWorker(Worker):
                     conf.DRAIN_TIMEOUT(),
                     extra={"event": "task_given_back", "task_id": str(key)},
                 )
+
+
+def with_error(record: logging.LogRecord) -> bool:
+    """Adds the error to the record of an attempt that is retried, which has no more than its type."""
+    if getattr(record, "event", "") == "task_retrying" and sys.exception():
+        record.exc_info = sys.exc_info()
+    return True
+
+
+logging.getLogger("django_ox").addFilter(with_error)
 
 
 def done_within(seconds: float, what: str, function: Callable[[], None]) -> bool:
