@@ -194,7 +194,10 @@ def test_a_signal_at_any_moment_leaves_no_surplus_and_no_gap(engine: Engine, num
     calls = len(engine.look()["calls"])
     for moment in range(4, calls, 6 if number == signal.SIGINT else 20):
         names = {f"old{n}": container("web", n) for n in range(2)}
-        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        state: dict[str, Any] = {
+            "containers": {"proxy0": container("proxy", 0), **names},
+            "least": 1_000_000,
+        }
         process = engine.start(**state)
         wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
         os.killpg(process.pid, number)
@@ -211,7 +214,10 @@ def test_signals_without_end_are_one(engine: Engine, number: int) -> None:
     calls = len(engine.look()["calls"])
     for moment in (4, calls // 2, calls - 1, calls):
         names = {f"old{n}": container("web", n) for n in range(2)}
-        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        state: dict[str, Any] = {
+            "containers": {"proxy0": container("proxy", 0), **names},
+            "least": 1_000_000,
+        }
         process = engine.start(**state)
         wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
         while process.poll() is None:
