@@ -316,6 +316,18 @@ def test_a_task_that_fails_is_retried_later_each_time_and_its_errors_are_kept(
     assert worker.log.count('"log.level":"WARNING"') == 2
 
 
+def test_of_a_task_that_is_gone_the_log_says_why(site: Site) -> None:
+    key = site.enqueue("look")
+    with closing(sqlite3.connect(site.project / "db.sqlite3")) as database, database:
+        database.execute("UPDATE django_ox_oxtask SET task_path = 'errands.tasks.gone'")
+    worker = site.worker()
+
+    worker.wait_for_log("task path=errands.tasks.gone can't be run")
+
+    (said, *_) = [r for r in worker.records if "can't be run" in r["message"]]
+    assert (said["error.type"], said["task_id"]) == ("ImportError", key)
+
+
 def test_a_task_has_a_time_limit(site: Site, tmp_path: Path) -> None:
     worker = site.worker(TASK_TIMEOUT="0.5")
     site.enqueue("spin", file=tmp_path / "spun")

@@ -462,11 +462,15 @@ def test_each_attempt_is_reported_once_and_none_is_mixed_with_the_next_task(
     set_option(project, '"MAX_ATTEMPTS": 2')
     add_ada(project, run)
     site = Site(project, serve, serve(project).ready())
-    worker = site.worker(WORKER_CONCURRENCY="1", **to(library, receiver.port))
+    variables = to(library, receiver.port, WORKER_CONCURRENCY="1", DRAIN_TIMEOUT="0.5")
+    worker = site.worker(**variables)
     site.becomes(site.enqueue("fail_once", file=tmp_path / "attempts"), "SUCCESSFUL")
     site.becomes(site.enqueue("fail"), "FAILED")
     site.becomes(site.enqueue("look"), "SUCCESSFUL")
+    cut = site.enqueue("hold_async", begun=tmp_path / "begun")
+    wait_for((tmp_path / "begun").exists, "it to begin")
     assert worker.stop() == 0
+    assert site.row(cut)[0] == "READY", "given back, which is no error"
 
     errors, traces = Counter[str](), Counter[str]()
     for report in receiver.reports:
@@ -480,6 +484,6 @@ def test_each_attempt_is_reported_once_and_none_is_mixed_with_the_next_task(
             traces[name] += 1
             errors[name] += len(report.get("events", ()))
     assert errors == Counter(fail_once=1, fail=2)
-    assert traces == Counter(fail_once=2, fail=2, look=1)
+    assert traces == Counter(fail_once=2, fail=2, look=1, hold_async=1)
     assert len([r for r in receiver.reports if r.get("kind") == "event"]) in (0, 3)
     assert "hunter2" not in receiver.text

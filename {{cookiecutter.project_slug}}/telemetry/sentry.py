@@ -6,6 +6,7 @@ https://docs.sentry.io/platforms/python/configuration/options/
 import logging
 import random
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -167,6 +168,8 @@ class SentryTracker:
             with sentry_sdk.start_transaction(about) if self.samples() else nullcontext():
                 try:
                     yield
+                except CancelledError:  # the worker ends, and another one takes the task
+                    raise
                 except BaseException as error:
                     self.error(error)
                     raise

@@ -127,7 +127,7 @@ class TaskWorker(Worker):
             policy = self._attempt_policy(db_task)
             if (
                 policy is not None and policy.task is None
-            ):  # no signal tells of it, and no other record why
+            ):  # no signal and no other record tells why
                 logger.error(
                     "task path=%s can't be run",
                     db_task.task_path,
