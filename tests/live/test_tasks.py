@@ -154,6 +154,16 @@ def test_a_task_has_the_requests_id_and_what_the_lifespan_opened(
     assert any(re.fullmatch(r"errands: stopped in \d+ ms", message) for message in stopped)
 
 
+@pytest.mark.parametrize("name", ["link", "link_async"])
+def test_a_link_that_a_task_makes_has_the_sites_path(site: Site, tmp_path: Path, name: str) -> None:
+    key = site.enqueue(name, file=tmp_path / "links")
+    site.worker(GRANIAN_URL_PATH_PREFIX="/app")
+
+    site.becomes(key, "SUCCESSFUL")
+
+    assert lines(tmp_path / "links") == ["/app/errands/look/"]
+
+
 def test_what_a_transaction_takes_back_is_not_run(site: Site, tmp_path: Path) -> None:
     site.worker()
     found = {"file": tmp_path / "noted", "line": "rolled back"}
@@ -172,6 +182,8 @@ def test_without_a_lifespan_tasks_run_or_the_worker_ends_as_the_server_does(
     refused = site.serve(site.project, WORKER)
     assert refused.wait() == 1
     assert "startup failed: home: " in refused.log
+    assert "hunter2" not in refused.log
+    assert not [line for line in refused.log.splitlines() if not line.startswith("{")]
 
     optional = site.worker(LIFESPAN="optional")
     optional.wait_for_log("tasks run without the apps' state")
@@ -214,11 +226,70 @@ def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
     assert site.row(other)[:2] == ("READY", 1)
     assert worker.log.count("was given back: it took longer than DRAIN_TIMEOUT=0.5") == 2
     assert "errands: stopped in" in worker.log
+    assert lines(tmp_path / "async") == ["begun", "open=True"], "it cleans up before"
     (tmp_path / "release").touch()
     site.worker()
     site.becomes(key, "SUCCESSFUL")
     assert lines(tmp_path / "begun") == ["begun", "begun", "ended"]
     wait_for(lambda: lines(tmp_path / "async").count("begun") == 2, "the other to begin again")
+
+
+@pytest.mark.parametrize("how", ["block", "wait_in_a_thread"])
+def test_a_task_that_keeps_the_event_loop_is_given_back_and_the_process_ends(
+    site: Site, tmp_path: Path, how: str
+) -> None:
+    worker = site.worker(DRAIN_TIMEOUT="0.5", LIFESPAN_SHUTDOWN_TIMEOUT="0.5")
+    key = site.enqueue(how, begun=tmp_path / "begun")
+    wait_for(lambda: lines(tmp_path / "begun"), "it to begin")
+
+    assert worker.stop() == 0
+
+    assert site.row(key)[:2] == ("READY", 1)
+    assert "shutdown: not done after 2.5 s, so the process ends without" in worker.log
+    assert ("errands: stopped in" in worker.log) == (how == "wait_in_a_thread")
+
+
+def test_a_worker_that_a_task_blocks_is_replaced(site: Site, tmp_path: Path) -> None:
+    set_option(site.project, '"TASK_TIMEOUT_GRACE": 0.2')
+    worker = site.worker(TASK_TIMEOUT="0.2", LIFESPAN_SHUTDOWN_TIMEOUT="0.5")
+    site.enqueue("block", begun=tmp_path / "begun")
+
+    worker.wait_for_log("recycling: no new claims")
+
+    assert worker.wait() == 75
+
+
+def test_what_is_left_in_time_is_left_whole(site: Site) -> None:
+    """However short the time for tasks was."""
+    put_lifespan(site.project, "leaves_slowly")
+    worker = site.worker(DRAIN_TIMEOUT="0.5")
+
+    assert worker.stop() == 0
+
+    assert "home: left" in worker.log
+
+
+def test_without_the_database_the_lifespans_are_left(site: Site, tmp_path: Path) -> None:
+    worker = site.worker(DRAIN_TIMEOUT="0.5")
+    site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "it to begin")
+    site.project.joinpath("db.sqlite3").rename(site.project / "gone")
+
+    assert worker.stop() == 0
+
+    assert "giving tasks back failed" in worker.log
+    assert "errands: stopped in" in worker.log
+
+
+def test_a_lifespan_that_ends_by_itself_ends_the_worker(site: Site) -> None:
+    put_lifespan(site.project, "dies")
+    worker = site.worker()
+
+    (site.project / "die").touch()
+
+    assert worker.wait() == 1
+    assert "a lifespan ended by itself, so this worker takes no more tasks" in worker.log
+    assert "hunter2" not in worker.log
 
 
 # Retries, limits, schedules
@@ -237,8 +308,24 @@ def test_a_task_that_fails_is_retried_later_each_time_and_its_errors_are_kept(
     assert third - second >= 0.4
     assert attempts == 3
     assert errors.count("ConnectionError") >= 2
+    assert "smtp://ada:********@mail refuses" in errors
+    assert "hunter2" not in errors
     assert "hunter2" not in worker.log
+    retried = [r for r in worker.records if "retrying in" in r["message"]]
+    assert [r["error.message"] for r in retried] == ["smtp://ada:********@mail refuses"] * 2
     assert worker.log.count('"log.level":"WARNING"') == 2
+
+
+def test_of_a_task_that_is_gone_the_log_says_why(site: Site) -> None:
+    key = site.enqueue("look")
+    with closing(sqlite3.connect(site.project / "db.sqlite3")) as database, database:
+        database.execute("UPDATE django_ox_oxtask SET task_path = 'errands.tasks.gone'")
+    worker = site.worker()
+
+    worker.wait_for_log("task path=errands.tasks.gone can't be run")
+
+    (said, *_) = [r for r in worker.records if "can't be run" in r["message"]]
+    assert (said["error.type"], said["task_id"]) == ("ImportError", key)
 
 
 def test_a_task_has_a_time_limit(site: Site, tmp_path: Path) -> None:
@@ -439,6 +526,22 @@ def test_make_dev_runs_tasks_too_and_the_edited_code(
     site.server.wait()
     psutil.wait_procs(children, timeout=PATIENCE)
     assert not [child for child in children if child.is_running()]
+
+
+def test_ctrl_c_at_make_dev_lets_a_task_end(site: Site, tmp_path: Path) -> None:
+    site.server.stop()
+    variables = dev_variables(site.project) | {"LOG_FORMAT": "json", "DRAIN_TIMEOUT": "10"}
+    site.server = site.serve(site.project, **variables).ready()
+    site.server.wait_for_log(" starting: queues=")
+    key = site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "the task to begin")
+
+    site.server.signal_all(signal.SIGINT)  # as a terminal does
+    site.server.wait_for_log("draining 1 in-flight")
+    (tmp_path / "release").touch()
+
+    site.server.wait()
+    site.becomes(key, "SUCCESSFUL")
 
 
 def test_staff_see_tasks_in_the_admin_and_retry_one(site: Site) -> None:

@@ -3,7 +3,7 @@
 import re
 import shutil
 import socket
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import Run, Serve, add_ada, bake_site
-from tests.live.test_tasks import Site, with_errands
+from tests.live.test_tasks import Site, set_option, with_errands
 from tests.support.receivers import Receiver, Report
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
 from tests.support.services import Postgres, Valkey
@@ -452,4 +452,38 @@ def test_a_worker_reports_what_its_tasks_do(
             seen.add((report["name"], attributes(report).get("http.request.id")))
     assert wanted <= seen, receiver.text
     assert "ConnectionError" in receiver.text
+    assert "hunter2" not in receiver.text
+
+
+def test_each_attempt_is_reported_once_and_none_is_mixed_with_the_next_task(
+    library: str, tmp_path: Path, run: Run, serve: Serve, receiver: Receiver
+) -> None:
+    project = with_errands(tmp_path, telemetry=library)
+    set_option(project, '"MAX_ATTEMPTS": 2')
+    add_ada(project, run)
+    site = Site(project, serve, serve(project).ready())
+    variables = to(library, receiver.port, WORKER_CONCURRENCY="1", DRAIN_TIMEOUT="0.5")
+    worker = site.worker(**variables)
+    site.becomes(site.enqueue("fail_once", file=tmp_path / "attempts"), "SUCCESSFUL")
+    site.becomes(site.enqueue("fail"), "FAILED")
+    site.becomes(site.enqueue("look"), "SUCCESSFUL")
+    cut = site.enqueue("hold_async", begun=tmp_path / "begun")
+    wait_for((tmp_path / "begun").exists, "it to begin")
+    assert worker.stop() == 0
+    assert site.row(cut)[0] == "READY", "given back, which is no error"
+
+    errors, traces = Counter[str](), Counter[str]()
+    for report in receiver.reports:
+        path, _, name = str(report.get("transaction") or report.get("name")).rpartition(".")
+        if path != "errands.tasks":
+            continue
+        if library == "sentry":
+            (errors if report["kind"] == "event" else traces)[name] += 1
+            assert report.get("user", {}).get("id") == ("ada" if name == "fail_once" else None)
+        else:
+            traces[name] += 1
+            errors[name] += len(report.get("events", ()))
+    assert errors == Counter(fail_once=1, fail=2)
+    assert traces == Counter(fail_once=2, fail=2, look=1, hold_async=1)
+    assert len([r for r in receiver.reports if r.get("kind") == "event"]) in (0, 3)
     assert "hunter2" not in receiver.text

@@ -6,6 +6,7 @@ https://docs.sentry.io/platforms/python/configuration/options/
 import logging
 import random
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -156,19 +157,22 @@ class SentryTracker:
 
     @contextmanager
     def task(self, path: str, identity: str) -> Iterator[None]:
-        """Django logs the error of a task that fails, and the SDK sees that."""
+        """With the error of one that fails, which the library's and Django's own records tell again."""
         with sentry_sdk.isolation_scope() as own:
             own.clear_breadcrumbs()
             own.set_tag("task_id", identity)
             own.set_transaction_name(path, source="task")
             own.generate_propagation_context({})
-            if not self.samples():
-                yield
-                return
             about = sentry_sdk.continue_trace({}, op="queue.task", name=path, source="task")
             about.sampled = True
-            with sentry_sdk.start_transaction(about):
-                yield
+            with sentry_sdk.start_transaction(about) if self.samples() else nullcontext():
+                try:
+                    yield
+                except CancelledError:  # the worker ends, and another one takes the task
+                    raise
+                except BaseException as error:
+                    self.error(error)
+                    raise
 
     def close(self, seconds: float) -> None:
         self.client.close(timeout=seconds)
@@ -196,8 +200,13 @@ def with_request(scope: Scope, event: Event, hint: Hint) -> Event:
     return event
 
 
-def hidden(event: Event, hint: Hint) -> Event:
+def hidden(event: Event, hint: Hint) -> Event | None:
     """An event with its request's id, without what the log would hide and without keys of the cache."""
+    record = hint.get("log_record")
+    if getattr(record, "event", "") == "task_failed" or (
+        record and record.name == "django.tasks" and record.exc_info
+    ):
+        return None  # the tracker was told of that attempt
     shown = cast("dict[str, Any]", event)
     if own := request_id.get():
         shown.setdefault("tags", {}).setdefault("request_id", own)

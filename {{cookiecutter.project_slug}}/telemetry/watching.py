@@ -7,6 +7,7 @@ request as a small view does, traced or not (docs of the template: telemetry.md)
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import get_ident
 from typing import Any, Protocol
 
 from django.core.signals import got_request_exception
@@ -18,6 +19,7 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished, task_started
 from django.urls import ResolverMatch
 from serving.http.handler import DjangoHandler
+from serving.tasks import attempt_failed
 from serving.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -40,7 +42,7 @@ class Tracker(Protocol):
         """A statement for a database, without its parameters."""
 
     def task(self, path: str, identity: str) -> AbstractContextManager[object]:
-        """A background task: the dotted path of its function."""
+        """An attempt of a background task, and what it raises: the dotted path of its function."""
 
     def close(self, seconds: float) -> None:
         """Sends what is left; may take longer."""
@@ -79,7 +81,8 @@ def telling(told: Callable[[int], None], send: Send) -> Send:
 @contextmanager
 def watched_by(tracker: Tracker) -> Iterator[None]:
     """Tells a tracker of what happens in this process."""
-    tasks: dict[str, ExitStack] = {}
+    # By thread, too: another one may give up an attempt that does not end.
+    tasks: dict[tuple[str, int], ExitStack] = {}
 
     def failed(**_: object) -> None:
         if error := sys.exception():
@@ -90,17 +93,21 @@ def watched_by(tracker: Tracker) -> Iterator[None]:
             connection.execute_wrappers.append(run_statement)
 
     def started(*, task_result: TaskResult[..., Any], **_: object) -> None:
-        stack = tasks[task_result.id] = ExitStack()
+        stack = tasks[task_result.id, get_ident()] = ExitStack()
         stack.enter_context(tracker.task(task_result.task.module_path, task_result.id))
 
-    def finished(*, task_result: TaskResult[..., Any], **_: object) -> None:
-        if stack := tasks.pop(task_result.id, None):
+    def ended(*, task_id: str, **_: object) -> None:
+        if stack := tasks.pop((task_id, get_ident()), None):
             stack.__exit__(*sys.exc_info())
+
+    def finished(*, task_result: TaskResult[..., Any], **_: object) -> None:
+        ended(task_id=task_result.id)
 
     told: dict[Signal, Callable[..., None]] = {
         got_request_exception: failed,
         connection_created: connected,
         task_started: started,
+        attempt_failed: ended,
         task_finished: finished,
     }
     for signal, receiver in told.items():

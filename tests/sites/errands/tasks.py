@@ -5,10 +5,12 @@ import logging
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 from django.contrib.auth import get_user_model
 from django.tasks import task
+from django.urls import reverse
 from serving.lifespan import current_state
 from serving.log.context import request_id
 
@@ -45,6 +47,16 @@ def note(file: str, line: str) -> None:
 
 
 @task
+def link(file: str) -> None:
+    append(file, reverse("enqueue", args=["look"]))
+
+
+@task
+async def link_async(file: str) -> None:
+    append(file, reverse("enqueue", args=["look"]))
+
+
+@task
 def hold(begun: str, release: str) -> None:
     """Says that it has begun, and ends when a file is there."""
     append(begun, "begun")
@@ -64,12 +76,36 @@ async def hold_async(begun: str) -> None:
 
 
 @task
+async def block(begun: str) -> None:
+    """Keeps the event loop from all else."""
+    append(begun, "begun")
+    time.sleep(600)  # noqa: ASYNC251
+
+
+@task
+async def wait_in_a_thread(begun: str) -> None:
+    """Waits for a thread, which can't be cancelled."""
+    append(begun, "begun")
+    await asyncio.to_thread(time.sleep, 600)
+
+
+@task
 def fail_twice(file: str) -> str:
     """Fails the first two times."""
     append(file, str(time.monotonic()))
     if len(Path(file).read_text().splitlines()) < 3:
         raise ConnectionError("smtp://ada:hunter2@mail refuses")
     return "done"
+
+
+@task
+def fail_once(file: str) -> None:
+    """Tells a tracker for whom it works, and fails the first time."""
+    if "sentry_sdk" in sys.modules:
+        import_module("sentry_sdk").set_user({"id": "ada"})
+    append(file, "attempt")
+    if len(lines := Path(file).read_text().splitlines()) < 2:
+        raise ConnectionError(f"refused once, postgres://ada:hunter2@db/shop {len(lines)}")
 
 
 @task

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from django_ox.supervisor import SUPERVISOR_PID_ENV
 
+from serving.conf import conf
+
 MANAGE = Path("manage.py")
 
 
@@ -21,10 +23,15 @@ def run_worker_beside() -> None:
         # By which it sees that this process has gone, even by SIGKILL.
         env=os.environ | {SUPERVISOR_PID_ENV: str(os.getpid())},
         stdin=subprocess.DEVNULL,
+        # Else it has Ctrl-C as well as `end`, and the second signal ends it in the middle of a task.
+        process_group=0,
     )
     atexit.register(end, worker)
 
 
 def end(worker: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
+    """Lets it end what it has in hand: it takes this process's own end for a second order."""
+    seconds = conf.DRAIN_TIMEOUT() + conf.LIFESPAN_SHUTDOWN_TIMEOUT()
+    with suppress(ProcessLookupError, subprocess.TimeoutExpired):
         worker.terminate()
+        worker.wait(seconds)

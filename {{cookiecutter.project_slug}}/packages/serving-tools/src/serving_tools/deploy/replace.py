@@ -3,7 +3,7 @@
     python3 -m serving_tools.deploy.replace
 
 One by one and without losing a request: a new one must be ready before an old one is told to stop. Those that
-run background tasks go first, so that nobody enqueues what none of them knows. Where
+run background tasks go first, so that nobody enqueues what none of them knows; on the way back, last. Where
 it never is, where the migrations fail, or on Ctrl-C, SIGTERM or SIGHUP, the new one is removed and the old
 ones stay. The proxy must run: it finds the containers that there are. In the end there are as many as
 WEB_REPLICAS says, whatever an earlier deployment that was killed has left behind.
@@ -106,14 +106,14 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
 class Deployment:
     """One run. `new` are the containers of a service that it has made and that serve."""
 
-    def __init__(self, interruption: Interruption) -> None:
-        self.interruption = interruption
+    def __init__(self, interruption: Interruption, *, goes_back: bool = False) -> None:
+        self.interruption, self.goes_back = interruption, goes_back
         configured = read_configuration()
         self.project: str = configured["name"]
         self.images = Images(configured)
         self.replicas = {
             service: int(configured["services"][service].get("deploy", {}).get("replicas", 1))
-            for service in READY
+            for service in (reversed(READY) if goes_back else READY)
             if service in configured["services"]
         }
         self.service, self.wanted, self.new = "web", self.replicas["web"], list[str]()
@@ -123,10 +123,19 @@ class Deployment:
         self._check()
         self._remove_what_serves_nothing()
         self._migrate()
-        replaced = self.images.running()
+        replaced, done = self.images.running(), list[str]()
         for service, wanted in self.replicas.items():
             self.service, self.wanted, self.new = service, wanted, []
-            self._replace_all()
+            try:
+                self._replace_all()
+            except (Failed, Interrupted, EngineError):
+                if done:
+                    back, on = ("deploy", "rollback") if self.goes_back else ("rollback", "deploy")
+                    say(
+                        f"every {done[0]} is replaced already: `make {back}` puts that back, `make {on}` goes on"
+                    )
+                raise
+            done.append(service)
         self.images.note_replaced(next(iter(replaced), None))
 
     def _replace_all(self) -> None:

@@ -1,13 +1,17 @@
 """`manage.py worker`: runs the tasks that are enqueued, until SIGTERM."""
 
+import logging
+import sys
 from typing import Any
 
-from django.core.management import CommandError, CommandParser
+from django.core.management import CommandParser
 from django_ox.management.commands import ox_worker
 
 from serving.conf import conf
 from serving.lifespan import LifespanError
 from serving.log.hooks import log_what_nobody_catches
+
+logger = logging.getLogger("serving.tasks")
 
 
 class Command(ox_worker.Command):
@@ -23,4 +27,6 @@ class Command(ox_worker.Command):
         try:
             super().handle(*args, **options)
         except LifespanError as error:
-            raise CommandError(f"startup failed: {error}") from error
+            # By the log, and not as a CommandError on stderr: the message may hold a secret.
+            logger.error("startup failed: %s", error, exc_info=error.__cause__)
+            sys.exit(1)
