@@ -73,11 +73,11 @@ def at_once(container: Container, number: int, ask: Callable[[], int]) -> Counte
     """How often each status is the answer to so many requests at the same time."""
     with ThreadPoolExecutor(number) as pool:
         seen = Counter(future.result() for future in [pool.submit(ask) for _ in range(number)])
-    close_bodies(container)
+    wait_for_closed_bodies(container)
     return seen
 
 
-def close_bodies(container: Container) -> None:
+def wait_for_closed_bodies(container: Container) -> None:
     """Waits until no body takes space any more: a client has its answer before its body is closed."""
     open_files = ["sh", "-c", "ls -l /proc/[0-9]*/fd 2>&1"]  # those of bodies have no name any more
     wait_for(lambda: "(deleted)" not in container.run(*open_files, check=False), "closed bodies")
@@ -139,10 +139,10 @@ def test_a_full_disk_is_an_answer(taking: Callable[..., Container]) -> None:
     assert post(container, "/echo/", 30, announced=False) == 507, "seen when it is written"
     assert post_form(container, "/upload/", 15) == 507, "its files need as much again"
     for path in ("/full/", "/afull/"):  # full when the view asks for the files
-        close_bodies(container)
+        wait_for_closed_bodies(container)
         assert post_form(container, path, 5) == 507
     for path in ("/upload/", "/aupload/"):
-        close_bodies(container)
+        wait_for_closed_bodies(container)
         assert post_form(container, path, 5) == 200, "there is room again"
 
     assert container.stop() == 0

@@ -52,7 +52,7 @@ def talk(server: Server, *parts: bytes, more: bool = True) -> bytes:
         return read_all(client)
 
 
-def close_bodies(server: Server) -> None:
+def wait_for_closed_bodies(server: Server) -> None:
     """Waits until no body takes space any more: a client has its answer before its body is closed."""
 
     def nameless() -> list[str]:
@@ -328,7 +328,7 @@ def test_open_uploads_together_take_no_more_than_their_space(
             said = client.recv(10_000)
             assert status(said) == 200
             assert b"TemporaryUploadedFile" in said
-    close_bodies(server)
+    wait_for_closed_bodies(server)
     assert status(talk(server, head(path, kind, length, "Connection: close"), body)) == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log

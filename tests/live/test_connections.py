@@ -77,6 +77,7 @@ def test_three_servers_and_one_more_fit_into_what_postgres_has(
         found = Counter(answer.result() for answer in answers)
     assert found == {200: 600}, servers[0].log
     for server in servers:
+        assert server.get("/readyz").status_code == 200
         assert server.messages("data.connections") == []
 
 
