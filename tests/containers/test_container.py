@@ -141,6 +141,11 @@ def test_it_runs_as_nobody_and_can_write_nothing(start: Start) -> None:
     assert "Read-only" in container.run("touch", "/data/../app/x", check=False)
 
 
+def test_an_error_in_pieces_is_no_part_of_the_output(start: Start) -> None:
+    pieces = "printf 'an '; printf 'is ' >&2; printf 'output'; printf 'an error' >&2"
+    assert start().run("sh", "-c", pieces) == "an output\nis an error"
+
+
 def test_without_a_read_only_root_the_code_cannot_be_changed_either(image: str) -> None:
     # The base image has folders for everyone, under the sticky bit as /tmp is.
     find = "find / -xdev -writable -not -type l -not -path '/proc/*' -not -perm -1000"

@@ -263,7 +263,7 @@ def started(name: str, folder: Path, *options: str, command: str = "create") -> 
     return docker(
         command, f"--label=com.docker.compose.project={name}",
         f"--label=com.docker.compose.project.working_dir={folder}", *options, "caddy:2",
-    ).splitlines()[-1]  # fmt: skip
+    ).splitlines()[0]  # fmt: skip
 
 
 def ask_checkout(project: Path, *arguments: str, **variables: str) -> tuple[int, str]:

@@ -36,18 +36,21 @@ def worker_number() -> int:
 def docker(
     *arguments: str | Path, check: bool = True, cwd: Path | None = None, **variables: str
 ) -> str:
-    """What a command of the engine prints, on both streams."""
+    """What a command of the engine prints: its output, then its errors.
+
+    Never as one stream: an error that comes in pieces would have a line of the output in it.
+    """
     done = subprocess.run(
         ["docker", *arguments],
         cwd=cwd,
         env=clean_environment() | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
-    assert not check or done.returncode == 0, f"docker {arguments}: {done.stdout}"
-    return done.stdout.strip()
+    said = f"{done.stdout.strip()}\n{done.stderr.strip()}".strip()
+    assert not check or done.returncode == 0, f"docker {arguments}: {said}"
+    return said
 
 
 def require_engine() -> None:
@@ -99,7 +102,7 @@ class Container:
         self.id = docker(
             "run", "--detach", "--publish=127.0.0.1::8000", *HARDENED,
             f"--env=SECRET_KEY={SECRET_KEY}", *options, image, *command,
-        ).splitlines()[-1]  # fmt: skip
+        ).splitlines()[0]  # fmt: skip
 
     @property
     def state(self) -> dict[str, Any]:
