@@ -1,4 +1,4 @@
-"""Removes the files that the answers left out (ONLY_FOR), and says what to do next."""
+"""Removes the files and folders that the answers left out (ONLY_FOR), and says what to do next."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 ONLY_FOR = {
+    "accounts/forms.py": [("tasks", "database")],
+    "accounts/tasks.py": [("tasks", "database")],
     "data/cache_values.py": [("cache", "valkey")],
     "data/connections.py": [("database", "postgres")],
     "data/postgres.py": [("database", "postgres")],
@@ -21,8 +23,13 @@ ONLY_FOR = {
     "data/valkey.py": [("cache", "valkey")],
     "data/valkey_address.py": [("cache", "valkey")],
     "data/valkey_refusals.py": [("cache", "valkey")],
+    "telemetry": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
+    "telemetry/opentelemetry.py": [("telemetry", "opentelemetry")],
+    "telemetry/sentry.py": [("telemetry", "sentry")],
     "tests/test_postgres.py": [("database", "postgres")],
+    "tests/test_tasks.py": [("tasks", "database")],
     "tests/test_sqlite.py": [("database", "sqlite")],
+    "tests/test_telemetry.py": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
     "tests/test_valkey.py": [("cache", "valkey")],
 }
 
@@ -38,7 +45,7 @@ Your project is made. Next:
 if __name__ == "__main__":
     for path, reasons in ONLY_FOR.items():
         if not any(ANSWERS[answer] == value for answer, value in reasons):
-            Path(path).unlink(missing_ok=True)
+            shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink(missing_ok=True)
     for cache in list(Path("packages").rglob("__pycache__")):
         shutil.rmtree(cache)  # Python's, of a checkout that is worked in; packages/ is copied whole
     if hasattr(sys.stdout, "reconfigure"):

@@ -135,6 +135,7 @@ def test_it_runs_as_nobody_and_can_write_nothing(start: Start) -> None:
     found = container.run("sh", "-c", writable, check=False).splitlines()
     assert {path for path in found if not path.startswith("find:")} == {
         "/data",
+        "/media",
         "/tmp",  # noqa: S108
         "/var/tmp",  # noqa: S108
     }
@@ -150,7 +151,7 @@ def test_without_a_read_only_root_the_code_cannot_be_changed_either(image: str) 
     # The base image has folders for everyone, under the sticky bit as /tmp is.
     find = "find / -xdev -writable -not -type l -not -path '/proc/*' -not -perm -1000"
     found = docker("run", "--rm", "--entrypoint=sh", image, "-c", find, check=False).splitlines()
-    assert {path for path in found if not path.startswith("find:")} == {"/data"}
+    assert {path for path in found if not path.startswith("find:")} == {"/data", "/media"}
 
 
 def test_nothing_that_was_planted_is_in_it(image: str, built_project: Path) -> None:

@@ -78,3 +78,6 @@ def test_the_redirect_names_a_port_only_where_one_is_given(
     assert proxy["environment"]["HTTPS_SUFFIX"] == suffix
     published = {item["target"]: (item["published"], item["protocol"]) for item in proxy["ports"]}
     assert published[443] == (port or "443", "tcp")
+    assert {item["host_ip"] for item in proxy["ports"]} == {"0.0.0.0"}, (  # noqa: S104
+        "by IPv6 all would have the gateway's address"
+    )

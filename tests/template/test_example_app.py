@@ -34,11 +34,7 @@ def remove(project: Path) -> None:
     shutil.rmtree(project / "home")
     (project / "tests" / "test_home.py").unlink()
     change(project / "config" / "settings.py", ('    "home",\n', ""))
-    change(
-        project / "config" / "urls.py",
-        ('    path("", include("home.urls")),\n', ""),
-        ("import include, path", "import path"),
-    )
+    change(project / "config" / "urls.py", ('    path("", include("home.urls")),\n', ""))
 
 
 def add_shop(project: Path) -> None:

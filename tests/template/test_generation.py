@@ -30,6 +30,15 @@ accounts/logins.py
 accounts/migrations/0001_initial.py
 accounts/migrations/__init__.py
 accounts/models.py
+accounts/static/site.css
+accounts/templates/accounts/page.html
+accounts/templates/registration/login.html
+accounts/templates/registration/password_reset_complete.html
+accounts/templates/registration/password_reset_confirm.html
+accounts/templates/registration/password_reset_done.html
+accounts/templates/registration/password_reset_email.html
+accounts/templates/registration/password_reset_form.html
+accounts/templates/registration/password_reset_subject.txt
 compose.override.yaml
 compose.proxy.yaml
 compose.yaml

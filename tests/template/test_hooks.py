@@ -103,6 +103,6 @@ def test_hooks_hold_no_rule_of_their_own_and_reach_for_nothing() -> None:
     assert [hook.name for hook in hooks] == ["post_gen_project.py", "pre_gen_project.py"]
     for hook in hooks:
         source = hook.read_text(encoding="utf-8")
-        assert len(source.splitlines()) < 50
+        assert len(source.splitlines()) < 60  # a line for each file of an answer
         for word in ("subprocess", "urllib", "socket", "random", "datetime", "import re"):
             assert word not in source, f"{hook.name} uses {word}"

@@ -178,7 +178,8 @@ def addresses(answers: Answers) -> dict[str, str]:
 
 def check_deployment(project: Path, run: Run, **variables: str) -> None:
     command = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
-    run(project, "python", *command, SECRET_KEY="0123456789abcdef" * 4, **variables)
+    variables |= {"SECRET_KEY": "0123456789abcdef" * 4, "EMAIL_URL": "smtp://mail.example"}
+    run(project, "python", *command, **variables)
 
 
 def check_flags(project: Path, answers: Answers, run: Run) -> None:

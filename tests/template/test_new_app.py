@@ -156,7 +156,7 @@ def test_settings_and_addresses_may_be_written_otherwise(
     [
         ("config/settings.py", "INSTALLED_APPS = [", "INSTALLED_APPS = list([", "INSTALLED_APPS begins with no list"),
         ("config/urls.py", "urlpatterns = [", "urlpatterns = list([", "urlpatterns begins with no list"),
-        ("config/urls.py", "urlpatterns = [", "urlpatterns = = [", "line 6: invalid syntax; correct it first"),
+        ("config/urls.py", "urlpatterns = [", "urlpatterns = = [", "line 9: invalid syntax; correct it first"),
     ],
     ids=["apps", "addresses", "broken"],
 )  # fmt: skip

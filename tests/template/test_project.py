@@ -22,7 +22,8 @@ def test_its_own_tests_pass(bake: Bake, run: Run) -> None:
 
 def test_djangos_deployment_check_is_clean_with_production_variables(bake: Bake, run: Run) -> None:
     check = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-    done = run(bake(), "python", *check, SECRET_KEY="0123456789abcdef" * 4)
+    variables = {"SECRET_KEY": "0123456789abcdef" * 4, "EMAIL_URL": "smtp://mail.example"}
+    done = run(bake(), "python", *check, **variables)
     assert "no issues (2 silenced)" in done.stdout + done.stderr
 
 

@@ -328,8 +328,8 @@ def do_an_owners_work(project: Path, *, beside: bool) -> None:
     replace(config / "settings.py", '    "home",\n', '    "shop",\n    "home",\n')
     own = 'SHOP_NAME = env.str("SHOP_NAME", "Tea", validate=validate.Length(min=1))\n'
     replace(config / "settings.py", "# Language and time\n", f"{own}\n# Language and time\n")
-    last = '    path("admin/", admin.site.urls),\n'
-    replace(config / "urls.py", last, f'    path("shop/", include("shop.urls")),\n{last}')
+    first = '    path("", include("home.urls")),\n'
+    replace(config / "urls.py", first, f'    path("shop/", include("shop.urls")),\n{first}')
     replace(
         config / "logging.json",
         '    "httpcore"',
@@ -395,6 +395,8 @@ def update_by_the_changelog(project: Path) -> None:
     packages.write_text(
         conflict.sub(lambda found: own_packages(found[1]) + found[2], packages.read_text())
     )
+    addresses = project / "config" / "urls.py"
+    addresses.write_text(conflict.sub(r"\1\2", addresses.read_text()))
     own = [project / "tests" / "test_shop.py", project / "config" / "shop_logging.json"]
     for path in [*(project / "shop").rglob("*.py"), *own]:
         path.write_text(with_new_names(path.read_text()))

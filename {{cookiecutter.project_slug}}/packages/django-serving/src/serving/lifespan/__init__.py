@@ -2,5 +2,6 @@
 
 from serving.lifespan.protocol import Lifespan
 from serving.lifespan.resources import LifespanError, Resources
+from serving.lifespan.state import current_state
 
-__all__ = ["Lifespan", "LifespanError", "Resources"]
+__all__ = ["Lifespan", "LifespanError", "Resources", "current_state"]

@@ -43,6 +43,7 @@ class Resources:
     They are entered in the order of INSTALLED_APPS and left in reverse, all in one task, so that
     cancel scopes and task groups work. `with Resources()` runs them on an event loop in a thread of its own,
     `async with` on the running one. Seconds that are not given are LIFESPAN_STARTUP_TIMEOUT and so on.
+    `on_end` is called, by the sync form in that thread, where a lifespan ends by itself.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Resources:
         startup_timeout: float | None = None,
         shutdown_timeout: float | None = None,
         guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.startup_timeout = conf.LIFESPAN_STARTUP_TIMEOUT(startup_timeout)
         self.shutdown_timeout = conf.LIFESPAN_SHUTDOWN_TIMEOUT(shutdown_timeout)
         self.at_work = "no app"  # the app that is entered or left
         self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())
+        self._on_end = on_end
         self.items: dict[str, Any] = {}
         self._shown: State | None = None  # where it stands among what this process opened
         self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
@@ -172,6 +175,7 @@ class Resources:
             try:
                 await self._end.wait()
             except asyncio.CancelledError:  # by a task group that an app holds open
+                self._on_end()
                 raise RuntimeError("a lifespan ended by itself; the log says why") from None
 
     def _wait_for_end(self) -> None:

@@ -77,6 +77,11 @@ OUTSIDE = State(
 )
 
 
+def current_state() -> Any:
+    """What a view finds as `request.state`, for code that has no request: a task, a receiver of a signal."""
+    return state_of(None, empty=OUTSIDE)
+
+
 def state_of(scope: Mapping[str, Any] | None, *, empty: State) -> State:
     """The state of a request: its server's, else what this process opened last, else `empty`."""
     if scope and (items := scope.get("state")):

@@ -64,6 +64,11 @@ class OpenFilesFilter:
         return True
 
 
+def sql_shown(sql: str) -> str:
+    """SQL without its texts."""
+    return re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", sql)
+
+
 class SqlFilter:
     """Hides the texts in SQL that Django logs: session keys and password hashes, for example."""
 
@@ -72,7 +77,7 @@ class SqlFilter:
             # Before the SQL of a query stands how long it took; nothing before what changes a schema.
             args: Any = record.args
             *before, sql, params = args[:3]
-            sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
+            sql = sql_shown(str(sql))
             harmless = int | float | date | None
             params = [value if isinstance(value, harmless) else HIDDEN for value in params or ()]
             vars(record).update(sql=sql, params=params, args=(*before, sql, params, *args[3:]))
