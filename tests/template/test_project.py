@@ -255,3 +255,16 @@ def test_one_shutdown_budget_holds_from_the_apps_to_the_proxy(
     started = re.search(r"--start-period=(\w+)", (default_project / "Dockerfile").read_text())
     assert started
     assert startup < seconds(started[1])
+
+
+def test_what_an_owner_of_a_default_project_reads_stays_small(default_project: Path) -> None:
+    owned = [
+        path
+        for path in default_project.rglob("*")
+        if path.is_file() and "packages" not in path.relative_to(default_project).parts
+    ]
+    lines = sum(len(path.read_text().splitlines()) for path in owned)
+    python = sum(len(path.read_text().splitlines()) for path in owned if path.suffix == ".py")
+    # 2,378 before mail, uploads and the limits at the door came to everyone, who may add 250.
+    assert lines < 2_378 + 250, f"{lines} lines: what may be a package's, or go?"
+    assert python <= 1_300, f"{python} lines of Python"
