@@ -7,6 +7,7 @@ from django.apps import apps
 from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
 from django.test import override_settings
+from django.utils.translation import get_language, override
 
 from accounts.forms import PasswordResetForm
 from accounts.models import User
@@ -51,10 +52,12 @@ def test_a_worker_mails_it_later_and_the_queue_holds_no_token(
     make = default_token_generator.make_token
 
     def noted(of: Any) -> str:
+        assert get_language() == "de", "the visitor's, in the worker"
         tokens.append(make(of))
         return tokens[-1]
 
-    ask_for_reset("ada@example.com")
+    with override("de"):
+        ask_for_reset("ada@example.com")
 
     assert mail.outbox == []
     row = OxTask.objects.get()
