@@ -35,6 +35,7 @@ def test_an_address_that_will_not_do_is_refused() -> None:
 def test_what_is_named_like_a_secret_is_hidden() -> None:
     frame = {"vars": {"password": "'open sesame'", "number": "7"}}
     shown = hidden({"extra": {"frame": frame}}, {})
+    assert shown
     assert shown["extra"] == {"frame": {"vars": {"password": "********", "number": "7"}}}
 {% else %}
 def test_what_is_named_like_a_secret_is_hidden() -> None:
