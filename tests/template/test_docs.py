@@ -167,6 +167,13 @@ def test_the_bounds_of_a_container_are_those_that_make_test_container_judges_by(
     assert all(number(measured) <= number(bound) for bound, measured in rows.values())
 
 
+def test_the_sizes_that_answers_add_are_those_that_make_test_container_judges_by() -> None:
+    rows = table_below(ROOT / "docs" / "containers.md", "What they add to the image")
+    told = {what.strip("`"): number(bound) for what, (bound, _) in rows.items()}
+    assert told == {what: bound for what, (*_, bound) in container.ADDED.items()}
+    assert all(number(measured) <= number(bound) for bound, measured in rows.values())
+
+
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if "| measured |" in page.read_text()],
