@@ -257,11 +257,12 @@ def test_one_shutdown_budget_holds_from_the_apps_to_the_proxy(
     assert startup < seconds(started[1])
 
 
-def test_what_an_owner_of_a_default_project_reads_stays_small(default_project: Path) -> None:
+def test_what_an_owner_of_a_default_project_reads_stays_small(bake: Bake) -> None:
+    project = bake()
     owned = [
         path
-        for path in default_project.rglob("*")
-        if path.is_file() and "packages" not in path.relative_to(default_project).parts
+        for path in project.rglob("*")
+        if path.is_file() and "packages" not in path.relative_to(project).parts
     ]
     lines = sum(len(path.read_text().splitlines()) for path in owned)
     python = sum(len(path.read_text().splitlines()) for path in owned if path.suffix == ".py")
