@@ -1,13 +1,16 @@
 """Backups of SQLite that are refused, and addresses that are."""
 
+import fcntl
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from data.sqlite import BUSY_TIMEOUT, PRAGMAS, QUERY, Connection, database_settings
+from data.sqlite import BUSY_TIMEOUT, PRAGMAS, QUERY, Connection, database_settings, make_private
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db.migrations.loader import MigrationLoader
@@ -123,3 +126,38 @@ def test_a_database_is_made_for_its_owner_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["tea"]
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         sqlite3.connect("missing/tea", factory=Connection)
+
+
+OTHER = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('SELECT name FROM tea')); c.close()"
+
+
+def test_a_new_connection_drops_no_lock_of_another_in_its_process(tmp_path: Path) -> None:
+    path = make(tmp_path / "db.sqlite3", "oolong")
+
+    def others_see() -> str:
+        """Another process that connects, and closes what it takes for the last connection."""
+        command = [sys.executable, "-c", OTHER, str(path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    with closing(sqlite3.connect(path, factory=Connection)) as first:
+        first.execute("PRAGMA journal_mode=WAL")
+        with closing(sqlite3.connect(path, factory=Connection)) as second:
+            for connection in (first, second):
+                connection.execute("SELECT name FROM tea").fetchall()
+            assert "oolong" in others_see()
+            assert path.with_name("db.sqlite3-wal").exists(), "two connections write to it"
+            with first:
+                first.execute("INSERT INTO tea VALUES ('assam')")
+            assert "assam" in others_see()
+
+
+def test_a_file_that_is_there_keeps_its_locks(tmp_path: Path) -> None:
+    # As SQLite locks it, whose newer versions lock otherwise as well.
+    path = make(tmp_path / "db.sqlite3", "oolong")
+    take = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_SH)
+        make_private(path)
+        command = [sys.executable, "-c", take, str(path)]
+        other = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "BlockingIOError" in other.stderr
