@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -186,6 +187,24 @@ def test_no_alarm_when_the_shell_that_started_it_ends(
     assert server.wait() == 0, "the shell has ended"
     wait_for(lambda: "Started worker-" in server.log and server.listens(), "a listener")
     goes_on(server)
+
+
+# --- it is told to stop more than once
+
+
+def test_a_storm_of_signals_ends_it_as_one_does(project: Path, serve: Serve) -> None:
+    """As systemd, `make` and a terminal send some: to the main process, and its workers, at once."""
+    server = serve(project, GRANIAN_WORKERS="2").ready(2)
+    for _ in range(300):
+        with suppress(ProcessLookupError):
+            server.signal_all(signal.SIGTERM)
+    assert server.wait() in (0, 1), "1: a worker has ended first"
+
+
+def test_an_order_to_stop_is_not_lost_behind_one_to_reload(project: Path, serve: Serve) -> None:
+    server = serve(project).ready()
+    server.signal(signal.SIGHUP)
+    assert server.stop() == 0
 
 
 # --- nobody reads the log
