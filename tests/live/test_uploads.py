@@ -3,6 +3,7 @@
 import http.client
 import io
 import os
+import re
 import sqlite3
 import subprocess
 import tarfile
@@ -174,15 +175,17 @@ def people(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project with the page's app in it, a database and four users."""
     project = bake_into(tmp_path_factory.mktemp("people"))
     files = {name: text.partition("\n")[2] for _, name, text in readme.files(PAGE)}
-    files |= {"people/__init__.py": "", "people/migrations/__init__.py": ""}
+    run(project, "python", "-m", "serving_tools.new_app", NAME="people")
     for name, text in files.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    settings = project / "config" / "settings.py"
-    settings.write_text(settings.read_text().replace('"home",\n', '"home",\n    "people",\n', 1))
+    (line,) = re.findall(
+        r"the first line of `urlpatterns`.*?`(path\(.*?),`", PAGE.read_text(), re.DOTALL
+    )
     urls = project / "config" / "urls.py"
-    include = '    path("", include("people.urls")),\n'
-    urls.write_text(urls.read_text().replace("urlpatterns = [\n", f"urlpatterns = [\n{include}", 1))
+    made = '    path("people/", include("people.urls")),\n'
+    first = f"urlpatterns = [\n{made}"
+    assert first in urls.read_text()
+    urls.write_text(urls.read_text().replace(made, f"    {line},\n", 1))
     variables = server_environment(project)
     manage = ("python", "manage.py")
     run(project, *manage, "makemigrations", "people", **variables)
@@ -199,6 +202,18 @@ def test_the_page_is_formatted_linted_and_typed(people: Path, run: Run, tmp_path
     run(people, "ruff", "check", "--no-cache", "people")
     run(people, "ruff", "format", "--check", "--no-cache", "people")
     run(people, "mypy", "--cache-dir", str(tmp_path / "mypy"), "people")
+
+
+def test_a_file_of_ones_own_is_for_its_owner_alone(
+    people: Path, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(people, MEDIA_ROOT=str(tmp_path / "media")).ready()
+    with logged_in(server, "ada") as ada, logged_in(server, "bob") as bob:
+        address = replace(ada, b"ada's").headers["location"]
+        assert address.startswith("/media/portraits/")
+        assert ada.get(address).content == b"ada's"
+        assert bob.get(address).status_code == 404
+        assert httpx.get(server.address + address).status_code == 302
 
 
 @contextmanager
