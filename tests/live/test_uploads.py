@@ -326,3 +326,22 @@ def test_a_backup_under_load_has_each_file_that_its_database_names(
     with closing(sqlite3.connect(people / "db.sqlite3")) as database:
         for (name,) in database.execute("SELECT picture FROM people_portrait"):
             assert (media / name).is_file()
+
+
+@pytest.mark.parametrize("folder", [".", "/", "config"])
+def test_a_folder_with_the_project_in_it_is_refused_at_the_start(
+    project: Path, serve: Serve, folder: str
+) -> None:
+    """Else everybody could read the database and the settings."""
+    server = serve(project, MEDIA_ROOT=folder)
+    assert server.wait() != 0
+    (line,) = [line for line in server.log.splitlines() if "everybody could read" in line]
+    assert "MEDIA_ROOT = " in line
+
+
+def test_a_folder_that_is_set_to_nothing_is_the_default(project: Path, serve: Serve) -> None:
+    (project / "media").mkdir()
+    (project / "media" / "tea.txt").write_text("green")
+    server = serve(project, MEDIA_ROOT="").ready()
+    assert server.get("/media/tea.txt").text == "green"
+    assert server.get("/media/manage.py").status_code == 404
