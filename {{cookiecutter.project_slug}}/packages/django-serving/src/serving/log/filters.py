@@ -13,6 +13,12 @@ MORE_FILES = (
 )
 
 
+def is_clients(record: logging.LogRecord) -> bool:
+    """Whether it is a record of Django's on what a client did wrong: a forged host, a form that is too large."""
+    status = getattr(record, "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and record.name.startswith("django.")
+
+
 class ClientErrorFilter:
     """What clients do wrong, as Django logs it: one line, and for a 404 at level INFO.
 
@@ -21,11 +27,9 @@ class ClientErrorFilter:
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        status = getattr(record, "status_code", None)
-        is_clients = isinstance(status, int) and 400 <= status < 500
-        if not (is_clients and record.name.startswith("django.")):
+        if not is_clients(record):
             return True
-        if status == 404:
+        if vars(record)["status_code"] == 404:
             record.levelno, record.levelname = logging.INFO, "INFO"
         logger = logging.getLogger(record.name)
         is_forged = record.name == "django.security.DisallowedHost"
