@@ -161,6 +161,7 @@ def test_a_full_disk_is_a_507_and_leaves_no_half_file(
     assert [each.name for each in (small_disk / "pictures").iterdir()] == ["first.jpg"]
     keep(server, "third.jpg", bytes(2_000_000), path)
     said = [record for record in server.records if record["log.level"] in ("WARNING", "ERROR")]
+    assert {record["log.level"] for record in said} == {"ERROR"}, "so that ADMINS hear of it"
     assert [record["message"] for record in said] == [
         f"can't keep 'pictures/second.jpg' in {small_disk}: No space left on device: {path}"
     ] * 2

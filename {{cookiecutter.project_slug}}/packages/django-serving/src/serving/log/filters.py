@@ -22,12 +22,19 @@ def is_clients(record: logging.LogRecord) -> bool:
 class ClientErrorFilter:
     """What clients do wrong, as Django logs it: one line, and for a 404 at level INFO.
 
-    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. The filter
+    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. What Django takes
+    for a client's, and is the server's (a full disk, `serving.http.body.Refused`), becomes an error. The filter
     belongs to the handler: a logger's own does not see the records of `django.security`'s many children.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not is_clients(record):
+            return True
+        refused = record.exc_info[1] if record.exc_info else None
+        status = getattr(refused, "status", None)
+        if isinstance(status, int) and status >= 500:
+            vars(record).update(status_code=status, exc_info=None)
+            record.levelno, record.levelname = logging.ERROR, "ERROR"
             return True
         if vars(record)["status_code"] == 404:
             record.levelno, record.levelname = logging.INFO, "INFO"
