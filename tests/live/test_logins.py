@@ -163,6 +163,12 @@ def test_the_admin_lies_where_its_variable_says(project: Path, serve: Serve) -> 
     assert server.get("/admin/").status_code == 404
 
 
+def test_the_admin_hides_a_page_and_no_page_the_admin(project: Path, serve: Serve) -> None:
+    server = serve(project, ADMIN_PATH="uptime").ready()
+    assert server.get("/uptime/login/").status_code == 200
+    assert server.get("/uptime/").headers["location"] == "/uptime/login/?next=/uptime/"
+
+
 @pytest.mark.parametrize(
     "path", ["/admin", "admin/", "", "a b", "a//b", "../x", "livez", "static/x", "<x>"]
 )
