@@ -163,6 +163,30 @@ def test_the_admin_lies_where_its_variable_says(project: Path, serve: Serve) -> 
     assert server.get("/admin/").status_code == 404
 
 
+def test_no_page_of_accounts_tells_where_the_admin_is(
+    project: Path, run: Run, serve: Serve, open_browser: "OpenBrowser"
+) -> None:
+    """Django's pages to change a password are the admin's."""
+    add_ada(project, run)
+    server = serve(project, ADMIN_PATH="staff/desk").ready()
+    ada = open_browser(server)
+    page = ada.get("/accounts/password_change/")
+    assert page.url.path == "/accounts/login/"
+    page = ada.send_form(page, username="ada", password=RIGHT, next="/accounts/password_change/")
+    assert page.url.path == "/accounts/password_change/"
+    assert "Set the password" in page.text
+    assert "desk" not in page.text
+    new = {"new_password1": "green leaves", "new_password2": "green leaves"}
+    page = ada.send_form(page, old_password=RIGHT, **new)
+    assert page.url.path == "/accounts/password_change/done/"
+    assert "Your new password is set." in page.text
+    assert "desk" not in page.text
+    assert "<a" not in page.text, "it leads nowhere"
+    page = ada.get("/staff/desk/password_change/")
+    assert "Set the password" in page.text
+    assert ada.send_form(page, old_password="green leaves", **new).status_code == 200
+
+
 def test_the_admin_hides_a_page_and_no_page_the_admin(project: Path, serve: Serve) -> None:
     server = serve(project, ADMIN_PATH="uptime").ready()
     assert server.get("/uptime/login/").status_code == 200
