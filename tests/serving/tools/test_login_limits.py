@@ -12,7 +12,7 @@ from io import StringIO
 
 import pytest
 from accounts.models import User
-from django.contrib.auth import aauthenticate, authenticate
+from django.contrib.auth import aauthenticate, authenticate, get_user
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import Argon2PasswordHasher as DjangosOwn
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, identify_hasher
@@ -461,6 +461,23 @@ def test_a_link_lets_its_owner_in(ada, client, mailoutbox, settings):
         client.post(form, {"new_password1": "green leaves", "new_password2": "green leaves"})
         for address in (HERE, THERE, "203.0.113.5"):
             assert attempt(address=address, password="green leaves") == "in"
+
+
+def test_a_first_deployment_beside_servers_of_an_older_image(ada, client, settings):
+    """As CHANGELOG.md has it: old passwords and sessions stay, and the limits hold."""
+    pbkdf2 = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+    djangos = "django.contrib.auth.backends.ModelBackend"
+    settings.PASSWORD_HASHERS = [pbkdf2, *settings.PASSWORD_HASHERS]
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, djangos]
+    ada.set_password(RIGHT)
+    ada.save()
+    client.force_login(ada, backend=djangos)
+    assert get_user(client).is_authenticated, "by a session of the older image"
+    assert attempt(password=RIGHT) == "in"
+    ada.refresh_from_db()
+    assert ada.password.startswith("pbkdf2_"), "the older image knows no other"
+    assert [attempt(), attempt()] == ["failed"] * 2
+    assert 0 < attempt(password=RIGHT) <= 600
 
 
 def test_a_password_that_is_hashed_anew_sets_nothing_back(ada, settings):
