@@ -163,6 +163,36 @@ def test_the_admin_lies_where_its_variable_says(project: Path, serve: Serve) -> 
     assert server.get("/admin/").status_code == 404
 
 
+def test_no_page_of_accounts_tells_where_the_admin_is(
+    project: Path, run: Run, serve: Serve, open_browser: "OpenBrowser"
+) -> None:
+    """Django's pages to change a password are the admin's."""
+    add_ada(project, run)
+    server = serve(project, ADMIN_PATH="staff/desk").ready()
+    ada = open_browser(server)
+    page = ada.get("/accounts/password_change/")
+    assert page.url.path == "/accounts/login/"
+    page = ada.send_form(page, username="ada", password=RIGHT, next="/accounts/password_change/")
+    assert page.url.path == "/accounts/password_change/"
+    assert "Set the password" in page.text
+    assert "desk" not in page.text
+    new = {"new_password1": "green leaves", "new_password2": "green leaves"}
+    page = ada.send_form(page, old_password=RIGHT, **new)
+    assert page.url.path == "/accounts/password_change/done/"
+    assert "Your new password is set." in page.text
+    assert "desk" not in page.text
+    assert "<a" not in page.text, "it leads nowhere"
+    page = ada.get("/staff/desk/password_change/")
+    assert "Set the password" in page.text
+    assert ada.send_form(page, old_password="green leaves", **new).status_code == 200
+
+
+def test_the_admin_hides_a_page_and_no_page_the_admin(project: Path, serve: Serve) -> None:
+    server = serve(project, ADMIN_PATH="uptime").ready()
+    assert server.get("/uptime/login/").status_code == 200
+    assert server.get("/uptime/").headers["location"] == "/uptime/login/?next=/uptime/"
+
+
 @pytest.mark.parametrize(
     "path", ["/admin", "admin/", "", "a b", "a//b", "../x", "livez", "static/x", "<x>"]
 )
@@ -186,11 +216,11 @@ def guarded(project: Path, run: Run) -> Path:
             assert "\n# The end:" in settings
             body = settings.replace("\n# The end:", f"\n{body}\n# The end:", 1)
         file.write_text(body)
-    (line,) = re.findall(r'before the admin\'s line: `(path\("account/".*?),`', PAGE.read_text())
+    (line,) = re.findall(r"the first line of `urlpatterns`: `(path\(.*?),`", PAGE.read_text())
     urls = project / "config" / "urls.py"
-    admin = '    path(f"{settings.ADMIN_PATH}/"'
-    assert admin in urls.read_text()
-    urls.write_text(urls.read_text().replace(admin, f"    {line},\n{admin}", 1))
+    start = "urlpatterns = [\n"
+    assert start in urls.read_text()
+    urls.write_text(urls.read_text().replace(start, f"{start}    {line},\n", 1))
     add_ada(project, run)
     variables = server_environment(project)
     run(project, "python", "manage.py", "collectstatic", "--noinput", "-v", "0", **variables)
@@ -293,6 +323,69 @@ def test_staff_come_to_the_admin_with_a_second_factor_alone(
     assert (page.url.path, page.status_code) == ("/admin/", 200)
     assert server.stop() == 0
     assert "ERROR" not in server.log
+
+
+def set_up_factor(browser: Browser) -> str:
+    """Ada's second factor, set up by a browser of hers; returns the secret that her phone has."""
+    page = browser.send_form(browser.get("/admin/"), login="ada", password=RIGHT)
+    page = browser.send_form(page, password=RIGHT)
+    secret = re.search(r'value="([A-Z2-7]{32})"', page.text)
+    assert secret
+    page = browser.send_form(page, code=code(secret[1], 0))
+    assert page.url.path == "/account/2fa/recovery-codes/"
+    return secret[1]
+
+
+def test_a_password_alone_takes_no_factor_away(
+    guarded: Path, serve: Serve, open_browser: OpenBrowser
+) -> None:
+    put_site(guarded, "logins")
+    server = serve(guarded).ready()
+    secret = set_up_factor(open_browser(server))
+
+    thief = open_browser(server)
+    page = thief.get("/accounts/login/?next=/account/2fa/")
+    assert (page.url.path, page.url.params["next"]) == ("/account/login/", "/account/2fa/")
+    fields = {"username": "ada", "login": "ada", "password": RIGHT}
+    form = fields | {"csrfmiddlewaretoken": thief.cookies["csrftoken"]}
+    thief.post("/accounts/login/", data=form)
+    assert "sessionid" not in thief.cookies, "Django's own login asks for no factor"
+
+    assert thief.post(f"/enter/?username=ada&password={RIGHT}").text == "yes"
+    paths = ("totp/deactivate/", "totp/activate/", "recovery-codes/generate/", "recovery-codes/")
+    for path in (*paths, "recovery-codes/download/"):
+        assert thief.get(f"/account/2fa/{path}").url.path == "/account/2fa/reauthenticate/"
+    page = thief.get("/account/reauthenticate/")
+    assert page.url.path == "/account/2fa/reauthenticate/"
+    form = {"password": RIGHT, "csrfmiddlewaretoken": thief.cookies["csrftoken"]}
+    page = thief.post("/account/reauthenticate/", data=form)
+    assert page.url.path == "/account/2fa/reauthenticate/"
+    form["csrfmiddlewaretoken"] = thief.cookies["csrftoken"]
+    page = thief.post("/account/2fa/totp/deactivate/", data=form)
+    assert page.url.path == "/account/2fa/reauthenticate/"
+
+    again = open_browser(server)
+    page = again.send_form(again.get("/admin/"), login="ada", password=RIGHT)
+    page = again.send_code(page, secret)
+    assert (page.url.path, page.status_code) == ("/admin/", 200), "her factor is still hers"
+
+
+def test_the_recipe_mails_no_stranger_and_limits_its_links(
+    guarded: Path, serve: Serve, open_browser: OpenBrowser
+) -> None:
+    server = serve(guarded, DEBUG="true").ready()
+    visitor = open_browser(server)
+    statuses = []
+    for _ in range(6):
+        page = visitor.get("/account/password/reset/")
+        assert page.url.path == "/accounts/password_reset/"
+        statuses.append(visitor.send_form(page, email="nobody@example.com").status_code)
+    assert statuses == [200] * 5 + [429]
+    form = {"email": "nobody@example.com", "csrfmiddlewaretoken": visitor.cookies["csrftoken"]}
+    assert visitor.post("/account/password/reset/", data=form).url.path == (
+        "/accounts/password_reset/"
+    )
+    assert "nobody@example.com" not in server.log
 
 
 def test_the_admins_own_form_lets_nobody_in(

@@ -3,6 +3,7 @@
 import http.client
 import io
 import os
+import re
 import sqlite3
 import subprocess
 import tarfile
@@ -160,6 +161,7 @@ def test_a_full_disk_is_a_507_and_leaves_no_half_file(
     assert [each.name for each in (small_disk / "pictures").iterdir()] == ["first.jpg"]
     keep(server, "third.jpg", bytes(2_000_000), path)
     said = [record for record in server.records if record["log.level"] in ("WARNING", "ERROR")]
+    assert {record["log.level"] for record in said} == {"ERROR"}, "so that ADMINS hear of it"
     assert [record["message"] for record in said] == [
         f"can't keep 'pictures/second.jpg' in {small_disk}: No space left on device: {path}"
     ] * 2
@@ -174,15 +176,17 @@ def people(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A project with the page's app in it, a database and four users."""
     project = bake_into(tmp_path_factory.mktemp("people"))
     files = {name: text.partition("\n")[2] for _, name, text in readme.files(PAGE)}
-    files |= {"people/__init__.py": "", "people/migrations/__init__.py": ""}
+    run(project, "python", "-m", "serving_tools.new_app", NAME="people")
     for name, text in files.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    settings = project / "config" / "settings.py"
-    settings.write_text(settings.read_text().replace('"home",\n', '"home",\n    "people",\n', 1))
+    (line,) = re.findall(
+        r"the first line of `urlpatterns`.*?`(path\(.*?),`", PAGE.read_text(), re.DOTALL
+    )
     urls = project / "config" / "urls.py"
-    include = '    path("", include("people.urls")),\n'
-    urls.write_text(urls.read_text().replace("urlpatterns = [\n", f"urlpatterns = [\n{include}", 1))
+    made = '    path("people/", include("people.urls")),\n'
+    first = f"urlpatterns = [\n{made}"
+    assert first in urls.read_text()
+    urls.write_text(urls.read_text().replace(made, f"    {line},\n", 1))
     variables = server_environment(project)
     manage = ("python", "manage.py")
     run(project, *manage, "makemigrations", "people", **variables)
@@ -199,6 +203,18 @@ def test_the_page_is_formatted_linted_and_typed(people: Path, run: Run, tmp_path
     run(people, "ruff", "check", "--no-cache", "people")
     run(people, "ruff", "format", "--check", "--no-cache", "people")
     run(people, "mypy", "--cache-dir", str(tmp_path / "mypy"), "people")
+
+
+def test_a_file_of_ones_own_is_for_its_owner_alone(
+    people: Path, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(people, MEDIA_ROOT=str(tmp_path / "media")).ready()
+    with logged_in(server, "ada") as ada, logged_in(server, "bob") as bob:
+        address = replace(ada, b"ada's").headers["location"]
+        assert address.startswith("/media/portraits/")
+        assert ada.get(address).content == b"ada's"
+        assert bob.get(address).status_code == 404
+        assert httpx.get(server.address + address).status_code == 302
 
 
 @contextmanager
@@ -311,3 +327,22 @@ def test_a_backup_under_load_has_each_file_that_its_database_names(
     with closing(sqlite3.connect(people / "db.sqlite3")) as database:
         for (name,) in database.execute("SELECT picture FROM people_portrait"):
             assert (media / name).is_file()
+
+
+@pytest.mark.parametrize("folder", [".", "/", "config"])
+def test_a_folder_with_the_project_in_it_is_refused_at_the_start(
+    project: Path, serve: Serve, folder: str
+) -> None:
+    """Else everybody could read the database and the settings."""
+    server = serve(project, MEDIA_ROOT=folder)
+    assert server.wait() != 0
+    (line,) = [line for line in server.log.splitlines() if "everybody could read" in line]
+    assert "MEDIA_ROOT = " in line
+
+
+def test_a_folder_that_is_set_to_nothing_is_the_default(project: Path, serve: Serve) -> None:
+    (project / "media").mkdir()
+    (project / "media" / "tea.txt").write_text("green")
+    server = serve(project, MEDIA_ROOT="").ready()
+    assert server.get("/media/tea.txt").text == "green"
+    assert server.get("/media/manage.py").status_code == 404

@@ -33,6 +33,8 @@ accounts/models.py
 accounts/static/site.css
 accounts/templates/accounts/page.html
 accounts/templates/registration/login.html
+accounts/templates/registration/password_change_done.html
+accounts/templates/registration/password_change_form.html
 accounts/templates/registration/password_reset_complete.html
 accounts/templates/registration/password_reset_confirm.html
 accounts/templates/registration/password_reset_done.html

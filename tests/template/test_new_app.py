@@ -151,6 +151,15 @@ def test_settings_and_addresses_may_be_written_otherwise(
     assert owner.manage(f"shell -v0 -c '{show}'").endswith("shop/\n")
 
 
+def test_a_comment_stays_with_the_line_that_it_is_on(owner: Owner) -> None:
+    urls = owner.project / "config" / "urls.py"
+    before = urls.read_text()
+    assert "urlpatterns = [\n    #" in before
+    owner.make("app", "NAME=shop")
+    line = '    path("shop/", include("shop.urls")),\n'
+    assert urls.read_text() == before.replace("urlpatterns = [\n", f"urlpatterns = [\n{line}", 1)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [

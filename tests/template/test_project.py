@@ -43,7 +43,8 @@ def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
     assert password, "and another for the database"
     assert password[1] != found[1]
     assert (project / ".env").stat().st_mode & 0o077 == 0, "others can read the secret"
-    for name in (".env.production", "db.sqlite3", "db.sqlite3-wal"):
+    media = ("copy-20261127.sqlite3.media.tar", "before-restore-20261127.media.tar")
+    for name in (".env.production", "db.sqlite3", "db.sqlite3-wal", *media):
         (project / name).write_text(f"SECRET_KEY={found[1]}")
 
     git = ["git", "-C", str(project), "-c", "init.defaultBranch=main"]
@@ -56,7 +57,9 @@ def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:
     assert "+++ b/manage.py" in staged
     assert found[1] not in staged
     assert password[1] not in staged
-    assert "sqlite3-wal" not in re.sub(r"^\+\*.*$", "", staged, flags=re.MULTILINE)
+    shown = re.sub(r"^\+\*.*$", "", staged, flags=re.MULTILINE)
+    assert "sqlite3-wal" not in shown
+    assert not [name for name in media if f"b/{name}" in shown]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

@@ -225,7 +225,7 @@ STORAGES = {
 # Uploads: in a folder, or in an object store whose pictures a page may show; docs/uploads.md of the template
 
 MEDIA_URL = f"{URL_PATH_PREFIX}/media/"
-MEDIA_ROOT = BASE_DIR / env.str("MEDIA_ROOT", "media")
+MEDIA_ROOT = BASE_DIR / (env.str("MEDIA_ROOT", "") or "media")
 MEDIA_ACCEL_PREFIX = env.checked("MEDIA_ACCEL_PREFIX", "", check_prefix)
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755  # a proxy reads them, whatever the umask
 if store := env.parsed("STORAGE_URL", storage_settings, ""):

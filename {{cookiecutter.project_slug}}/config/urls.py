@@ -16,7 +16,7 @@ urlpatterns = [
     # Before Django's own, which is the same address; by this name, the admin's login page links to it.
     path("accounts/password_reset/", {{ "reset" if cookiecutter.tasks == "database" else "PasswordResetView.as_view()" }}, name="admin_password_reset"),
     path("accounts/", include("django.contrib.auth.urls")),
-    path("", include("home.urls")),
     path(f"{settings.ADMIN_PATH}/", admin.site.urls),
+    path("", include("home.urls")),
     path("media/<path:name>", serve_media),
 ]

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator
@@ -112,6 +113,45 @@ def test_a_restore_that_is_given_up_changes_nothing(root: Path, backup: Path) ->
     before = there(root)
     with pytest.raises(KeyError), restoring_beside(backup):
         raise KeyError("the database was refused")
+    assert there(root) == before
+    assert not list(root.glob(".restore-*"))
+
+
+def test_folders_have_the_mode_of_the_storage_whatever_the_umask(root: Path, backup: Path) -> None:
+    """As the page restores: a proxy could not read them."""
+    save_beside(backup)
+    shutil.rmtree(root)
+    before = os.umask(0o077)
+    try:
+        with (
+            override_settings(FILE_UPLOAD_DIRECTORY_PERMISSIONS=0o755),
+            restoring_beside(backup) as uploads,
+        ):
+            uploads.put_back()
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (root, root / "cups")] == [0o755] * 2
+
+
+@pytest.mark.parametrize("name", ["cups", "tea.jpg"])
+def test_what_is_in_the_way_is_named_before_anything_changes(
+    root: Path, backup: Path, name: str
+) -> None:
+    """A folder that has become a file, and a file that has become one."""
+    save_beside(backup)
+    taken = root / name
+    if taken.is_dir():
+        shutil.rmtree(taken)
+        taken.write_bytes(b"a file")
+    else:
+        taken.unlink()
+        taken.mkdir()
+    (root / "new.jpg").write_bytes(b"new")
+    before = there(root)
+    with pytest.raises(CommandError) as refused, restoring_beside(backup):
+        raise AssertionError("the database would be replaced")
+    assert str(refused.value).startswith(f"{beside(backup)}: '{name}")
+    assert str(refused.value).endswith(f"since {taken} is there: move that away")
     assert there(root) == before
     assert not list(root.glob(".restore-*"))
 

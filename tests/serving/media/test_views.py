@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.http import Http404
@@ -249,6 +250,16 @@ def test_odd_names_are_found_and_told(root: Path) -> None:
         assert body(response) == name.encode()
         assert "\n" not in response["Content-Disposition"]
         assert response["Content-Disposition"].isascii()
+
+
+def test_the_working_folder_is_served_to_nobody() -> None:
+    """Which is what Django takes an empty MEDIA_ROOT for."""
+    request = RequestFactory().get("/media/manage.py")
+    with (
+        override_settings(MEDIA_ROOT="", STORAGES=FOLDER),
+        pytest.raises(ImproperlyConfigured, match="MEDIA_ROOT is not set"),
+    ):
+        serve_media(request, "manage.py")
 
 
 def test_a_folder_that_is_missing_or_a_link_itself(root: Path, tmp_path: Path) -> None:

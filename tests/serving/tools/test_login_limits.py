@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from io import StringIO
 
 import pytest
 from accounts.models import User
-from django.contrib.auth import aauthenticate, authenticate
+from django.contrib.auth import aauthenticate, authenticate, get_user
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import Argon2PasswordHasher as DjangosOwn
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, identify_hasher
@@ -20,6 +21,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.http import HttpResponseRedirect
 from django.test import AsyncRequestFactory, RequestFactory
+from django.test.utils import override_settings
 from django.urls import path
 from django.utils import timezone
 from rest_framework.authentication import BasicAuthentication
@@ -429,6 +431,63 @@ def test_an_operator_unlocks(ada, whom):
     call_command("unlock", *whom, stdout=said)
     assert said.getvalue().endswith(": unlocked\n")
     assert attempt(password=RIGHT) == "in"
+
+
+def test_a_new_password_lets_its_owner_in_and_nobody_else(ada):
+    User.objects.create_user("bob", password=RIGHT)
+    for name in ("ada", "bob"):
+        [attempt(name), attempt(name)]
+        assert attempt(name, password=RIGHT) != "in"
+    ada.first_name = "Ada"
+    ada.save()
+    assert attempt(password=RIGHT) != "in", "that was no new password"
+    ada.set_password("green leaves")
+    ada.save()
+    assert attempt(password="green leaves") == "in"
+    assert attempt("bob", password=RIGHT) != "in"
+    assert failures(user="", network=HERE) == 4
+
+
+def test_a_link_lets_its_owner_in(ada, client, mailoutbox, settings):
+    """Of whom others have tried passwords, from wherever, until he was refused."""
+    ada.email = "ada@example.com"
+    ada.save()
+    with override_settings(ROOT_URLCONF="config.urls"):
+        for address in (HERE, HERE, THERE, THERE):
+            attempt(address=address)
+        client.post("/accounts/password_reset/", {"email": ada.email})
+        (link,) = re.findall(r"http://testserver(/\S+)", mailoutbox[0].body)
+        form = client.get(link, follow=True).redirect_chain[-1][0]
+        client.post(form, {"new_password1": "green leaves", "new_password2": "green leaves"})
+        for address in (HERE, THERE, "203.0.113.5"):
+            assert attempt(address=address, password="green leaves") == "in"
+
+
+def test_a_first_deployment_beside_servers_of_an_older_image(ada, client, settings):
+    """As CHANGELOG.md has it: old passwords and sessions stay, and the limits hold."""
+    pbkdf2 = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+    djangos = "django.contrib.auth.backends.ModelBackend"
+    settings.PASSWORD_HASHERS = [pbkdf2, *settings.PASSWORD_HASHERS]
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, djangos]
+    ada.set_password(RIGHT)
+    ada.save()
+    client.force_login(ada, backend=djangos)
+    assert get_user(client).is_authenticated, "by a session of the older image"
+    assert attempt(password=RIGHT) == "in"
+    ada.refresh_from_db()
+    assert ada.password.startswith("pbkdf2_"), "the older image knows no other"
+    assert [attempt(), attempt()] == ["failed"] * 2
+    assert 0 < attempt(password=RIGHT) <= 600
+
+
+def test_a_password_that_is_hashed_anew_sets_nothing_back(ada, settings):
+    old = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+    settings.PASSWORD_HASHERS = [old, *settings.PASSWORD_HASHERS]
+    attempt(address=THERE)
+    assert attempt(password=RIGHT) == "in"
+    ada.refresh_from_db()
+    assert ada.password.startswith("pbkdf2")
+    assert failures(user=user_key("ada"), network=THERE) == 1
 
 
 @pytest.mark.parametrize("whom", [{"name": "ada"}, {"address": HERE}])

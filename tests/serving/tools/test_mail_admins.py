@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 from django.core import mail
-from django.test import override_settings
+from django.test import Client, override_settings
 from serving_tools.mail import address, admins
 from serving_tools.mail.admins import KEPT, AdminMailHandler
 
 from tests.serving.mail_server import Silent
 
+COMMON = "django.middleware.common.CommonMiddleware"
 SECRET = "correct-horse-battery-staple"
 
 
@@ -47,6 +48,28 @@ def test_an_error_is_mailed_as_the_log_shows_it_without_secrets(logger: logging.
     assert "Traceback" in sent.body
     assert SECRET not in sent.body
     assert "\x1b" not in sent.body
+
+
+@pytest.mark.urls("home.urls")
+def test_what_strangers_do_wrong_is_not_mailed(client: Client, logger: logging.Logger) -> None:
+    (handler,) = logger.handlers
+    django = logging.getLogger("django")
+    django.addHandler(handler)
+    try:
+        with override_settings(ALLOWED_HOSTS=["tea.example"], MIDDLEWARE=[COMMON]):
+            assert client.get("/uptime/", headers={"Host": "evil.example"}).status_code == 400
+            assert client.get("/nowhere/", headers={"Host": "tea.example"}).status_code == 404
+        refused = {"request": None, "status_code": 413}
+        logging.getLogger("django.security.RequestDataTooBig").error("too large", extra=refused)
+        logging.getLogger("django.request").error("broken", extra={"status_code": 500})
+        logging.getLogger("shop").error("the bank says 404", extra={"status_code": 404})
+    finally:
+        django.removeHandler(handler)
+    close(logger)
+
+    assert "ERROR: broken" in mail.outbox[0].subject
+    assert "(and 1 more)" in mail.outbox[0].subject or len(mail.outbox) == 2
+    assert all("evil" not in sent.body and "large" not in sent.body for sent in mail.outbox)
 
 
 def test_many_are_few_mails_and_none_is_forgotten(

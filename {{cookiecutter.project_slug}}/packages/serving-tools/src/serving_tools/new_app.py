@@ -155,13 +155,16 @@ def listed_in(source: str, variable: str, file: Path) -> ast.List | ast.Tuple:
 
 def with_item(source: str, variable: str, file: Path, item: str) -> str:
     """The text of a module, with an item more at the front of a list. Raises AppError."""
-    first = listed_in(source, variable, file).elts[0]
+    listed = listed_in(source, variable, file)
+    first = listed.elts[0]
     lines = source.split("\n")
     line = lines[first.lineno - 1].encode()
     before, after = line[: first.col_offset].decode(), line[first.col_offset :].decode()
-    end = "\r\n" if line.endswith(b"\r") else "\n"
-    gap = " " if before.strip() else end + before
-    lines[first.lineno - 1] = f"{before}{item},{gap}{after}"
+    end = "\r" if line.endswith(b"\r") else ""
+    if before.strip():
+        lines[first.lineno - 1] = f"{before}{item}, {after}"
+    else:  # right below the bracket: a comment in between is on what comes first there
+        lines.insert(listed.lineno, f"{before}{item},{end}")
     return "\n".join(lines)
 
 

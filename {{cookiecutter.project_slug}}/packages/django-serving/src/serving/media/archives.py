@@ -19,7 +19,7 @@ from django.core.files.storage import FileSystemStorage, storages
 from django.core.management.base import CommandError
 
 from serving.media.kinds import is_plain
-from serving.media.storage import FileStorage, place
+from serving.media.storage import FileStorage, make_folder, place
 
 PIECE = 1024 * 1024
 ENDING = ".media.tar"
@@ -65,10 +65,15 @@ def restoring_beside(backup: Path) -> Iterator["Restoring"]:
 
 def folder() -> Path:
     """Where uploads are kept. Raises CommandError where that is no folder."""
+    return Path(folders().location)
+
+
+def folders() -> FileSystemStorage:
+    """The storage of uploads. Raises CommandError where that is no folder's."""
     storage = storages["default"]
     if not isinstance(storage, FileSystemStorage):
         raise CommandError(f"uploads are in no folder of this machine, but in {named(storage)}")
-    return Path(storage.location)
+    return storage
 
 
 def named(storage: object) -> str:
@@ -169,8 +174,8 @@ class Restoring:
             return
         if not source.is_file():
             raise CommandError(f"there is no backup {source}")
-        self.root = folder()
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.storage, self.root = folders(), folder()
+        make_folder(self.storage, self.root)
         self.stage = self.root / f".restore-{token_hex(4)}"
         self.stage.mkdir(mode=0o700)
         try:
@@ -190,6 +195,10 @@ class Restoring:
         if not there.parent.resolve().is_relative_to(self.root.resolve()):
             raise CommandError(
                 f"{self.source}: {member.name!r} in it would lie elsewhere, by a link"
+            )
+        if taken := in_the_way(self.root, member.name):
+            raise CommandError(
+                f"{self.source}: {member.name!r} in it can't be put back, since {taken} is there: move that away"
             )
         if there.is_file() and has_content(there, opened(archive, member)):
             return
@@ -222,7 +231,7 @@ class Restoring:
             told += f", and {len(replaced):,} that they replace are in {kept}"
         for name in self.names:
             target = self.root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.storage, target.parent)
             (self.stage / name).replace(target)
         return told
 
@@ -235,6 +244,15 @@ class Restoring:
 
     def __exit__(self, *_: object) -> None:
         self._remove()
+
+
+def in_the_way(root: Path, name: str) -> Path | None:
+    """A folder where an upload would lie, or a file where one of its folders would; None where neither is."""
+    path = root / name
+    if path.is_dir():
+        return path
+    above = [root / each for each in Path(name).parents]
+    return next((each for each in above if each.exists() and not each.is_dir()), None)
 
 
 def opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

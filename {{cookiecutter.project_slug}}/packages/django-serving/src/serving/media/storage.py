@@ -84,15 +84,8 @@ class FileStorage(FileSystemStorage):
         return path.relative_to(self.location).as_posix()
 
     def _prepare(self, part: Path, content: "File[Any]") -> None:
-        self._make_folder(part.parent)
+        make_folder(self, part.parent)
         self._write(part, content)
-
-    def _make_folder(self, folder: Path) -> None:
-        mode = self.directory_permissions_mode
-        if mode is None:
-            folder.mkdir(parents=True, exist_ok=True)
-        else:  # for each one that is missing
-            safe_makedirs(folder, mode, exist_ok=True)
 
     def _write(self, part: Path, content: "File[Any]") -> None:
         with part.open("xb") as file:
@@ -161,6 +154,15 @@ class FileStorage(FileSystemStorage):
         """Not one of a file that is deleted and kept, or a backup would find two files of one name."""
         kept = (folder / name for folder in self.deleted())
         return super().is_name_available(name, max_length) and not any(map(os.path.lexists, kept))
+
+
+def make_folder(storage: FileSystemStorage, folder: Path) -> None:
+    """Makes a folder of a storage, and those above it that are missing, with its mode, whatever the umask."""
+    mode = storage.directory_permissions_mode
+    if mode is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    else:  # for each one that is missing
+        safe_makedirs(folder, mode, exist_ok=True)
 
 
 def place(part: Path, path: Path) -> None:

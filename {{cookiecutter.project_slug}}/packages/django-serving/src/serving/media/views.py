@@ -10,6 +10,7 @@ import stat
 from io import RawIOBase
 from typing import IO, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -84,7 +85,12 @@ class Part(RawIOBase):
 
 
 def opened(storage: Storage, name: str) -> Upload:
-    """Opens an upload. Raises Http404 where there is none."""
+    """Opens an upload. Raises Http404 where there is none, ImproperlyConfigured where MEDIA_ROOT is not set."""
+    if isinstance(storage, FileSystemStorage) and not storage.base_location:
+        raise ImproperlyConfigured(
+            "MEDIA_ROOT is not set, so that everybody could read what is in the server's working folder: name a"
+            " folder that has nothing else in it, such as media"
+        )
     try:
         if isinstance(storage, FileSystemStorage):
             file = open_below(os.fspath(storage.location), name)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from serving_tools.deploy import proxy
 from serving_tools.deploy.engine import (
     ENGINE,
     ONEOFF,
@@ -108,7 +109,7 @@ class Deployment:
 
     def __init__(self, interruption: Interruption, *, goes_back: bool = False) -> None:
         self.interruption, self.goes_back = interruption, goes_back
-        configured = read_configuration()
+        self.configured = configured = read_configuration()
         self.project: str = configured["name"]
         self.images = Images(configured)
         self.replicas = {
@@ -149,9 +150,16 @@ class Deployment:
 
     def _check(self) -> None:
         """Raises Failed for what is wrong before anything is changed."""
-        if not any(self._state(proxy)["Running"] for proxy in self._containers("proxy")):
+        running = [each for each in self._containers("proxy") if self._state(each)["Running"]]
+        if not running:
             raise Failed(
                 "no proxy runs; set COMPOSE_FILE=compose.yaml:compose.proxy.yaml in .env, and `make up`"
+            )
+        # On the way back the servers know less than the proxy, which does no harm.
+        if not self.goes_back and (newer := proxy.what_is_newer(running[0], self.configured)):
+            raise Failed(
+                f"the proxy is older than {newer}, and a deployment leaves it as it is:"
+                f" `{' '.join((ENGINE, *proxy.MAKE_ANEW))}` (some seconds without an answer), then again"
             )
         if self.replicas["web"] < 1:
             raise Failed(

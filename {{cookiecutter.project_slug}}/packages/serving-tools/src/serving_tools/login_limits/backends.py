@@ -6,14 +6,14 @@ https://docs.djangoproject.com/en/6.1/topics/auth/customizing/#writing-an-authen
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
-from serving_tools.login_limits.limits import LONGEST_NAME, Attempt, LoginRefusedError
+from serving_tools.login_limits.limits import LONGEST_NAME, Attempt, LoginRefusedError, unlock
 
 # In `request.META`, which a request of Django REST framework shares with Django's.
 REFUSED = "serving_tools.login_refused"
@@ -81,3 +81,21 @@ def begin(request: HttpRequest | None, name: str) -> Attempt:
     except LoginRefusedError as error:
         request.META[REFUSED] = error.retry_after
         raise
+
+
+def unlock_user(name: str) -> int:
+    """Sets back the counts of a user, as each backend counts his name; returns how many that were."""
+    backends = [each for each in get_backends() if isinstance(each, LimitedLogins)]
+    return sum(unlock(name=each) for each in {name} | {b.counted_name(name) for b in backends})
+
+
+def follow_new_password(instance: AbstractBaseUser, *, created: bool, **_: object) -> None:
+    """A receiver of `post_save`: nothing that was tried before a new password keeps its owner out.
+
+    Whoever sets one, a link that was mailed, a form or a command, has proved more than a login would. One that
+    is hashed anew at a login is no new one.
+    """
+    # What `set_password` leaves until the end of `save`, for validators to be told of:
+    # https://github.com/django/django/blob/6.1.3/django/contrib/auth/base_user.py
+    if not created and getattr(instance, "_password", None) is not None:
+        unlock_user(instance.get_username())

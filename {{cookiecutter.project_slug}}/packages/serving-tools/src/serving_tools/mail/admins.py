@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from serving.log.filters import is_clients
 from serving.log.formats import ConsoleFormatter, printable
 from serving.log.redaction import Secrets
 
@@ -38,6 +39,8 @@ class AdminMailHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if threading.current_thread() is self._thread:
             return  # what fails to be mailed is not mailed
+        if is_clients(record):
+            return  # a stranger's, who makes as many as he likes
         try:
             message = printable(record.getMessage()).replace("\n", " ")
             subject = self._hidden_in(f"{record.levelname}: {message}")[:LONGEST_SUBJECT]

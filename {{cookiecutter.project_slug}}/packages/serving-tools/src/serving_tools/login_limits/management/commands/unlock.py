@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth import get_backends
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from serving_tools.login_limits.backends import LimitedLogins
+from serving_tools.login_limits.backends import unlock_user
 from serving_tools.login_limits.limits import network_of, unlock
 
 
@@ -22,7 +21,5 @@ class Command(BaseCommand):
         if address and not network_of(address):
             raise CommandError(f"--address: {address!r} is no address; try '192.0.2.7'")
         asked = " and ".join(filter(None, (username, address)))
-        backends = [each for each in get_backends() if isinstance(each, LimitedLogins)]
-        names = {username} | {each.counted_name(username) for each in backends}
-        done = unlock(address=address) + sum(unlock(name=name) for name in names)
+        done = unlock(address=address) + unlock_user(username)
         self.stdout.write(f"{asked}: {'unlocked' if done else 'no failed login was counted'}")
