@@ -15,7 +15,6 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.dispatch import Signal
 from django.http import HttpRequest
-from django.tasks import TaskResult
 from django.tasks.signals import task_finished, task_started
 from django.urls import ResolverMatch
 from serving.http.handler import DjangoHandler
@@ -92,7 +91,7 @@ def watched_by(tracker: Tracker) -> Iterator[None]:
         if run_statement not in connection.execute_wrappers:
             connection.execute_wrappers.append(run_statement)
 
-    def started(*, task_result: TaskResult[..., Any], **_: object) -> None:
+    def started(*, task_result: Any, **_: object) -> None:
         stack = tasks[task_result.id, get_ident()] = ExitStack()
         stack.enter_context(tracker.task(task_result.task.module_path, task_result.id))
 
@@ -100,7 +99,7 @@ def watched_by(tracker: Tracker) -> Iterator[None]:
         if stack := tasks.pop((task_id, get_ident()), None):
             stack.__exit__(*sys.exc_info())
 
-    def finished(*, task_result: TaskResult[..., Any], **_: object) -> None:
+    def finished(*, task_result: Any, **_: object) -> None:
         ended(task_id=task_result.id)
 
     told: dict[Signal, Callable[..., None]] = {
