@@ -212,6 +212,34 @@ def test_sigterm_lets_a_task_end(site: Site, tmp_path: Path) -> None:
     assert "given back" not in worker.log
 
 
+def test_signals_that_come_together_are_one_order(site: Site, tmp_path: Path) -> None:
+    """systemd signals each process of a service, and uv and make pass theirs on."""
+    worker = site.worker()
+    key = site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "the task to begin")
+
+    worker.signal(signal.SIGTERM)
+    worker.signal(signal.SIGINT)  # a second SIGTERM might become one with the first
+    worker.wait_for_log("draining")
+    (tmp_path / "release").touch()
+
+    assert worker.wait() == 0
+    assert site.row(key)[0] == "SUCCESSFUL"
+
+
+def test_a_second_order_ends_a_worker_at_once(site: Site, tmp_path: Path) -> None:
+    worker = site.worker(DRAIN_TIMEOUT="600")
+    site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "the task to begin")
+
+    def ends() -> bool:
+        worker.signal()
+        return worker.exited
+
+    wait_for(ends, "an end that waits for no task")
+    assert worker.wait() == 130
+
+
 def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
     site: Site, tmp_path: Path
 ) -> None:

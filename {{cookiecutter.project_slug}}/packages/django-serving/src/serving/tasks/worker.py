@@ -3,10 +3,14 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
+from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +27,7 @@ from serving.http.threads import bind_to_loop
 from serving.lifespan import LifespanError, Resources
 from serving.log.context import carry_context, request_id
 from serving.log.formats import without_secrets
+from serving.stopping.signals import SIGNALS
 from serving.tasks import attempt_failed
 from serving.tasks.backend import request_of
 
@@ -33,6 +38,8 @@ logger = logging.getLogger(__package__)
 GIVE_BACK_TIMEOUT = 3.0  # for the database, to take back what is in hand
 CLEAN_UP_TIMEOUT = 1.0  # for async tasks, which are cancelled
 SURPLUS = 1.0  # until an event loop that does not end is left as it is
+
+ONE_ORDER = 1.0  # seconds in which all signals are the same order to stop
 
 
 class TaskWorker(Worker):
@@ -56,7 +63,8 @@ class TaskWorker(Worker):
         self._open()
         status = 1
         try:
-            super().run()
+            with signals_taken_together():
+                super().run()
             status = RECYCLE_EXIT_CODE if self.recycling else int(self._is_lost)
         finally:
             if self._timer:
@@ -196,6 +204,39 @@ def with_error(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("django_ox").addFilter(with_error)
+
+
+@contextmanager
+def signals_taken_together() -> Iterator[None]:
+    """Keeps from the handlers what follows a first signal within ONE_ORDER.
+
+    django-ox ends the process at the second, in the middle of a task. But systemd signals every process of a
+    service, and `uv run` and make pass on what they get, so that a worker has one order twice.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    first: float | None = None
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        now = time.monotonic()
+        if first is None or now - first > ONE_ORDER:
+            first = first or now
+            handler = previous[signal.Signals(number)]
+            if callable(handler):
+                handler(number, frame)
+
+    for number, handler in previous.items():
+        if callable(handler):
+            signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            if callable(handler):
+                signal.signal(number, handler)
 
 
 def done_within(seconds: float, what: str, function: Callable[[], None]) -> bool:
