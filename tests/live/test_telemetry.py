@@ -487,3 +487,22 @@ def test_each_attempt_is_reported_once_and_none_is_mixed_with_the_next_task(
     assert traces == Counter(fail_once=2, fail=2, look=1, hold_async=1)
     assert len([r for r in receiver.reports if r.get("kind") == "event"]) in (0, 3)
     assert "hunter2" not in receiver.text
+
+
+def test_a_task_that_is_given_back_is_no_error(
+    library: str, tmp_path: Path, run: Run, serve: Serve, receiver: Receiver
+) -> None:
+    """Its thread goes on until the process ends, so nothing tells the tracker of its end."""
+    project = with_errands(tmp_path, telemetry=library)
+    add_ada(project, run)
+    site = Site(project, serve, serve(project).ready())
+    worker = site.worker(**to(library, receiver.port, DRAIN_TIMEOUT="0.5"))
+    cut = site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for((tmp_path / "begun").exists, "it to begin")
+
+    assert worker.stop() == 0
+
+    assert site.row(cut)[0] == "READY"
+    assert "errands: stopped in" in worker.log
+    assert [r["message"] for r in worker.records if r["log.level"] not in ("INFO", "WARNING")] == []
+    assert [r for r in receiver.reports if r.get("kind") == "event" or r.get("events")] == []

@@ -7,8 +7,8 @@ import logging
 import random
 import time
 from asyncio import CancelledError
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -155,24 +155,25 @@ class SentryTracker:
         span.set_data("db.system", vendor)
         return span
 
-    @contextmanager
-    def task(self, path: str, identity: str) -> Iterator[None]:
+    def task(self, path: str, identity: str) -> Callable[[BaseException | None], None]:
         """With the error of one that fails, which the library's and Django's own records tell again."""
-        with sentry_sdk.isolation_scope() as own:
-            own.clear_breadcrumbs()
-            own.set_tag("task_id", identity)
-            own.set_transaction_name(path, source="task")
-            own.generate_propagation_context({})
-            about = sentry_sdk.continue_trace({}, op="queue.task", name=path, source="task")
-            about.sampled = True
-            with sentry_sdk.start_transaction(about) if self.samples() else nullcontext():
-                try:
-                    yield
-                except CancelledError:  # the worker ends, and another one takes the task
-                    raise
-                except BaseException as error:
-                    self.error(error)
-                    raise
+        outer = sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()
+        own = self.isolate()
+        own.set_tag("task_id", identity)
+        own.set_transaction_name(path, source="task")
+        about = sentry_sdk.continue_trace({}, op="queue.task", name=path, source="task")
+        about.sampled = True
+        transaction = sentry_sdk.start_transaction(about) if self.samples() else nullcontext()
+        transaction.__enter__()
+
+        def end(error: BaseException | None) -> None:
+            if error and not isinstance(error, CancelledError):  # as the worker's end does
+                self.error(error)
+            transaction.__exit__(type(error) if error else None, error, None)
+            sentry_sdk.Scope.set_isolation_scope(outer[0])
+            sentry_sdk.Scope.set_current_scope(outer[1])
+
+        return end
 
     def close(self, seconds: float) -> None:
         self.client.close(timeout=seconds)
