@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Run, Serve, add_ada, bake_site
+from tests.conftest import Run, Serve, add_ada, bake_into, bake_site
 from tests.live.test_tasks import Site, set_option, with_errands
 from tests.support.receivers import Receiver, Report
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
@@ -313,6 +313,19 @@ def test_a_collector_that_comes_back_is_sent_to_again(
         assert server.stop() == 0
     finally:
         receiver.stop()
+
+
+def test_what_a_tracker_can_not_take_at_once_is_said_and_errors_have_room(
+    tmp_path: Path, run: Run
+) -> None:
+    project = bake_into(tmp_path, telemetry="sentry")
+    variables = server_environment(project) | {"SENTRY_TRACES_SAMPLE_RATE": "1"}
+    done = run(project, "python", "-c", program("flood_a_tracker"), **variables)
+    waiting = dict(re.findall(r"^(traces|both) (\d+)$", done.stdout, re.MULTILINE))
+    # One is with the thread that sends; the client's own report may be among them.
+    assert int(waiting["traces"]) in (127, 128)
+    assert int(waiting["both"]) == 256
+    assert done.stdout.count("events are dropped, traces first: more come at once") == 1
 
 
 def test_it_is_off_without_an_address(library: str, watched: Path, serve: Serve) -> None:

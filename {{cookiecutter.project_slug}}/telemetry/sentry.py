@@ -35,6 +35,8 @@ VARIABLE = "SENTRY_DSN"
 
 PAUSE = 30.0  # seconds without an attempt, after one that failed
 
+QUEUE = 256  # events that wait to be sent take memory: an error up to 100 kB
+
 # An event that is too large; and what the SDK itself waits for.
 OWN_FAULTS = ("status_413", "status_429")
 
@@ -49,17 +51,31 @@ class Transport(HttpTransport):
 
     paused_until = 0.0
     failing = False
+    silent_until = 0.0  # about a queue that is full
 
     def capture_envelope(self, envelope: Any) -> None:
-        if time.monotonic() >= self.paused_until:
-            super().capture_envelope(envelope)
+        """Puts it into the queue, half of which is for errors alone: a burst has as many traces."""
+        if time.monotonic() < self.paused_until:
+            return
+        worker: Any = self._worker
+        if envelope.get_transaction_event() and worker._queue.qsize() >= QUEUE // 2:
+            self.on_dropped_event("full_queue")
+            return
+        super().capture_envelope(envelope)
 
     def is_healthy(self) -> bool:
         return time.monotonic() >= self.paused_until and super().is_healthy()
 
     def on_dropped_event(self, _reason: str) -> None:
+        now = time.monotonic()
+        if _reason == "full_queue" and now >= self.silent_until:
+            self.silent_until = now + PAUSE
+            logger.warning(
+                "events are dropped, traces first: more come at once than can be sent; "
+                "a lower SENTRY_TRACES_SAMPLE_RATE leaves room for errors"
+            )
         if _reason == "network" or (_reason.startswith("status_") and _reason not in OWN_FAULTS):
-            self.paused_until = time.monotonic() + PAUSE
+            self.paused_until = now + PAUSE
             if not self.failing:
                 logger.warning("events are dropped: the server does not take them (%s)", _reason)
             self.failing = True
@@ -86,7 +102,7 @@ class SentryTracker:
             environment=settings.ENVIRONMENT,
             traces_sample_rate=self.rate,
             transport=Transport,
-            transport_queue_size=256,  # what waits to be sent takes memory: an error up to 100 kB
+            transport_queue_size=QUEUE,
             before_send=hidden,
             before_send_transaction=hidden,
             max_request_body_size="never",
