@@ -556,6 +556,22 @@ def test_make_dev_runs_tasks_too_and_the_edited_code(
     assert not [child for child in children if child.is_running()]
 
 
+def test_make_dev_replaces_a_worker_that_a_task_blocks(site: Site, tmp_path: Path) -> None:
+    site.server.stop()
+    set_option(site.project, '"TASK_TIMEOUT_GRACE": 0.2')
+    set_option(site.project, '"MAX_ATTEMPTS": 1')
+    variables = dev_variables(site.project) | {"LOG_FORMAT": "json", "TASK_TIMEOUT": "0.2"}
+    site.server = site.serve(site.project, **variables, LIFESPAN_SHUTDOWN_TIMEOUT="0.5").ready()
+    site.server.wait_for_log(" starting: queues=")
+    site.enqueue("block", begun=tmp_path / "begun")
+
+    site.server.wait_for_log(" starting: queues=", 2)
+
+    site.becomes(site.enqueue("note", file=tmp_path / "noted", line="tea"), "SUCCESSFUL")
+    site.server.signal(signal.SIGINT)
+    site.server.wait()
+
+
 def test_ctrl_c_at_make_dev_lets_a_task_end(site: Site, tmp_path: Path) -> None:
     site.server.stop()
     variables = dev_variables(site.project) | {"LOG_FORMAT": "json", "DRAIN_TIMEOUT": "10"}
