@@ -90,7 +90,8 @@ class Site:
 
     def enqueue(self, name: str, **arguments: object) -> str:
         """The id of a task that a page has enqueued."""
-        answer = self.server.get(f"/errands/{name}/", params=arguments)
+        headers = {"X-Request-ID": f"of-{name}"}
+        answer = self.server.get(f"/errands/{name}/", params=arguments, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.text
 
@@ -252,7 +253,9 @@ def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
 
     assert site.row(key)[:2] == ("READY", 1)
     assert site.row(other)[:2] == ("READY", 1)
-    assert worker.log.count("was given back: it took longer than DRAIN_TIMEOUT=0.5") == 2
+    given = [r for r in worker.records if "was given back: it took longer" in r["message"]]
+    assert {r["http.request.id"] for r in given} == {"of-hold", "of-hold_async"}
+    assert all("than DRAIN_TIMEOUT=0.5" in r["message"] for r in given)
     assert "errands: stopped in" in worker.log
     assert lines(tmp_path / "async") == ["begun", "open=True"], "it cleans up before"
     (tmp_path / "release").touch()
@@ -285,6 +288,8 @@ def test_a_worker_that_a_task_blocks_is_replaced(site: Site, tmp_path: Path) -> 
     worker.wait_for_log("recycling: no new claims")
 
     assert worker.wait() == 75
+    (stuck,) = [r for r in worker.records if " did not stop 0.2s after " in r["message"]]
+    assert stuck["http.request.id"] == "of-block"
 
 
 def test_what_is_left_in_time_is_left_whole(site: Site) -> None:

@@ -519,3 +519,21 @@ def test_a_task_that_is_given_back_is_no_error(
     assert "errands: stopped in" in worker.log
     assert [r["message"] for r in worker.records if r["log.level"] not in ("INFO", "WARNING")] == []
     assert [r for r in receiver.reports if r.get("kind") == "event" or r.get("events")] == []
+
+
+def test_a_task_that_does_not_stop_is_an_error_under_its_requests_id(
+    tmp_path: Path, run: Run, serve: Serve, receiver: Receiver
+) -> None:
+    project = with_errands(tmp_path, telemetry="sentry")
+    set_option(project, '"TASK_TIMEOUT_GRACE": 0.2')
+    add_ada(project, run)
+    site = Site(project, serve, serve(project).ready())
+    variables = {"TASK_TIMEOUT": "0.2", "LIFESPAN_SHUTDOWN_TIMEOUT": "2"}
+    worker = site.worker(**to("sentry", receiver.port, **variables))
+    site.enqueue("hold_deaf", begun=tmp_path / "begun")
+
+    assert worker.wait() == 75
+
+    found = [r for r in receiver.reports if "did not stop" in str(r.get("logentry"))]
+    assert [r["tags"]["request_id"] for r in found] == ["of-hold_deaf"]
+    assert "GeneratorExit" not in receiver.text

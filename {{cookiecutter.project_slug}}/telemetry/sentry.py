@@ -225,7 +225,8 @@ def hidden(event: Event, hint: Hint) -> Event | None:
     ):
         return None  # the tracker was told of that attempt
     shown = cast("dict[str, Any]", event)
-    if own := request_id.get():
+    # A thread that watches tasks has none, but says whose a record is.
+    if own := request_id.get() or getattr(record, "http.request.id", None):
         shown.setdefault("tags", {}).setdefault("request_id", own)
     for step in [*(shown.get("spans") or ()), *(shown.get("breadcrumbs") or {}).get("values", ())]:
         if str(step.get("op", step.get("category"))).startswith(("cache", "db.redis", "redis")):

@@ -128,6 +128,12 @@ class TaskWorker(Worker):
         set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
         super().execute(db_task, inline=inline)
 
+    def _log_extra(self, event: str, db_task: OxTask, **extra: object) -> dict[str, object]:
+        """With the request's id, which the threads that watch tasks and take them back do not have."""
+        if own := request_of(db_task):
+            extra["http.request.id"] = own
+        return super()._log_extra(event, db_task, **extra)
+
     def _handle_failure(
         self, db_task: OxTask, exc: BaseException, duration_ms: int, *, release: bool = False
     ) -> bool:
@@ -174,6 +180,7 @@ class TaskWorker(Worker):
         """Puts what is in hand back into the queue, for another worker, at once and with its attempts."""
         with self._in_flight_lock:
             held = self._in_flight | self._handed_off
+        rows = OxTask.objects.using(self._db_alias).in_bulk([key for key, _ in held])
         for key, epoch in held:
             # As the claim was: whoever has taken the row since keeps it. The epoch tells this process's
             # own thread, should it end now, that the row is no longer its own.
@@ -188,6 +195,7 @@ class TaskWorker(Worker):
                 lease_epoch=epoch + 1,
                 max_attempts=Least(F("max_attempts") + 1, MAX_ATTEMPTS_LIMIT),
             ):
+                request_id.set(request_of(rows[key]) if key in rows else None)
                 logger.warning(
                     "task id=%s was given back: it took longer than DRAIN_TIMEOUT=%g",
                     key,
