@@ -361,6 +361,26 @@ def test_of_a_task_that_is_gone_the_log_says_why(site: Site) -> None:
     assert (said["error.type"], said["task_id"]) == ("ImportError", key)
 
 
+def test_a_task_that_is_lost_for_good_is_an_error(site: Site) -> None:
+    """So that a tracker and ADMINS hear of it: its last worker has gone, and nobody tries again."""
+    key = site.enqueue("look")
+    with closing(sqlite3.connect(site.project / "db.sqlite3")) as database, database:
+        database.execute(
+            "UPDATE django_ox_oxtask SET status = 'RUNNING', attempts = max_attempts, locked_by = 'gone',"
+            " locked_at = '2020-01-01', lease_expires_at = '2020-01-01'"
+        )
+    worker = site.worker()
+
+    site.becomes(key, "LOST")
+
+    worker.wait_for_log("-> LOST")
+    (said,) = [r for r in worker.records if "-> LOST" in r["message"]]
+    assert said["log.level"] == "ERROR"
+    assert key in said["message"]
+    assert "errands.tasks.look" in said["message"]
+    assert said["http.request.id"] == "of-look"
+
+
 def test_a_task_has_a_time_limit(site: Site, tmp_path: Path) -> None:
     worker = site.worker(TASK_TIMEOUT="0.5")
     site.enqueue("spin", file=tmp_path / "spun")

@@ -204,14 +204,20 @@ class TaskWorker(Worker):
                 )
 
 
-def with_error(record: logging.LogRecord) -> bool:
-    """Adds the error to the record of an attempt that is retried, which has no more than its type."""
-    if getattr(record, "event", "") == "task_retrying" and sys.exception():
+def completed(record: logging.LogRecord) -> bool:
+    """Adds the error of an attempt that is retried, which has no more than its type; a task that is lost is an error.
+
+    Nobody tries that one again, and nothing else tells those who read no warnings.
+    """
+    event = getattr(record, "event", "")
+    if event == "task_retrying" and sys.exception():
         record.exc_info = sys.exc_info()
+    if event == "task_reclaimed" and getattr(record, "status", "") == OxTask.Status.LOST:
+        record.levelno, record.levelname = logging.ERROR, "ERROR"
     return True
 
 
-logging.getLogger("django_ox").addFilter(with_error)
+logging.getLogger("django_ox").addFilter(completed)
 
 
 @contextmanager
