@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import ParamSpec, TypeVar, TypeVarTuple
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 import django
 from django.conf import settings
@@ -33,7 +33,7 @@ def evaluate(file: Path, name: str) -> int:
         return 0
     for step in ast.walk(tree):
         if isinstance(step, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            namespace |= {each.name: parameter(each) for each in step.type_params}
+            namespace |= dict(map(parameter, step.type_params))
             namespace.setdefault(step.name, object)  # where it is defined in a function
     count = 0
     for step in ast.walk(tree):
@@ -47,9 +47,10 @@ def evaluate(file: Path, name: str) -> int:
     return count
 
 
-def parameter(of: ast.type_param) -> object:
+def parameter(of: Any) -> tuple[str, object]:
+    """The name of a type's parameter, and what stands for it."""
     kinds = {"TypeVar": TypeVar, "ParamSpec": ParamSpec, "TypeVarTuple": TypeVarTuple}
-    return kinds[type(of).__name__](of.name)
+    return of.name, kinds[type(of).__name__](of.name)
 
 
 def annotations(step: ast.AST) -> list[ast.expr]:

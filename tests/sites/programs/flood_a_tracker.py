@@ -1,6 +1,7 @@
 """What waits for an error tracker while it takes nothing: first after many traces, then after as many errors."""
 
 import os
+from importlib import import_module
 from threading import Event
 from typing import Any
 
@@ -12,12 +13,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 def main() -> None:
     django.setup()
-    from telemetry.sentry import SentryTracker, Transport
-
-    never: Any = Event()
-    transport: Any = Transport
-    transport._send_envelope = lambda self, envelope: never.wait()
-    client: Any = SentryTracker("http://0123456789abcdef@127.0.0.1:9/1").client
+    module: Any = import_module("telemetry.sentry")
+    never = Event()
+    module.Transport._send_envelope = lambda self, envelope: never.wait()
+    client = module.SentryTracker("http://0123456789abcdef@127.0.0.1:9/1").client
     waiting = client.transport._worker._queue
     for _ in range(300):
         sentry_sdk.start_transaction(name="flood", sampled=True).finish()
