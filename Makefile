@@ -43,7 +43,8 @@ test-pythons: .venv/.synced  ## run those of projects, of the packages and of pr
 		found=$$(PYENV_VERSION=$$version .venv/bin/uv python find $$version) || exit 1; \
 		PROJECT_PYTHON="$$found" .venv/bin/pytest -m "not matrix and not fuzz and not container" \
 			tests/test_serving.py tests/template/test_project.py \
-			tests/live/test_process.py tests/live/test_metrics.py tests/live/test_start.py || exit 1; \
+			tests/live/test_process.py tests/live/test_metrics.py tests/live/test_start.py \
+			tests/live/test_telemetry.py::test_a_worker_reports_what_its_tasks_do || exit 1; \
 	done
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's

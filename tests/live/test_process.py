@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Serve, clean_environment, with_packages
+from tests.conftest import Run, Serve, clean_environment, with_packages
 from tests.support.packages import SERVING
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
-from tests.support.sites import put_lifespan, put_site
+from tests.support.sites import program, put_lifespan, put_site
 
 GONE = "the server's main process is gone"
 
@@ -491,3 +491,25 @@ def test_a_server_without_a_stdout(site: Path, serve_by_script: Serve, closed: s
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0
     assert (site / "left").exists()
+
+
+@pytest.mark.parametrize("early", ["env_file", "process_one"])
+def test_process_one_of_a_container_is_told_to_stop_in_its_first_second(
+    project: Path, run: Run, early: str
+) -> None:
+    """Linux ignores for it what it does not handle: it went on until it was killed."""
+    code = program("stop_process_one")
+    done = run(project, "python", "-c", code, early, check=False, **server_environment(project))
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+
+
+@pytest.mark.parametrize("command", ["manage.py help", "-m serving --help"])
+def test_nothing_that_takes_time_is_imported_before_a_signal_is_heard(
+    project: Path, run: Run, command: str
+) -> None:
+    shown = run(
+        project, "python", *"-X importtime".split(), *command.split(), **server_environment(project)
+    ).stderr
+    imported = re.findall(r"\|\s+([\w.]+)$", shown, re.MULTILINE)
+    before = imported[: imported.index("serving.process_one")]
+    assert not {"asyncio", "django", "granian", "logging"} & set(before)

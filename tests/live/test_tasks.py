@@ -90,7 +90,8 @@ class Site:
 
     def enqueue(self, name: str, **arguments: object) -> str:
         """The id of a task that a page has enqueued."""
-        answer = self.server.get(f"/errands/{name}/", params=arguments)
+        headers = {"X-Request-ID": f"of-{name}"}
+        answer = self.server.get(f"/errands/{name}/", params=arguments, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.text
 
@@ -212,6 +213,34 @@ def test_sigterm_lets_a_task_end(site: Site, tmp_path: Path) -> None:
     assert "given back" not in worker.log
 
 
+def test_signals_that_come_together_are_one_order(site: Site, tmp_path: Path) -> None:
+    """systemd signals each process of a service, and uv and make pass theirs on."""
+    worker = site.worker()
+    key = site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "the task to begin")
+
+    worker.signal(signal.SIGTERM)
+    worker.signal(signal.SIGINT)  # a second SIGTERM might become one with the first
+    worker.wait_for_log("draining")
+    (tmp_path / "release").touch()
+
+    assert worker.wait() == 0
+    assert site.row(key)[0] == "SUCCESSFUL"
+
+
+def test_a_second_order_ends_a_worker_at_once(site: Site, tmp_path: Path) -> None:
+    worker = site.worker(DRAIN_TIMEOUT="600")
+    site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for(lambda: lines(tmp_path / "begun"), "the task to begin")
+
+    def ends() -> bool:
+        worker.signal()
+        return worker.exited
+
+    wait_for(ends, "an end that waits for no task")
+    assert worker.wait() == 130
+
+
 def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
     site: Site, tmp_path: Path
 ) -> None:
@@ -224,7 +253,9 @@ def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
 
     assert site.row(key)[:2] == ("READY", 1)
     assert site.row(other)[:2] == ("READY", 1)
-    assert worker.log.count("was given back: it took longer than DRAIN_TIMEOUT=0.5") == 2
+    given = [r for r in worker.records if "was given back: it took longer" in r["message"]]
+    assert {r["http.request.id"] for r in given} == {"of-hold", "of-hold_async"}
+    assert all("than DRAIN_TIMEOUT=0.5" in r["message"] for r in given)
     assert "errands: stopped in" in worker.log
     assert lines(tmp_path / "async") == ["begun", "open=True"], "it cleans up before"
     (tmp_path / "release").touch()
@@ -257,6 +288,8 @@ def test_a_worker_that_a_task_blocks_is_replaced(site: Site, tmp_path: Path) -> 
     worker.wait_for_log("recycling: no new claims")
 
     assert worker.wait() == 75
+    (stuck,) = [r for r in worker.records if " did not stop 0.2s after " in r["message"]]
+    assert stuck["http.request.id"] == "of-block"
 
 
 def test_what_is_left_in_time_is_left_whole(site: Site) -> None:
@@ -326,6 +359,26 @@ def test_of_a_task_that_is_gone_the_log_says_why(site: Site) -> None:
 
     (said, *_) = [r for r in worker.records if "can't be run" in r["message"]]
     assert (said["error.type"], said["task_id"]) == ("ImportError", key)
+
+
+def test_a_task_that_is_lost_for_good_is_an_error(site: Site) -> None:
+    """So that a tracker and ADMINS hear of it: its last worker has gone, and nobody tries again."""
+    key = site.enqueue("look")
+    with closing(sqlite3.connect(site.project / "db.sqlite3")) as database, database:
+        database.execute(
+            "UPDATE django_ox_oxtask SET status = 'RUNNING', attempts = max_attempts, locked_by = 'gone',"
+            " locked_at = '2020-01-01', lease_expires_at = '2020-01-01'"
+        )
+    worker = site.worker()
+
+    site.becomes(key, "LOST")
+
+    worker.wait_for_log("-> LOST")
+    (said,) = [r for r in worker.records if "-> LOST" in r["message"]]
+    assert said["log.level"] == "ERROR"
+    assert key in said["message"]
+    assert "errands.tasks.look" in said["message"]
+    assert said["http.request.id"] == "of-look"
 
 
 def test_a_task_has_a_time_limit(site: Site, tmp_path: Path) -> None:
@@ -526,6 +579,22 @@ def test_make_dev_runs_tasks_too_and_the_edited_code(
     site.server.wait()
     psutil.wait_procs(children, timeout=PATIENCE)
     assert not [child for child in children if child.is_running()]
+
+
+def test_make_dev_replaces_a_worker_that_a_task_blocks(site: Site, tmp_path: Path) -> None:
+    site.server.stop()
+    set_option(site.project, '"TASK_TIMEOUT_GRACE": 0.2')
+    set_option(site.project, '"MAX_ATTEMPTS": 1')
+    variables = dev_variables(site.project) | {"LOG_FORMAT": "json", "TASK_TIMEOUT": "0.2"}
+    site.server = site.serve(site.project, **variables, LIFESPAN_SHUTDOWN_TIMEOUT="0.5").ready()
+    site.server.wait_for_log(" starting: queues=")
+    site.enqueue("block", begun=tmp_path / "begun")
+
+    site.server.wait_for_log(" starting: queues=", 2)
+
+    site.becomes(site.enqueue("note", file=tmp_path / "noted", line="tea"), "SUCCESSFUL")
+    site.server.signal(signal.SIGINT)
+    site.server.wait()
 
 
 def test_ctrl_c_at_make_dev_lets_a_task_end(site: Site, tmp_path: Path) -> None:

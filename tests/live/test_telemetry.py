@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Run, Serve, add_ada, bake_site
+from tests.conftest import Run, Serve, add_ada, bake_into, bake_site
 from tests.live.test_tasks import Site, set_option, with_errands
 from tests.support.receivers import Receiver, Report
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
@@ -315,6 +315,19 @@ def test_a_collector_that_comes_back_is_sent_to_again(
         receiver.stop()
 
 
+def test_what_a_tracker_can_not_take_at_once_is_said_and_errors_have_room(
+    tmp_path: Path, run: Run
+) -> None:
+    project = bake_into(tmp_path, telemetry="sentry")
+    variables = server_environment(project) | {"SENTRY_TRACES_SAMPLE_RATE": "1"}
+    done = run(project, "python", "-c", program("flood_a_tracker"), **variables)
+    waiting = dict(re.findall(r"^(traces|both) (\d+)$", done.stdout, re.MULTILINE))
+    # One is with the thread that sends; the client's own report may be among them.
+    assert int(waiting["traces"]) in (127, 128)
+    assert int(waiting["both"]) == 256
+    assert done.stdout.count("events are dropped, traces first: more come at once") == 1
+
+
 def test_it_is_off_without_an_address(library: str, watched: Path, serve: Serve) -> None:
     server = serve(watched).ready()
     assert server.get("/").status_code == 200
@@ -487,3 +500,40 @@ def test_each_attempt_is_reported_once_and_none_is_mixed_with_the_next_task(
     assert traces == Counter(fail_once=2, fail=2, look=1, hold_async=1)
     assert len([r for r in receiver.reports if r.get("kind") == "event"]) in (0, 3)
     assert "hunter2" not in receiver.text
+
+
+def test_a_task_that_is_given_back_is_no_error(
+    library: str, tmp_path: Path, run: Run, serve: Serve, receiver: Receiver
+) -> None:
+    """Its thread goes on until the process ends, so nothing tells the tracker of its end."""
+    project = with_errands(tmp_path, telemetry=library)
+    add_ada(project, run)
+    site = Site(project, serve, serve(project).ready())
+    worker = site.worker(**to(library, receiver.port, DRAIN_TIMEOUT="0.5"))
+    cut = site.enqueue("hold", begun=tmp_path / "begun", release=tmp_path / "release")
+    wait_for((tmp_path / "begun").exists, "it to begin")
+
+    assert worker.stop() == 0
+
+    assert site.row(cut)[0] == "READY"
+    assert "errands: stopped in" in worker.log
+    assert [r["message"] for r in worker.records if r["log.level"] not in ("INFO", "WARNING")] == []
+    assert [r for r in receiver.reports if r.get("kind") == "event" or r.get("events")] == []
+
+
+def test_a_task_that_does_not_stop_is_an_error_under_its_requests_id(
+    tmp_path: Path, run: Run, serve: Serve, receiver: Receiver
+) -> None:
+    project = with_errands(tmp_path, telemetry="sentry")
+    set_option(project, '"TASK_TIMEOUT_GRACE": 0.2')
+    add_ada(project, run)
+    site = Site(project, serve, serve(project).ready())
+    variables = {"TASK_TIMEOUT": "0.2", "LIFESPAN_SHUTDOWN_TIMEOUT": "2"}
+    worker = site.worker(**to("sentry", receiver.port, **variables))
+    site.enqueue("hold_deaf", begun=tmp_path / "begun")
+
+    assert worker.wait() == 75
+
+    found = [r for r in receiver.reports if "did not stop" in str(r.get("logentry"))]
+    assert [r["tags"]["request_id"] for r in found] == ["of-hold_deaf"]
+    assert "GeneratorExit" not in receiver.text

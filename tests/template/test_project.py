@@ -4,15 +4,17 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Bake, Run, clean_environment, questions
+from tests.conftest import ROOT, WIDEST, Bake, Run, clean_environment, questions
 from tests.support.command import UV
 from tests.support.server import server_environment
+from tests.support.sites import program
 
 
 def test_its_own_tests_pass(bake: Bake, run: Run) -> None:
@@ -25,6 +27,19 @@ def test_djangos_deployment_check_is_clean_with_production_variables(bake: Bake,
     variables = {"SECRET_KEY": "0123456789abcdef" * 4, "EMAIL_URL": "smtp://mail.example"}
     done = run(bake(), "python", *check, **variables)
     assert "no issues (2 silenced)" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("answers", [WIDEST, {**WIDEST, "telemetry": "sentry"}])
+def test_every_annotation_can_be_evaluated(
+    bake: Bake, run: Run, answers: Mapping[str, str]
+) -> None:
+    """Before Python 3.14 that is done where a function is defined, one in another not before that is called."""
+    project = bake(**answers)
+    variables = server_environment(project)
+    done = run(project, "python", "-c", program("evaluate_annotations"), **variables)
+    said = [line for line in done.stdout.splitlines() if not line.startswith("{")]
+    assert re.fullmatch(r"\d{3,} annotations", said[-1])
+    assert said[:-1] == []
 
 
 def test_no_secret_can_be_committed(bake: Bake, environment: Path) -> None:

@@ -8,13 +8,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 from django.conf import settings
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context, attach
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 {% if cookiecutter.cache == "valkey" %}
 from opentelemetry.instrumentation.redis import RedisInstrumentor
@@ -202,12 +202,20 @@ class OpenTelemetryTracker:
         about = {"db.system.name": vendor, "db.operation.name": operation, "db.query.text": text}
         return self._tracer.start_as_current_span(operation, None, SpanKind.CLIENT, about)
 
-    @contextmanager
-    def task(self, path: str, identity: str) -> Iterator[None]:
+    def task(self, path: str, identity: str) -> Callable[[BaseException | None], None]:
         """A trace of its own, which names the request that has enqueued it by that one's id."""
         about = {"messaging.operation.type": "process", "messaging.message.id": identity}
-        with self._tracer.start_as_current_span(path, Context(), SpanKind.CONSUMER, about):
-            yield
+        span = self._tracer.start_span(path, Context(), SpanKind.CONSUMER, about)
+        before = attach(trace.set_span_in_context(span))
+
+        def end(error: BaseException | None) -> None:
+            detach(before)
+            if isinstance(error, Exception):  # and not that the worker ends
+                span.record_exception(error)
+                span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+            span.end()
+
+        return end
 
     def close(self, seconds: float) -> None:
 {% if cookiecutter.cache == "valkey" %}

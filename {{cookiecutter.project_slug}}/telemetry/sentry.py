@@ -7,8 +7,8 @@ import logging
 import random
 import time
 from asyncio import CancelledError
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -35,6 +35,8 @@ VARIABLE = "SENTRY_DSN"
 
 PAUSE = 30.0  # seconds without an attempt, after one that failed
 
+QUEUE = 256  # events that wait to be sent take memory: an error up to 100 kB
+
 # An event that is too large; and what the SDK itself waits for.
 OWN_FAULTS = ("status_413", "status_429")
 
@@ -49,17 +51,31 @@ class Transport(HttpTransport):
 
     paused_until = 0.0
     failing = False
+    silent_until = 0.0  # about a queue that is full
 
     def capture_envelope(self, envelope: Any) -> None:
-        if time.monotonic() >= self.paused_until:
-            super().capture_envelope(envelope)
+        """Puts it into the queue, half of which is for errors alone: a burst has as many traces."""
+        if time.monotonic() < self.paused_until:
+            return
+        worker: Any = self._worker
+        if envelope.get_transaction_event() and worker._queue.qsize() >= QUEUE // 2:
+            self.on_dropped_event("full_queue")
+            return
+        super().capture_envelope(envelope)
 
     def is_healthy(self) -> bool:
         return time.monotonic() >= self.paused_until and super().is_healthy()
 
     def on_dropped_event(self, _reason: str) -> None:
+        now = time.monotonic()
+        if _reason == "full_queue" and now >= self.silent_until:
+            self.silent_until = now + PAUSE
+            logger.warning(
+                "events are dropped, traces first: more come at once than can be sent; "
+                "a lower SENTRY_TRACES_SAMPLE_RATE leaves room for errors"
+            )
         if _reason == "network" or (_reason.startswith("status_") and _reason not in OWN_FAULTS):
-            self.paused_until = time.monotonic() + PAUSE
+            self.paused_until = now + PAUSE
             if not self.failing:
                 logger.warning("events are dropped: the server does not take them (%s)", _reason)
             self.failing = True
@@ -86,7 +102,7 @@ class SentryTracker:
             environment=settings.ENVIRONMENT,
             traces_sample_rate=self.rate,
             transport=Transport,
-            transport_queue_size=256,  # what waits to be sent takes memory: an error up to 100 kB
+            transport_queue_size=QUEUE,
             before_send=hidden,
             before_send_transaction=hidden,
             max_request_body_size="never",
@@ -155,24 +171,25 @@ class SentryTracker:
         span.set_data("db.system", vendor)
         return span
 
-    @contextmanager
-    def task(self, path: str, identity: str) -> Iterator[None]:
+    def task(self, path: str, identity: str) -> Callable[[BaseException | None], None]:
         """With the error of one that fails, which the library's and Django's own records tell again."""
-        with sentry_sdk.isolation_scope() as own:
-            own.clear_breadcrumbs()
-            own.set_tag("task_id", identity)
-            own.set_transaction_name(path, source="task")
-            own.generate_propagation_context({})
-            about = sentry_sdk.continue_trace({}, op="queue.task", name=path, source="task")
-            about.sampled = True
-            with sentry_sdk.start_transaction(about) if self.samples() else nullcontext():
-                try:
-                    yield
-                except CancelledError:  # the worker ends, and another one takes the task
-                    raise
-                except BaseException as error:
-                    self.error(error)
-                    raise
+        outer = sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope()
+        own = self.isolate()
+        own.set_tag("task_id", identity)
+        own.set_transaction_name(path, source="task")
+        about = sentry_sdk.continue_trace({}, op="queue.task", name=path, source="task")
+        about.sampled = True
+        transaction = sentry_sdk.start_transaction(about) if self.samples() else nullcontext()
+        transaction.__enter__()
+
+        def end(error: BaseException | None) -> None:
+            if error and not isinstance(error, CancelledError):  # as the worker's end does
+                self.error(error)
+            transaction.__exit__(type(error) if error else None, error, None)
+            sentry_sdk.Scope.set_isolation_scope(outer[0])
+            sentry_sdk.Scope.set_current_scope(outer[1])
+
+        return end
 
     def close(self, seconds: float) -> None:
         self.client.close(timeout=seconds)
@@ -208,7 +225,8 @@ def hidden(event: Event, hint: Hint) -> Event | None:
     ):
         return None  # the tracker was told of that attempt
     shown = cast("dict[str, Any]", event)
-    if own := request_id.get():
+    # A thread that watches tasks has none, but says whose a record is.
+    if own := request_id.get() or getattr(record, "http.request.id", None):
         shown.setdefault("tags", {}).setdefault("request_id", own)
     for step in [*(shown.get("spans") or ()), *(shown.get("breadcrumbs") or {}).get("values", ())]:
         if str(step.get("op", step.get("category"))).startswith(("cache", "db.redis", "redis")):

@@ -6,7 +6,7 @@ request as a small view does, traced or not (docs of the template: telemetry.md)
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import get_ident
 from typing import Any, Protocol
 
@@ -15,7 +15,6 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.dispatch import Signal
 from django.http import HttpRequest
-from django.tasks import TaskResult
 from django.tasks.signals import task_finished, task_started
 from django.urls import ResolverMatch
 from serving.http.handler import DjangoHandler
@@ -41,8 +40,13 @@ class Tracker(Protocol):
     def statement(self, vendor: str, sql: str) -> AbstractContextManager[object]:
         """A statement for a database, without its parameters."""
 
-    def task(self, path: str, identity: str) -> AbstractContextManager[object]:
-        """An attempt of a background task, and what it raises: the dotted path of its function."""
+    def task(self, path: str, identity: str) -> Callable[[BaseException | None], None]:
+        """An attempt of a background task begins: the dotted path of its function.
+
+        Returns what is called at its end, with what it has raised, in the same thread and context; it is never
+        called for an attempt that is given up, whose thread goes on. So it is no context manager: one
+        that is left half entered would be ended by another thread, whose context is another.
+        """
 
     def close(self, seconds: float) -> None:
         """Sends what is left; may take longer."""
@@ -82,7 +86,7 @@ def telling(told: Callable[[int], None], send: Send) -> Send:
 def watched_by(tracker: Tracker) -> Iterator[None]:
     """Tells a tracker of what happens in this process."""
     # By thread, too: another one may give up an attempt that does not end.
-    tasks: dict[tuple[str, int], ExitStack] = {}
+    tasks: dict[tuple[str, int], Callable[[BaseException | None], None]] = {}
 
     def failed(**_: object) -> None:
         if error := sys.exception():
@@ -92,15 +96,15 @@ def watched_by(tracker: Tracker) -> Iterator[None]:
         if run_statement not in connection.execute_wrappers:
             connection.execute_wrappers.append(run_statement)
 
-    def started(*, task_result: TaskResult[..., Any], **_: object) -> None:
-        stack = tasks[task_result.id, get_ident()] = ExitStack()
-        stack.enter_context(tracker.task(task_result.task.module_path, task_result.id))
+    def started(*, task_result: Any, **_: object) -> None:
+        begun = tracker.task(task_result.task.module_path, task_result.id)
+        tasks[task_result.id, get_ident()] = begun
 
     def ended(*, task_id: str, **_: object) -> None:
-        if stack := tasks.pop((task_id, get_ident()), None):
-            stack.__exit__(*sys.exc_info())
+        if end := tasks.pop((task_id, get_ident()), None):
+            end(sys.exception())
 
-    def finished(*, task_result: TaskResult[..., Any], **_: object) -> None:
+    def finished(*, task_result: Any, **_: object) -> None:
         ended(task_id=task_result.id)
 
     told: dict[Signal, Callable[..., None]] = {

@@ -66,6 +66,13 @@ def hold(begun: str, release: str) -> None:
 
 
 @task
+def hold_deaf(begun: str) -> None:
+    """Can't be interrupted, as a call that does not return."""
+    append(begun, "begun")
+    time.sleep(600)
+
+
+@task
 async def hold_async(begun: str) -> None:
     """Says that it has begun, and how it ends."""
     append(begun, "begun")

@@ -4,6 +4,9 @@ It takes Granian's options and variables, with other defaults for a few. `grania
 without what stands here.
 """
 
+import serving.process_one  # noqa: F401 - first
+
+# isort: split
 import logging
 import multiprocessing
 import os

@@ -3,10 +3,14 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
+from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +27,7 @@ from serving.http.threads import bind_to_loop
 from serving.lifespan import LifespanError, Resources
 from serving.log.context import carry_context, request_id
 from serving.log.formats import without_secrets
+from serving.stopping.signals import SIGNALS
 from serving.tasks import attempt_failed
 from serving.tasks.backend import request_of
 
@@ -33,6 +38,8 @@ logger = logging.getLogger(__package__)
 GIVE_BACK_TIMEOUT = 3.0  # for the database, to take back what is in hand
 CLEAN_UP_TIMEOUT = 1.0  # for async tasks, which are cancelled
 SURPLUS = 1.0  # until an event loop that does not end is left as it is
+
+ONE_ORDER = 1.0  # seconds in which all signals are the same order to stop
 
 
 class TaskWorker(Worker):
@@ -56,7 +63,8 @@ class TaskWorker(Worker):
         self._open()
         status = 1
         try:
-            super().run()
+            with signals_taken_together():
+                super().run()
             status = RECYCLE_EXIT_CODE if self.recycling else int(self._is_lost)
         finally:
             if self._timer:
@@ -120,6 +128,12 @@ class TaskWorker(Worker):
         set_script_prefix(settings.FORCE_SCRIPT_NAME or "/")
         super().execute(db_task, inline=inline)
 
+    def _log_extra(self, event: str, db_task: OxTask, **extra: object) -> dict[str, object]:
+        """With the request's id, which the threads that watch tasks and take them back do not have."""
+        if own := request_of(db_task):
+            extra["http.request.id"] = own
+        return super()._log_extra(event, db_task, **extra)
+
     def _handle_failure(
         self, db_task: OxTask, exc: BaseException, duration_ms: int, *, release: bool = False
     ) -> bool:
@@ -166,6 +180,7 @@ class TaskWorker(Worker):
         """Puts what is in hand back into the queue, for another worker, at once and with its attempts."""
         with self._in_flight_lock:
             held = self._in_flight | self._handed_off
+        rows = OxTask.objects.using(self._db_alias).in_bulk([key for key, _ in held])
         for key, epoch in held:
             # As the claim was: whoever has taken the row since keeps it. The epoch tells this process's
             # own thread, should it end now, that the row is no longer its own.
@@ -180,6 +195,7 @@ class TaskWorker(Worker):
                 lease_epoch=epoch + 1,
                 max_attempts=Least(F("max_attempts") + 1, MAX_ATTEMPTS_LIMIT),
             ):
+                request_id.set(request_of(rows[key]) if key in rows else None)
                 logger.warning(
                     "task id=%s was given back: it took longer than DRAIN_TIMEOUT=%g",
                     key,
@@ -188,14 +204,53 @@ class TaskWorker(Worker):
                 )
 
 
-def with_error(record: logging.LogRecord) -> bool:
-    """Adds the error to the record of an attempt that is retried, which has no more than its type."""
-    if getattr(record, "event", "") == "task_retrying" and sys.exception():
+def completed(record: logging.LogRecord) -> bool:
+    """Adds the error of an attempt that is retried, which has no more than its type; a task that is lost is an error.
+
+    Nobody tries that one again, and nothing else tells those who read no warnings.
+    """
+    event = getattr(record, "event", "")
+    if event == "task_retrying" and sys.exception():
         record.exc_info = sys.exc_info()
+    if event == "task_reclaimed" and getattr(record, "status", "") == OxTask.Status.LOST:
+        record.levelno, record.levelname = logging.ERROR, "ERROR"
     return True
 
 
-logging.getLogger("django_ox").addFilter(with_error)
+logging.getLogger("django_ox").addFilter(completed)
+
+
+@contextmanager
+def signals_taken_together() -> Iterator[None]:
+    """Keeps from the handlers what follows a first signal within ONE_ORDER.
+
+    django-ox ends the process at the second, in the middle of a task. But systemd signals every process of a
+    service, and `uv run` and make pass on what they get, so that a worker has one order twice.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    first: float | None = None
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        now = time.monotonic()
+        if first is None or now - first > ONE_ORDER:
+            first = first or now
+            handler = previous[signal.Signals(number)]
+            if callable(handler):
+                handler(number, frame)
+
+    for number, handler in previous.items():
+        if callable(handler):
+            signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            if callable(handler):
+                signal.signal(number, handler)
 
 
 def done_within(seconds: float, what: str, function: Callable[[], None]) -> bool:
