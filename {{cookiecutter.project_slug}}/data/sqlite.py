@@ -78,7 +78,6 @@ def database_settings(url: str, *, folder: Path) -> dict[str, Any]:
 
 making = Lock()  # no other thread connects to a new file before it is closed
 
-
 class Connection(sqlite3.Connection):
     """A connection that makes the file, where it is not there yet, for its owner's eyes alone."""
 
@@ -91,11 +90,9 @@ class Connection(sqlite3.Connection):
 def make_private(path: Path) -> None:
     """Makes an empty file that no other user can read, unless it is there.
 
-    SQLite would let everyone read it. It gives the files beside it, -wal and -shm, the same mode.
-
-    A file that is there is not opened: to close it would drop the locks that all connections of this process have,
-    and another process would then remove the -wal that they write to (section 2.2 of
-    https://www.sqlite.org/howtocorrupt.html).
+    SQLite would let everyone read it. It gives the files beside it, -wal and -shm, the same mode. A file that is there
+    is not opened: to close it would drop the locks of all connections of this process, and another process would then
+    remove the -wal that they write to (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
     """
     with making, suppress(OSError):  # SQLite says what is wrong
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
