@@ -78,6 +78,7 @@ def database_settings(url: str, *, folder: Path) -> dict[str, Any]:
 
 making = Lock()  # no other thread connects to a new file before it is closed
 
+
 class Connection(sqlite3.Connection):
     """A connection that makes the file, where it is not there yet, for its owner's eyes alone."""
 

@@ -95,7 +95,6 @@ def follow_new_password(instance: AbstractBaseUser, *, created: bool, **_: objec
     Whoever sets one, a link that was mailed, a form or a command, has proved more than a login would. One that
     is hashed anew at a login is no new one.
     """
-    # What `set_password` leaves until the end of `save`, for validators to be told of:
-    # https://github.com/django/django/blob/6.1.3/django/contrib/auth/base_user.py
+    # What `AbstractBaseUser.set_password` leaves until the end of `save`, for validators to be told of.
     if not created and getattr(instance, "_password", None) is not None:
         unlock_user(instance.get_username())
