@@ -112,17 +112,16 @@ class Interrupt:
     """The event that Granian's main thread waits for, which a handler of signals can set at any moment.
 
     `threading.Event` has a lock, and a handler that comes while the main thread holds it waits for that thread, which
-    is its own: of a thousand ends by two signals, as systemd and Ctrl-C send, some were none. And it clears the event
-    after a worker has died or been replaced, with the order to stop that came meanwhile. Open in Granian 2.8.9:
+    is its own: of six storms of SIGTERM one was never over, and systemd, `make` and terminals send two. Granian also
+    clears the event after workers were replaced, and with it an order to stop that came meanwhile. Open in 2.8.9:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L338-L340
     """
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self._is_set = False
-        self._wakes: SimpleQueue[None] = (
-            SimpleQueue()
-        )  # a handler may put into it while the thread does
+        # Its `put` may be called at any moment, also inside of another.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
 
     def set(self) -> None:
         self._is_set = True
