@@ -8,6 +8,8 @@ import httpx
 import pexpect
 import pytest
 
+from benchmarks.results import Case, Results
+from benchmarks.servers import WAYS
 from tests.conftest import ROOT, bake_into, clean_environment
 from tests.support.command import UV, template_make, typed_make, working_tree
 from tests.support.server import free_port, wait_for
@@ -167,8 +169,26 @@ def test_fuzz_says_how_to_repeat_it() -> None:
     assert " passed" in done
 
 
-def test_bench_starts_every_server() -> None:
-    template_make(ROOT, "bench", "ROUNDS=0")
+def test_bench_measures_every_server() -> None:
+    ways = [way for way in WAYS if way != "bare"]
+    options = "--quick --name test --fresh --rounds 1 --seconds 1 --workload sync"
+    shown = template_make(ROOT, "bench", f"ARGS={options} --way {' '.join(ways)}")
+    results = Results.read(ROOT / "build" / "bench" / "test" / "results.json")
+    for case in (Case("sync"), Case("sync", "start", concurrency=1)):
+        assert set(results.ways(case)) == set(ways)
+    assert not any(sample.errors for sample in results.samples), shown
+    again = template_make(
+        ROOT, "bench", f"ARGS={options.replace('--fresh', '')} --way {' '.join(ways)}"
+    )
+    assert "round 1" not in again, "it goes on where it was"
+    assert again.splitlines()[-1] == shown.splitlines()[-1]
+
+
+def test_bench_flame_draws_what_computes() -> None:
+    shown = template_make(ROOT, "bench-flame", "ARGS=sync --seconds 3")
+    graph = Path(shown.splitlines()[-1]).read_text()
+    assert "(django/core/handlers/" in graph
+    assert "(serving/http/handler.py" in graph
 
 
 def test_mutants_says_how_many_faults_were_noticed() -> None:
