@@ -36,6 +36,8 @@ def main() -> None:
     run.add_argument("--way", nargs="+", choices=WAYS, help="only these servers")
     run.add_argument("--workload", nargs="+", choices=WORKLOADS, help="only these workloads")
     run.add_argument("--database", nargs="+", choices=["sqlite", "postgres"], help="only these")
+    run.add_argument("--concurrency", nargs="+", type=int, help="only these, of loads by wrk")
+    run.add_argument("--workers", nargs="+", type=int, help="only these numbers of them")
     run.add_argument("--name", help="of the results; full, or quick")
     run.add_argument("--rounds", type=int)
     run.add_argument("--seconds", type=int, help="of each load")
@@ -48,7 +50,9 @@ def main() -> None:
     comparison.add_argument("before", type=Path)
     comparison.add_argument("after", type=Path)
 
-    publish = commands.add_parser("report", help="tables and plots of a run")
+    publish = commands.add_parser(
+        "report", help="write a run's samples, tables and plots to a folder"
+    )
     publish.add_argument("results", type=Path)
     publish.add_argument("folder", type=Path)
 
@@ -100,6 +104,12 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         for case in plan.cases
         if (not chosen.workload or case.workload in chosen.workload)
         and (not chosen.database or case.database in chosen.database)
+        and (not chosen.workers or case.workers in chosen.workers)
+        and (
+            not chosen.concurrency
+            or case.kind != "saturation"
+            or case.concurrency in chosen.concurrency
+        )
     )
     ways = tuple(way for way in WAYS if way in (chosen.way or plan.ways))
     changed = {name: value for name in ("rounds", "seconds") if (value := getattr(chosen, name))}
@@ -121,15 +131,13 @@ def measure(chosen: argparse.Namespace) -> None:
         generation.measure_images(samples)
     generation.measure_templates(samples, chosen.template)
     results = Results(samples.header, tuple(samples.all.values()))
-    folder = sites.FOLDER / name
-    folder.mkdir(exist_ok=True)
-    results.write(folder / "results.json")
-    write(results, folder)
+    write(results, sites.FOLDER / name)
 
 
 def write(results: Results, folder: Path) -> None:
-    """Writes the tables and the plots, and prints the tables."""
+    """Writes the samples, the tables and the plots, and prints the tables."""
     folder.mkdir(parents=True, exist_ok=True)
+    results.write(folder / "results.json")
     text = report(results)
     (folder / "results.md").write_text(text)
     for name, plot in plots(results):

@@ -131,6 +131,8 @@ class Runner:
 
     def run_on(self, site: Site, cases: list[Case]) -> None:
         """All cases on one database; those that ask for the same servers share them."""
+        if self.done == self.kept:
+            self.began = time.monotonic()
         groups: dict[tuple[int, bool, bool], list[Case]] = {}
         for case in cases:
             group = case.workers, case.workload == "static", case.kind == "start"
