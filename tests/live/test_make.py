@@ -1,11 +1,14 @@
 """Make targets, run as people run them: an owner's in a project with its own environment, and the template's."""
 
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pexpect
+import psutil
 import pytest
 
 from benchmarks.results import Case, Results
@@ -182,6 +185,25 @@ def test_bench_measures_every_server() -> None:
     )
     assert "round 1" not in again, "it goes on where it was"
     assert again.splitlines()[-1] == shown.splitlines()[-1]
+
+
+def test_bench_that_is_ended_leaves_no_server() -> None:
+    options = "--quick --name ended --fresh --workload sync --way ours"
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "run", *options.split()],
+        cwd=ROOT, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    process = psutil.Process(bench.pid)
+
+    def servers() -> list[psutil.Process]:
+        assert bench.poll() is None
+        found = process.children(recursive=True)
+        return found if any("spawn_main" in " ".join(each.cmdline()) for each in found) else []
+
+    started = wait_for(servers, "a worker")
+    bench.terminate()
+    assert bench.wait() == 128 + signal.SIGTERM
+    wait_for(lambda: not any(each.is_running() for each in started), "the end of all")
 
 
 def test_bench_flame_draws_what_computes() -> None:

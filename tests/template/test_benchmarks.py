@@ -1,17 +1,22 @@
 """What the benchmarks make of what they measure: `make bench`, `make bench-compare`, `make bench-guard`."""
 
+import argparse
 import os
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
-from benchmarks import load
+from benchmarks import load, sites
+from benchmarks.__main__ import plan_of
 from benchmarks.compare import compare
 from benchmarks.guard import FLOORS, judge
 from benchmarks.load import LoadError, late, percentile, read_h2load, read_wrk
@@ -323,6 +328,35 @@ def test_failed_requests_fail() -> None:
 
 
 # As it is used
+
+
+def test_a_part_of_a_run_is_what_was_asked_for() -> None:
+    nothing = dict.fromkeys(
+        ("quick", "way", "workload", "database", "workers", "concurrency", "rounds", "seconds")
+    )
+    asked = {"workload": ["row"], "concurrency": [128], "way": ["daphne", "ours"], "rounds": 7}
+    plan = plan_of(argparse.Namespace(**(nothing | asked)))
+    assert plan.cases == (Case("row", database="postgres", concurrency=128),)
+    assert plan.ways == ("ours", "daphne")
+    assert (plan.rounds, plan.seconds) == (7, FULL.seconds)
+    assert plan_of(argparse.Namespace(**nothing)) == FULL
+    assert plan_of(argparse.Namespace(**(nothing | {"quick": True}))) == QUICK
+
+
+def test_two_do_not_measure_at_the_same_time() -> None:
+    sites.FOLDER.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(sites.FOLDER / "lock")
+    with suppress(Timeout):  # somebody measures
+        lock.acquire(timeout=0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "guard"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        lock.release()
+    assert done.returncode == 1
+    assert "another process measures" in done.stderr
 
 
 def test_comparing_reads_two_files(tmp_path: Path) -> None:
