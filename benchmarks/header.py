@@ -58,10 +58,11 @@ def versions(environment: Path) -> dict[str, str]:
 
 
 def header(plan: Plan, environment: Path) -> dict[str, Any]:
-    """All of it. A run goes on only where it is the same, but for its date."""
+    """All of it. A run goes on only where it is the same, but for its date and the load of the machine."""
     cores = Cores()
     return {
         "date": datetime.now(UTC).date().isoformat(),
+        "load": round(os.getloadavg()[0], 1),
         "commit": commit(),
         "machine": {
             "processor": processor(),

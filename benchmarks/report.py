@@ -85,6 +85,11 @@ def measured_with(results: Results) -> Iterator[str]:
     yield (
         f"{method['rounds']} rounds of {method['seconds of a load']} s, {fresh}; each figure is a median, with"
         " the lowest and the highest of the rounds."
+        + (
+            f" When it began, {results.header['load']} processes wanted a core."
+            if "load" in results.header
+            else ""
+        )
     )
 
 

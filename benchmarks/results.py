@@ -50,13 +50,17 @@ class Samples:
     """The samples of a run, each written when it is measured, so that a run can go on where it was ended."""
 
     def __init__(self, file: Path, header: Mapping[str, Any]) -> None:
-        """Raises OtherRunError where the file is of a run that had another header, but for its date."""
+        """Raises OtherRunError where the file is of a run that had another header, but for its date and load."""
         self.file = file
         self.header = header
         self.all: dict[tuple[Case, str, int], Sample] = {}
         if file.exists():
             kept, self.all = read_lines(file)
-            differs = [name for name in header if name != "date" and kept.get(name) != header[name]]
+            differs = [
+                name
+                for name in header
+                if name not in ("date", "load") and kept.get(name) != header[name]
+            ]
             if differs:
                 raise OtherRunError(
                     f"{file} is of another run, with other {', '.join(differs)}:"

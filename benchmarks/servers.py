@@ -98,8 +98,10 @@ class Site:
         made = server_environment(self.folder) | {"GRANIAN_LOG_ACCESS_ENABLED": "false"}
         if way != "ours":
             made = {name: value for name, value in made.items() if "GRANIAN_" not in name}
+        own = clean_environment()
+        own.pop("PYTHONDONTWRITEBYTECODE", None)  # or each start would compile the project anew
         return {
-            **clean_environment(),
+            **own,
             **made,
             "PATH": f"{self.environment}/bin{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join(map(str, [self.folder, *package_sources(self.folder)])),

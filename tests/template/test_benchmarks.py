@@ -151,7 +151,7 @@ def test_fewer_than_five_rounds_tell_nothing() -> None:
 def test_a_run_goes_on_where_it_was_ended(tmp_path: Path) -> None:
     first = Sample(SYNC, "ours", 0, {"answers": 1.5})
     Samples(tmp_path / "run", HEADER).add(first)
-    again = Samples(tmp_path / "run", HEADER | {"date": "2026-11-28"})
+    again = Samples(tmp_path / "run", HEADER | {"date": "2026-11-28", "load": 7.5})
     assert again.all == {first.key: first}
 
 
