@@ -15,7 +15,7 @@ from benchmarks.results import Case, Results
 from benchmarks.servers import WAYS
 from tests.conftest import ROOT, bake_into, clean_environment
 from tests.support.command import UV, template_make, typed_make, working_tree
-from tests.support.server import free_port, wait_for
+from tests.support.server import PATIENCE, free_port, wait_for
 
 Make = Callable[..., str]
 
@@ -172,6 +172,7 @@ def test_fuzz_says_how_to_repeat_it() -> None:
     assert " passed" in done
 
 
+@pytest.mark.usefixtures("turn_to_measure")
 def test_bench_measures_every_server() -> None:
     ways = [way for way in WAYS if way != "bare"]
     options = "--quick --name test --fresh --rounds 1 --seconds 1 --workload sync"
@@ -187,25 +188,33 @@ def test_bench_measures_every_server() -> None:
     assert again.splitlines()[-1] == shown.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("turn_to_measure")
 def test_bench_that_is_ended_leaves_no_server() -> None:
     options = "--quick --name ended --fresh --workload sync --way ours"
     bench = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", "run", *options.split()],
         cwd=ROOT, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    process = psutil.Process(bench.pid)
+    started: list[psutil.Process] = []
 
-    def servers() -> list[psutil.Process]:
+    def is_measured() -> bool:
+        """Whether load is on a server, which has workers by then."""
         assert bench.poll() is None
-        found = process.children(recursive=True)
-        return found if any("spawn_main" in " ".join(each.cmdline()) for each in found) else []
+        found = psutil.Process(bench.pid).children(recursive=True)
+        started[:] = found
+        return len(found) > 3
 
-    started = wait_for(servers, "a worker")
-    bench.terminate()
-    assert bench.wait() == 128 + signal.SIGTERM
+    try:
+        wait_for(is_measured, "a server with a worker")
+        bench.terminate()
+        assert bench.wait(PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        bench.kill()
+        bench.wait()
     wait_for(lambda: not any(each.is_running() for each in started), "the end of all")
 
 
+@pytest.mark.usefixtures("turn_to_measure")
 def test_bench_flame_draws_what_computes() -> None:
     shown = template_make(ROOT, "bench-flame", "ARGS=sync --seconds 3")
     graph = Path(shown.splitlines()[-1]).read_text()

@@ -343,6 +343,7 @@ def test_a_part_of_a_run_is_what_was_asked_for() -> None:
     assert plan_of(argparse.Namespace(**(nothing | {"quick": True}))) == QUICK
 
 
+@pytest.mark.usefixtures("turn_to_measure")
 def test_two_do_not_measure_at_the_same_time() -> None:
     sites.FOLDER.mkdir(parents=True, exist_ok=True)
     lock = FileLock(sites.FOLDER / "lock")
