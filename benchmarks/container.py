@@ -36,6 +36,8 @@ LIMITS = {
     "docker stop of an idle container, s": 1.0,
 }
 
+WHOLE = "the whole image, MB"
+
 # The answers, the EXTRAS, and what they may add to the size of the default image, MB.
 ADDED: dict[str, tuple[dict[str, str], str, float]] = {
     "database=postgres": ({"database": "postgres"}, "", 13.5),
@@ -102,14 +104,12 @@ def added_by(answers: dict[str, str], extras: str) -> float:
             docker("image", "rm", "--force", f"{TAG}-added", check=False)
 
 
-def best(measure: Callable[[], float]) -> float:
-    return min(measure() for _ in range(ROUNDS))
+def engine_answers() -> bool:
+    return not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
 
 
-def main() -> None:
-    """Measures all, prints a table, and ends with status 1 where a limit is passed."""
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        sys.exit("no container engine answers: nothing is measured")
+def measure_default() -> dict[str, float]:
+    """What is measured of the image of a project with the default answers: the figures of LIMITS, and its size."""
     with tempfile.TemporaryDirectory() as folder:
         project = locked_project(Path(folder))
         build(project, TAG)
@@ -118,16 +118,30 @@ def main() -> None:
             "python", "manage.py", "migrate", "--verbosity=0",
         )  # fmt: skip
         try:
-            default = size(TAG)
+            whole = size(TAG)
             rounds = [start_and_stop() for _ in range(ROUNDS)]
             figures = [
-                default - size(BASE),
+                whole - size(BASE),
                 best(lambda: rebuild(project)),
                 *(min(column) for column in zip(*rounds, strict=True)),
             ]
         finally:
             docker("volume", "rm", "--force", VOLUME)
             docker("image", "rm", "--force", TAG)
+    return {**dict(zip(LIMITS, figures, strict=True)), WHOLE: whole}
+
+
+def best(measure: Callable[[], float]) -> float:
+    return min(measure() for _ in range(ROUNDS))
+
+
+def main() -> None:
+    """Measures all, prints a table, and ends with status 1 where a limit is passed."""
+    if not engine_answers():
+        sys.exit("no container engine answers: nothing is measured")
+    measured = measure_default()
+    default = measured.pop(WHOLE)
+    figures = list(measured.values())
     limits = LIMITS | {f"added by {what}, MB": limit for what, (*_, limit) in ADDED.items()}
     figures += [added_by(answers, extras) - default for answers, extras, _ in ADDED.values()]
     over = False

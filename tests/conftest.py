@@ -273,6 +273,14 @@ def project(tmp_path: Path, prepared_project: Path) -> Path:
     return shutil.copytree(prepared_project, tmp_path / "project")
 
 
+@pytest.fixture
+def turn_to_measure() -> Iterator[None]:
+    """Benchmarks refuse to run beside others, so tests of them take turns."""
+    BUILD.mkdir(exist_ok=True)
+    with FileLock(BUILD / "turn-to-measure.lock"):
+        yield
+
+
 Serve = Callable[..., Server]
 
 

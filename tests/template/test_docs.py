@@ -9,7 +9,10 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
-from benchmarks import container, request_path
+from benchmarks import container
+from benchmarks.plots import plots
+from benchmarks.report import report
+from benchmarks.results import Results
 from tests.conftest import ROOT, TEMPLATE, Bake, package_sources
 from tests.support.answers import choices
 from tests.support.names import is_there, module_file
@@ -150,14 +153,12 @@ def number(text: str) -> float:
     return float(found[0].replace(",", ""))
 
 
-def test_the_bounds_of_the_request_path_are_those_that_make_bench_judges_by() -> None:
-    rows = table_below(ROOT / "docs" / "request-path.md", "Medians of")
-    assert rows.keys() == request_path.BOUNDS.keys()
-    for what, (measured, bound) in rows.items():
-        sign, limit, unit = request_path.BOUNDS[what]
-        assert bound == f"{sign} {limit:g} {unit}".strip()
-        kept = number(measured) <= limit if sign == "at most" else number(measured) >= limit
-        assert kept, f"{what}: {measured}"
+def test_the_tables_of_the_benchmarks_are_those_of_their_results() -> None:
+    folder = ROOT / "docs" / "performance"
+    kept = Results.read(folder / "results.json")
+    assert (folder / "results.md").read_text() == report(kept)
+    for name, plot in plots(kept):
+        assert (folder / name).read_text() == plot, f"{name} is of another run"
 
 
 def test_the_bounds_of_a_container_are_those_that_make_test_container_judges_by() -> None:
