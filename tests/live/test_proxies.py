@@ -261,7 +261,7 @@ def test_commands_and_development_know_the_path_too(seeing: Path, serve: Serve) 
 
     for prefix in ("", "/app"):
         page = server.get(f"{prefix}/")
-        style = re.search(r'href="(/app/static/home/home\.css)"', page.text)
+        style = re.search(r'href="(/app/static/site\.css)"', page.text)
         assert style
         assert server.get(style[1]).status_code == 200
         assert server.get(style[1].removeprefix("/app")).status_code == 200

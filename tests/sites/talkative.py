@@ -10,7 +10,7 @@ def talk(request: HttpRequest) -> HttpResponse:
     for name in ("django.request", "home"):
         for level in (10, 20, 30, 40, 50):
             logging.getLogger(name).log(level, "said at %s", level)
-    return HttpResponse()
+    return HttpResponse(dir(request.state))
 
 
 urlpatterns = [

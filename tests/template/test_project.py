@@ -265,6 +265,7 @@ def test_what_an_owner_of_a_default_project_reads_stays_small(default_project: P
     ]
     lines = sum(len(path.read_text().splitlines()) for path in owned)
     python = sum(len(path.read_text().splitlines()) for path in owned if path.suffix == ".py")
-    # 2,378 before mail, uploads and the limits at the door came to everyone, who may add 250.
-    assert lines < 2_378 + 250, f"{lines} lines: what may be a package's, or go?"
-    assert python <= 1_300, f"{python} lines of Python"
+    # 2,378 before mail, uploads and the limits at the door came to everyone, who may add 250; the live page,
+    # its style and the pages for errors, of which an owner deletes the first, 400.
+    assert lines < 2_378 + 250 + 400, f"{lines} lines: what may be a package's, or go?"
+    assert python <= 1_400, f"{python} lines of Python"

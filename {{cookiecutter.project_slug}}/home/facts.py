@@ -13,6 +13,7 @@ import django
 from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
+from django.utils.timezone import localtime
 from serving.http.request import Request
 from serving.http.thread_pool import pool
 from serving.lifespan import origin_of
@@ -36,9 +37,9 @@ def of_server(request: Request[HomeState]) -> dict[str, str]:
         "state": origin.public_problem or "open",
         "apps": "\n".join(apps) or "none",
         "names": "\n".join(names) or "none",
-        "started": f"{started:%Y-%m-%d %H:%M:%S} UTC" if started else "unknown",
+        "started": f"{localtime(started):%Y-%m-%d %H:%M:%S %Z}" if started else "unknown",
         "uptime": str(age).partition(".")[0] if age else "unknown",
-        "threads": f"{pool.busy} busy, {pool.idle} idle, of {pool.bound}; {pool.queued} calls wait",
+        "threads": f"{pool.busy} busy, {pool.idle} idle, of {pool.bound}; {pool.queued} queued",
     }
 
 
@@ -53,7 +54,8 @@ def of_process() -> dict[str, str]:
         "interface": flags.get("interface", "unknown"),
         "loop": flags.get("loop", "unknown"),
         "level": logging.getLevelName(logging.getLogger().level).lower(),
-        "worker": f"process {os.getpid()}, 1 of {settings.WORKERS}",
+        "worker": f"process {os.getpid()}",
+        "workers": str(settings.WORKERS),
     }
 
 
@@ -87,7 +89,7 @@ def milliseconds(function: Callable[[], object]) -> str:
     """How long a call takes."""
     began = perf_counter()
     function()
-    return f"{(perf_counter() - began) * 1000:.1f} ms"
+    return f"{(perf_counter() - began) * 1000:.2f} ms"
 
 
 def started_at(request: Request[HomeState]) -> datetime | None:

@@ -30,7 +30,7 @@ def test_staff_sees_what_the_lifespan_opened(client: Client, user: User) -> None
 
     page = client.get(reverse("home:index"))
 
-    assert "started_at (home)" in page.text
+    assert "started_at (" in page.text
 
 
 @pytest.mark.django_db(transaction=True)
