@@ -30,7 +30,9 @@ def test_it_serves_and_stops(project: Path, serve: Serve, workers: int) -> None:
 
     page = server.get("/")
     assert page.status_code == 200
-    assert server.get("/opened/").text == "started_at", "what the lifespan yields reaches a sync view"
+    assert server.get("/opened/").text == "started_at", (
+        "what the lifespan yields reaches a sync view"
+    )
     assert server.get("/uptime/").json()["uptime_seconds"] > 0, "and an async one"
     assert server.get("/readyz").json() == {"status": "ok"}
     assert server.get("/livez").json() == {"status": "ok"}
