@@ -76,6 +76,7 @@ templates/403.html
 templates/403_csrf.html
 templates/404.html
 templates/500.html
+templates/admin/base_site.html
 templates/base.html
 templates/error.html
 tests/__init__.py
