@@ -10,7 +10,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 # Hundreds of processes of tests would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container mutants fuzz bench lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container pictures mutants fuzz bench lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +60,9 @@ build/npm/.installed:
 test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
 	.venv/bin/pytest -m container
 	.venv/bin/python -m benchmarks.container
+
+pictures: .venv/.synced  ## take and draw those in docs/images/ anew; the tests say when one is out of date
+	PICTURES=write .venv/bin/pytest --numprocesses 0 -m "" tests/live/test_pictures.py tests/browser/test_pictures.py
 
 mutants: .venv/.synced  ## plant faults in the code, and list those that no test notices [MODULES=, SAMPLE=, SEED=]
 	.venv/bin/python -m tests.mutants $(MODULES) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)

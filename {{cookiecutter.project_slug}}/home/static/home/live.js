@@ -33,7 +33,7 @@ function say(state, text) {
 
 function look() {
   if (document.hidden || Date.now() - heard < PATIENCE) return;
-  if (!away) say("away", `The server does not answer since ${new Date(heard).toLocaleTimeString()}.`);
+  if (!away) say("away", `No answer since ${new Date(heard).toLocaleTimeString()}. This page goes on when the server is back.`);
   away = true;
   // A browser tries again by itself, unless something else answered: a proxy, or a page that logs in.
   if (source.readyState === EventSource.CLOSED) listen();
