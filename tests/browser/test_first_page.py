@@ -86,7 +86,9 @@ def test_the_server_stops_in_spite_of_it_and_it_says_so_and_when_it_is_back(
     assert "ended what was still open" not in server.log, "its stream ends by itself"
 
     tab.page.wait_for_selector("[data-state=away]")
-    assert re.fullmatch(r"No answer since .*M\. This page goes on when the server is back\.", tab.sign)
+    assert re.fullmatch(
+        r"No answer since .*M\. This page goes on when the server is back\.", tab.sign
+    )
     assert tab.page.title() == "My Project", "the page stays"
 
     again = serve(site, port=server.port, DEBUG="true").ready()

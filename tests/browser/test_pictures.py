@@ -14,7 +14,7 @@ DESK = {"width": 1040, "height": 800}
 PHONE = {"width": 390, "height": 844}
 RESET = """
     /accounts/login/ /accounts/password_reset/ /accounts/password_reset/done/ {link} /accounts/reset/done/
-    /accounts/reset/MQ/set-password/
+    /accounts/reset/MQ/a-used-one/
 """.split()
 TOKEN = (
     "from django.contrib.auth.tokens import default_token_generator as tokens;"
@@ -74,5 +74,7 @@ def test_the_pages_of_a_reset(open_tab: Open, production: Server, site: Path, ru
         pictures.append(base64.b64encode(tab.page.screenshot()).decode())
     sheet = open_tab(viewport={"width": 1392, "height": 1208})
     images = "".join(f'<img alt="" src="data:image/png;base64,{each}">' for each in pictures)
-    sheet.page.set_content(f"<style>body {{ margin: 0 }} img {{ float: left; margin: 2px }}</style>{images}")
+    sheet.page.set_content(
+        f"<style>body {{ margin: 0 }} img {{ float: left; margin: 2px }}</style>{images}"
+    )
     assert_photographed("reset-pages.png", sheet.page.screenshot(), pages)
