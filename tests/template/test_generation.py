@@ -141,8 +141,9 @@ def test_nothing_is_left_unrendered(default_project: Path) -> None:
             continue  # Django's own templates
         text = content.decode()
         assert "cookiecutter." not in text, path
-        assert "{%" not in text, path
-        assert "{{" not in text, path
+        if not path.startswith("packages/"):  # which are copied as they are
+            assert "{%" not in text, path
+            assert "{{" not in text, path
         assert "\r" not in text, path
         assert text.endswith("\n") or not text, path
         assert not text.endswith("\n\n"), path
