@@ -69,8 +69,9 @@ def test_runserver_shows_the_page_and_its_style(project: Path, serve: Serve) -> 
     server.wait_for_log("Quit the server")
     page = server.get("/")
     assert page.status_code == 200
-    assert "this server ran no lifespan" in page.text
+    assert "no lifespan ran" in page.text
     assert server.get("/uptime/").json()["uptime_seconds"] is None
+    assert server.get("/live/").status_code == 404, "it would not end"
     assert server.get("/static/site.css").status_code == 200
     (line,) = [line for line in server.log.splitlines() if "make dev" in line]
     assert "no probes" in line
@@ -118,4 +119,4 @@ def test_other_servers(project: Path, serve: Serve) -> None:
     ):
         server = serve(project, command, **variables)
         wait_for(server.listens, "a listener")
-        assert "this server ran no lifespan" in server.get("/").text
+        assert "no lifespan ran" in server.get("/").text

@@ -34,7 +34,7 @@ def of_server(request: Request[HomeState]) -> dict[str, str]:
     return {
         **of_process(),
         "lifespan": settings.LIFESPAN,
-        "state": origin.public_problem or "open",
+        "state": origin.public_problem or origin.problem or "open",
         "apps": "\n".join(apps) or "none",
         "names": "\n".join(names) or "none",
         "started": f"{localtime(started):%Y-%m-%d %H:%M:%S %Z}" if started else "unknown",

@@ -5,11 +5,12 @@ import json
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from serving.http.request import Request
 from serving.http.threads import one_thread
@@ -21,16 +22,11 @@ from home.lifespan import HomeState
 
 def index(request: Request[HomeState]) -> HttpResponse:
     """A page that shows the running server: to staff, and to everyone while DEBUG is on."""
-    shows = settings.DEBUG or request.user.is_staff
-    return render(
-        request,
-        "home/index.html",
-        {
-            "title": settings.PROJECT_NAME,
-            "facts": facts.of_server(request) if shows else None,
-            "is_live": hasattr(request, "scope"),  # not under `manage.py runserver`, which is WSGI
-        },
-    )
+    context: dict[str, Any] = {"title": settings.PROJECT_NAME}
+    if settings.DEBUG or request.user.is_staff:
+        context["is_live"] = is_live = hasattr(request, "scope")
+        context["facts"] = facts.of_server(request) | ({} if is_live else facts.of_services())
+    return render(request, "home/index.html", context)
 
 
 async def live(request: Request[HomeState]) -> StreamingHttpResponse:
@@ -40,6 +36,8 @@ async def live(request: Request[HomeState]) -> StreamingHttpResponse:
     """
     if not (settings.DEBUG or (await request.auser()).is_staff):
         raise PermissionDenied
+    if not hasattr(request, "scope"):
+        raise Http404("WSGI, and so `manage.py runserver`, reads a stream to its end")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold it back
     return StreamingHttpResponse(events(request), content_type="text/event-stream", headers=headers)
 
