@@ -10,7 +10,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 # Hundreds of processes of tests would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container pictures mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -50,9 +50,20 @@ test-pythons: .venv/.synced  ## run those of projects, of the packages and of pr
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
 	.venv/bin/python -m tests.djangos_own
 
+test-browser: .venv/.synced build/npm/.installed  ## run those in Debian's Chromium, with checks of accessibility and HTML
+	.venv/bin/pytest -m browser
+
+# The checker behind validator.w3.org, which needs java.
+build/npm/.installed:
+	npm install --silent --no-audit --no-fund --prefix build/npm vnu-jar@26
+	@touch $@
+
 test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
 	.venv/bin/pytest -m container
 	.venv/bin/python -m benchmarks.container
+
+pictures: .venv/.synced  ## take and draw those in docs/images/ anew; the tests say when one is out of date
+	PICTURES=write .venv/bin/pytest --numprocesses 0 -m "" tests/live/test_pictures.py tests/browser/test_pictures.py
 
 mutants: .venv/.synced  ## plant faults in the code, and list those that no test notices [MODULES=, SAMPLE=, SEED=]
 	.venv/bin/python -m tests.mutants $(MODULES) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -33,11 +34,18 @@ ONLY_FOR = {
     "tests/test_valkey.py": [("cache", "valkey")],
 }
 
+TEXTS = "project_name project_slug description author_name author_email domain_name".split()
+
 NEXT = """
-Your project is made. Next:
+Your project is made: {} files, and in packages/ what serves it. Its answers:
+
+{}
+
+Next:
 
     cd {}
     make setup run    # installs, makes .env with a fresh secret, migrates, serves on port 8000
+    make dev          # serves while you write: reload, debug pages, a log for people
 
 `make` lists the other targets; README.md says what is where.
 """
@@ -50,6 +58,10 @@ if __name__ == "__main__":
         shutil.rmtree(cache)  # Python's, of a checkout that is worked in; packages/ is copied whole
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a Windows console may know fewer letters
+    files = [path for path in Path().rglob("*") if path.is_file() and path.parts[0] != "packages"]
+    chosen = [f"{key}={ANSWERS[key]}" for key in ANSWERS if key[0] != "_" and key not in TEXTS]
+    answers = textwrap.fill(" ".join(chosen), 80, initial_indent="    ", subsequent_indent="    ")
     # As the shell sees it that cookiecutter was started in, where that says its own folder.
     here, shell = Path.cwd(), Path(os.environ.get("PWD", "?")).resolve()
-    print(NEXT.format(shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))))
+    folder = shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))
+    print(NEXT.format(len(files), answers, folder))

@@ -102,11 +102,11 @@ def test_the_default_command_serves_all_that_a_project_has(start: Start) -> None
     assert container.get("/").status_code == 301
     page = container.get("/", **https)
     assert page.status_code == 200
-    assert "request.state.started_at" in page.text
+    assert container.get("/uptime/", **https).json()["uptime_seconds"] > 0, "a lifespan ran"
     assert container.get("/admin/login/", **https).status_code == 200
     assert container.get("/readyz").json() == {"status": "ok"}
     assert container.get("/livez").json() == {"status": "ok"}
-    style = re.search(r'href="(/static/home/home\.[0-9a-f]{12}\.css)"', page.text)
+    style = re.search(r'href="(/static/site\.[0-9a-f]{12}\.css)"', page.text)
     assert style
     for encoding in ("br", "gzip"):
         assert container.get(style[1]).status_code == 301

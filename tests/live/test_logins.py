@@ -156,7 +156,7 @@ def test_new_passwords_are_hashed_by_argon2(project: Path, run: Run) -> None:
 
 
 def test_the_admin_lies_where_its_variable_says(project: Path, serve: Serve) -> None:
-    server = serve(project, ADMIN_PATH="staff/desk").ready()
+    server = serve(project, ADMIN_PATH="staff/desk", DEBUG="true").ready()
     assert 'href="/staff/desk/"' in server.get("/").text
     assert server.get("/staff/desk/").headers["location"] == "/staff/desk/login/?next=/staff/desk/"
     assert server.get("/staff/desk/login/").status_code == 200

@@ -52,7 +52,7 @@ def make_older(template: Path) -> None:
     # A line that reads otherwise, in a file that users edit too.
     replace(project / "config" / "granian.env", "RESPAWN_INTERVAL=5", "RESPAWN_INTERVAL=3")
     # A file that is not there yet, and one that has gone since.
-    (project / "home" / "static" / "home" / "icon.svg").unlink()
+    (project / "static" / "icon.svg").unlink()
     (project / "config" / "gone.py").write_text('"""Not needed any more."""\n')
     # A file that is copied as it is.
     replace(project / PROBES, "livez", "alivez")
@@ -150,7 +150,7 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     assert (project / "shop" / "__init__.py").exists()
     assert (project / "home" / "views.py").read_text() == '"""Ours."""\n'
     assert not (project / "home" / "templates").exists(), "what the user removed stays away"
-    assert (project / "home" / "static" / "home" / "icon.svg").exists(), "a file that is new"
+    assert (project / "static" / "icon.svg").exists(), "a file that is new"
     assert not (project / "config" / "gone.py").exists(), "a file that has gone"
     assert "/livez" in (project / PROBES).read_text(), "a file copied as it is"
     state = json.loads((project / ".cruft.json").read_text())

@@ -113,6 +113,7 @@ template_loaders = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
         "OPTIONS": {
             "loaders": template_loaders
             if DEBUG
@@ -216,6 +217,7 @@ ADMINS = env.items("ADMINS", [], check=check_address)
 # Static files: hashed names, compressed by `collectstatic`, served in front of Django
 
 STATIC_URL = f"{URL_PATH_PREFIX}/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "serving.media.storage.FileStorage"},

@@ -35,13 +35,19 @@ class {camel}Config(AppConfig):
 """,
     "migrations/__init__.py": "",
     "models.py": '"""What this app keeps in the database."""\n',
+    "templates/{name}/index.html": """\
+{{% extends "base.html" %}}
+{{% block title %}}{camel}{{% endblock %}}
+{{% block heading %}}{camel}{{% endblock %}}
+{{% block text %}}<p>This is {name}.</p>{{% endblock %}}
+""",
     "tests.py": """\
 from django.test import Client
 from django.urls import reverse
 
 
 def test_the_first_page_answers(client: Client) -> None:
-    assert client.get(reverse("{name}:index")).text == "This is {name}."
+    assert "This is {name}." in client.get(reverse("{name}:index")).text
 """,
     "urls.py": """\
 from django.urls import path
@@ -58,11 +64,12 @@ urlpatterns = [
 """The pages of this app."""
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 
 def index(request: HttpRequest) -> HttpResponse:
     """The first page."""
-    return HttpResponse("This is {name}.")
+    return render(request, "{name}/index.html")
 ''',
 }
 
@@ -83,12 +90,12 @@ def check_name(name: str) -> None:
         raise AppError(f"{shown(name)} has {len(name)} characters; {LONGEST} are the most")
     if iskeyword(name):
         raise AppError(f"{name!r} is a keyword of Python; {another(name)}")
+    if name in ANSWERED:
+        raise AppError(f"{name!r} is an address that the server answers itself; {another(name)}")
     if os.path.lexists(name):
         raise AppError(f"{name}/ is there already; {another(name)}")
     if name in labels(SETTINGS.read_text(encoding="utf-8")):
         raise AppError(f"{name!r} is the label of an app in INSTALLED_APPS; {another(name)}")
-    if name in ANSWERED:
-        raise AppError(f"{name!r} is an address that the server answers itself; {another(name)}")
     if spec := find_spec(name):
         where = f", in {spec.origin}" if spec.has_location else ""
         raise AppError(f"{name!r} is a module already{where}; {another(name)}")
@@ -205,7 +212,7 @@ def files(name: str) -> Iterator[tuple[Path, str]]:
     """The app's files: paths and texts."""
     camel = "".join(word.capitalize() for word in name.split("_"))
     for path, text in FILES.items():
-        yield Path(name, path), text.format(name=name, camel=camel)
+        yield Path(name, path.format(name=name)), text.format(name=name, camel=camel)
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
 from serving.conf import conf
-from serving.lifespan.state import ORIGIN, Origin, State, opened
+from serving.lifespan.state import ORIGIN, Origin, Started, State, opened
 
 logger = logging.getLogger(__package__)
 
@@ -61,13 +61,14 @@ class Resources:
         self._guard = guard or (lambda resources, seconds: nullcontext())
         self._on_end = on_end
         self.items: dict[str, Any] = {}
+        self.started: list[Started] = []
         self._shown: State | None = None  # where it stands among what this process opened
         self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
 
     @property
     def state(self) -> Any:
         """What the apps yielded, as attributes; see `State`."""
-        return State({**self.items, ORIGIN: Origin()})
+        return State({**self.items, ORIGIN: Origin(started=self.started)})
 
     async def enter(self) -> None:
         """Enters every app's lifespan. Raises LifespanError, after leaving those it had entered."""
@@ -85,7 +86,8 @@ class Resources:
                         self._entered.append((app, context))
                 if clock() >= deadline:  # by code that blocked, or ignored its cancellation
                     raise TimeoutError
-                self.items.update(checked(app, items, owners))
+                items = checked(app, items, owners)
+                self.items.update(items)
             except GeneratorExit:
                 raise
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
@@ -98,7 +100,8 @@ class Resources:
                     raise
                 limit = f"started after {self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
                 raise failure(app, error, limit if late else "") from error
-            logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
+            self.started.append(Started(app, clock() - began, tuple(items)))
+            logger.info("%s: started in %.0f ms", app, self.started[-1].seconds * 1000)
         self._shown = self.state
         opened.append(self._shown)
 
@@ -135,6 +138,7 @@ class Resources:
             else:
                 logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
         self.items.clear()
+        self.started.clear()
         if cancelled and cancel_requested():
             raise cancelled
         return failures
