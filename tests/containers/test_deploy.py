@@ -148,7 +148,7 @@ def test_a_proxy_that_is_older_than_its_configuration_is_said(site: Compose) -> 
         site(*command.split()[1:])
         return True
 
-    assert refused("its image, or what Compose's files and .env say of it", MAX_BODY_SIZE="1000000")
+    assert refused("what Compose's files and .env say of it", MAX_BODY_SIZE="1000000")
     with caddyfile.open("a") as file:  # as some editors do, and `sed -i` does not
         file.write("# Tea\n")
     os.utime(

@@ -5,12 +5,11 @@ Compose compares what its files and variables say of a container, and not what i
 
 from __future__ import annotations
 
-import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from serving_tools.deploy.engine import ENGINE, EngineError, ask, inspect
+from serving_tools.deploy.engine import EngineError, ask, inspect
 
 # Where compose.proxy.yaml mounts deploy/Caddyfile.
 CADDYFILE = "/etc/caddy/Caddyfile"
@@ -19,27 +18,27 @@ MAKE_ANEW = ("compose", "up", "--detach", "--no-deps", "--force-recreate", "prox
 
 
 def what_is_newer(container: str, configured: dict[str, Any]) -> str:
-    """What the proxy is older than, or "". `configured`: the Compose project as it is now."""
-    if would_be_made_anew():
-        return "its image, or what Compose's files and .env say of it"
+    """What the proxy is older than, or "". `configured`: the Compose project as it is now.
+
+    Compose's own judgement is of no use: one that was started together with the servers it would make anew alone.
+    """
+    found = inspect("container", container)
     service = configured["services"].get("proxy", {})
+    if not found or differs(found[0], service):
+        return "what Compose's files and .env say of it" if found else ""
     mounted = [each for each in service.get("volumes", []) if each.get("target") == CADDYFILE]
     if mounted and has_changed(container, Path(mounted[0]["source"])):
         return "deploy/Caddyfile"
     return ""
 
 
-def would_be_made_anew() -> bool:
-    """Whether `compose up` would replace the proxy. False where the engine cannot tell, as podman's."""
-    done = subprocess.run(
-        [ENGINE, "compose", "--dry-run", "up", "--detach", "--no-deps", "--pull=never", "proxy"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-    )
-    return done.returncode == 0 and " Recreate" in done.stdout + done.stderr
+def differs(container: dict[str, Any], service: dict[str, Any]) -> bool:
+    """Whether a container lacks a variable, or its value, or a volume of its service."""
+    has = set(container["Config"]["Env"] or ())
+    variables = service.get("environment", {}).items()
+    wanted = {f"{name}={value}" for name, value in variables if value is not None}
+    places = {each["Destination"] for each in container["Mounts"]}
+    return not (wanted <= has and {each["target"] for each in service.get("volumes", [])} <= places)
 
 
 def has_changed(container: str, file: Path) -> bool:
