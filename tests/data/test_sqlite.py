@@ -1,4 +1,4 @@
-"""Backups of SQLite that are refused, and addresses that are."""
+"""Backups of SQLite that are refused, addresses that are, and what a connection does to the file."""
 
 import fcntl
 import os
@@ -126,6 +126,14 @@ def test_a_database_is_made_for_its_owner_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["tea"]
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         sqlite3.connect("missing/tea", factory=Connection)
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_database_behind_a_link_is_its_owners_alone_too(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "tea")
+    with closing(sqlite3.connect(tmp_path / "link", factory=Connection)) as made:
+        made.execute("CREATE TABLE tea (name)")
+    assert (tmp_path / "tea").stat().st_mode & 0o777 == 0o600
 
 
 OTHER = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('SELECT name FROM tea')); c.close()"

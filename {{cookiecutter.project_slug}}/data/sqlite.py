@@ -97,5 +97,6 @@ def make_private(path: Path) -> None:
     and another process would then remove the -wal that they write to (section 2.2 of
     https://www.sqlite.org/howtocorrupt.html).
     """
+    # O_EXCL follows no link, and SQLite does.
     with making, suppress(OSError):  # SQLite says what is wrong
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL, 0o600))
