@@ -10,11 +10,11 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 # Hundreds of processes of tests would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-container mutants fuzz bench lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container pictures mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.synced  ## generate a project with the defaults and serve it [PORT=, LOG_LEVEL=, LIFESPAN=]
 	rm -rf build/demo
@@ -43,15 +43,27 @@ test-pythons: .venv/.synced  ## run those of projects, of the packages and of pr
 		found=$$(PYENV_VERSION=$$version .venv/bin/uv python find $$version) || exit 1; \
 		PROJECT_PYTHON="$$found" .venv/bin/pytest -m "not matrix and not fuzz and not container" \
 			tests/test_serving.py tests/template/test_project.py \
-			tests/live/test_process.py tests/live/test_metrics.py tests/live/test_start.py || exit 1; \
+			tests/live/test_process.py tests/live/test_metrics.py tests/live/test_start.py \
+			tests/live/test_telemetry.py::test_a_worker_reports_what_its_tasks_do || exit 1; \
 	done
 
 test-django: .venv/.synced  ## run Django's own tests with our handler in place of Django's
 	.venv/bin/python -m tests.djangos_own
 
+test-browser: .venv/.synced build/npm/.installed  ## run those in Debian's Chromium, with checks of accessibility and HTML
+	.venv/bin/pytest -m browser
+
+# The checker behind validator.w3.org, which needs java.
+build/npm/.installed:
+	npm install --silent --no-audit --no-fund --prefix build/npm vnu-jar@26
+	@touch $@
+
 test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
 	.venv/bin/pytest -m container
 	.venv/bin/python -m benchmarks.container
+
+pictures: .venv/.synced  ## take and draw those in docs/images/ anew; the tests say when one is out of date
+	PICTURES=write .venv/bin/pytest --numprocesses 0 -m "" tests/live/test_pictures.py tests/browser/test_pictures.py
 
 mutants: .venv/.synced  ## plant faults in the code, and list those that no test notices [MODULES=, SAMPLE=, SEED=]
 	.venv/bin/python -m tests.mutants $(MODULES) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
@@ -59,8 +71,17 @@ mutants: .venv/.synced  ## plant faults in the code, and list those that no test
 fuzz: .venv/.synced  ## generate from 20,000 sets of random answers, other ones each time [FUZZ_SEED=]
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),20000) FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) .venv/bin/pytest -m fuzz
 
-bench: .venv/.synced  ## measure the request path against other ways to serve Django [ROUNDS=]
-	.venv/bin/python -m benchmarks.request_path $(ROUNDS)
+bench: .venv/.synced  ## measure against other ways to serve Django; goes on where it was ended [ARGS=--quick]
+	.venv/bin/python -m benchmarks run $(ARGS)
+
+bench-compare: .venv/.synced  ## what changed between two runs, beyond noise [BEFORE=results.json AFTER=results.json]
+	.venv/bin/python -m benchmarks compare "$(BEFORE)" "$(AFTER)"
+
+bench-flame: .venv/.synced  ## a flame graph of a view's requests [ARGS="async --way granian-asgi"]
+	.venv/bin/python -m benchmarks flame $(ARGS)
+
+bench-guard: .venv/.synced  ## hold the floors of the ratios that count
+	.venv/bin/python -m benchmarks guard
 
 # Ruff would read the project's own pyproject.toml, which is a template, if it were given their folder.
 lint: .venv/.synced  ## check style and types of the template's own code, and the packages'

@@ -1,15 +1,18 @@
-"""Removes the files that the answers left out (ONLY_FOR), and says what to do next."""
+"""Removes the files and folders that the answers left out (ONLY_FOR), and says what to do next."""
 
 import json
 import os
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 ONLY_FOR = {
+    "accounts/forms.py": [("tasks", "database")],
+    "accounts/tasks.py": [("tasks", "database")],
     "data/cache_values.py": [("cache", "valkey")],
     "data/connections.py": [("database", "postgres")],
     "data/postgres.py": [("database", "postgres")],
@@ -21,16 +24,28 @@ ONLY_FOR = {
     "data/valkey.py": [("cache", "valkey")],
     "data/valkey_address.py": [("cache", "valkey")],
     "data/valkey_refusals.py": [("cache", "valkey")],
+    "telemetry": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
+    "telemetry/opentelemetry.py": [("telemetry", "opentelemetry")],
+    "telemetry/sentry.py": [("telemetry", "sentry")],
     "tests/test_postgres.py": [("database", "postgres")],
+    "tests/test_tasks.py": [("tasks", "database")],
     "tests/test_sqlite.py": [("database", "sqlite")],
+    "tests/test_telemetry.py": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
     "tests/test_valkey.py": [("cache", "valkey")],
 }
 
+TEXTS = "project_name project_slug description author_name author_email domain_name".split()
+
 NEXT = """
-Your project is made. Next:
+Your project is made: {} files, and in packages/ what serves it. Its answers:
+
+{}
+
+Next:
 
     cd {}
     make setup run    # installs, makes .env with a fresh secret, migrates, serves on port 8000
+    make dev          # serves while you write: reload, debug pages, a log for people
 
 `make` lists the other targets; README.md says what is where.
 """
@@ -38,11 +53,15 @@ Your project is made. Next:
 if __name__ == "__main__":
     for path, reasons in ONLY_FOR.items():
         if not any(ANSWERS[answer] == value for answer, value in reasons):
-            Path(path).unlink(missing_ok=True)
+            shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink(missing_ok=True)
     for cache in list(Path("packages").rglob("__pycache__")):
         shutil.rmtree(cache)  # Python's, of a checkout that is worked in; packages/ is copied whole
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # a Windows console may know fewer letters
+    files = [path for path in Path().rglob("*") if path.is_file() and path.parts[0] != "packages"]
+    chosen = [f"{key}={ANSWERS[key]}" for key in ANSWERS if key[0] != "_" and key not in TEXTS]
+    answers = textwrap.fill(" ".join(chosen), 80, initial_indent="    ", subsequent_indent="    ")
     # As the shell sees it that cookiecutter was started in, where that says its own folder.
     here, shell = Path.cwd(), Path(os.environ.get("PWD", "?")).resolve()
-    print(NEXT.format(shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))))
+    folder = shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))
+    print(NEXT.format(len(files), answers, folder))

@@ -28,16 +28,24 @@ Bake = Callable[..., Path]
 # What projects run on in these tests: the Python that runs the tests, or another (`make test-pythons`).
 INTERPRETER = os.environ.get("PROJECT_PYTHON", sys.executable)
 
+# The answers that ask for the most packages.
+WIDEST: Mapping[str, str] = {
+    "database": "postgres",
+    "cache": "valkey",
+    "tasks": "database",
+    "telemetry": "opentelemetry",
+}
+
 # `make test-slow`: what few edits can break and takes most of the time. What needs a service; faults of
 # processes, clients, services and libraries, each against servers of its own; an owner's longer errands;
 # installing the packages; updates from older layouts.
 SLOW = frozenset(
     f"test_{name}.py"
     for name in """
-    addresses bodies connections conversation demo deploy_faults development documented doors foreign_servers
-    garbage healthcheck libraries lifespan_faults make moving new_app orm other_servers own_warnings package
-    pgbouncer postgres process restore secret_files snippets sqlite strangers streams updates upgrade valkey
-    valkey_refuses
+      addresses bodies celery connections conversation demo deploy_faults development documented doors foreign_servers
+      garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
+      own_warnings package pgbouncer postgres process restore secret_files snippets sqlite strangers streams tasks
+      telemetry updates upgrade uploads valkey valkey_refuses
     """.split()
 )
 
@@ -108,7 +116,7 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
-    return bake_into(tmp_path_factory.mktemp("widest"), database="postgres", cache="valkey")
+    return bake_into(tmp_path_factory.mktemp("widest"), **WIDEST)
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +137,12 @@ def shared_environment(widest_project: Path) -> Path:
 def libraries(widest_project: Path) -> Path:
     """Another, with the error trackers and tracers of tests/live/test_libraries.py."""
     return made_environment("libraries", widest_project, "libraries")
+
+
+@pytest.fixture(scope="session")
+def store_environment(widest_project: Path) -> Path:
+    """Another, with an object store and the client for it."""
+    return made_environment("store", widest_project, "store")
 
 
 def made_environment(name: str, widest_project: Path, group: str, *more: str) -> Path:
@@ -257,6 +271,14 @@ def prepared_project(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path
 def project(tmp_path: Path, prepared_project: Path) -> Path:
     """A project of this test's own, ready to be served."""
     return shutil.copytree(prepared_project, tmp_path / "project")
+
+
+@pytest.fixture
+def turn_to_measure() -> Iterator[None]:
+    """Benchmarks refuse to run beside others, so tests of them take turns."""
+    BUILD.mkdir(exist_ok=True)
+    with FileLock(BUILD / "turn-to-measure.lock"):
+        yield
 
 
 Serve = Callable[..., Server]

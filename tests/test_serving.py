@@ -66,7 +66,7 @@ def test_a_projects_own_tests_are_few(bake: Bake, database: str, cache: str) -> 
     """Its owner reads them; what tests the template's own code alone stands here."""
     project = bake(database=database, cache=cache)
     files = [project / "conftest.py", *(project / "tests").rglob("*.py")]
-    assert sum(len(file.read_text().splitlines()) for file in files) < 400
+    assert sum(len(file.read_text().splitlines()) for file in files) < 460
 
 
 @pytest.mark.quick
@@ -74,6 +74,6 @@ def test_what_tests_put_into_projects_is_typed(bake: Bake, run: Run) -> None:
     """Strictly, as a project's own code is, but for what needs packages that a project has not."""
     project = bake()
     put_tests(project)
-    others = r"tests/sites/((bare|documented|libraries|moving|owner|shop|warns|written)/|programs/moving_)"
+    others = r"tests/sites/((bare|documented|errands|libraries|moving|owner|shop|warns|written)/|programs/moving_)"
     exclude = ("--exclude", others)
     run(project, "mypy", "--strict", *exclude, "tests/sites", "tests/serving/client.py")

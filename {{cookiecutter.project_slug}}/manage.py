@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import serving.process_one  # noqa: F401 - a signal is heard before Django is imported
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import DatabaseError

@@ -1,9 +1,12 @@
 """The project's own settings, with views to be measured."""
 
+import os
+
 from config.settings import *
 
 INSTALLED_APPS += ["bench"]
 ROOT_URLCONF = "bench.urls"
-ALLOWED_HOSTS = ["*"]
-SECURE_SSL_REDIRECT = False
-DATABASES["default"]["CONN_MAX_AGE"] = 60
+if (
+    "BENCH_WHITENOISE" in os.environ
+):  # what serves static files where this project's own layer is not
+    MIDDLEWARE = [MIDDLEWARE[0], "whitenoise.middleware.WhiteNoiseMiddleware", *MIDDLEWARE[1:]]

@@ -35,13 +35,13 @@ def test_https_on_another_port_is_what_everything_names(proxied: Compose) -> Non
 
     with httpx.Client(verify=False, timeout=PATIENCE) as client:  # noqa: S501
         wait_for(lambda: client.get(f"{address}/readyz").status_code == 200, "the server")
-        for path in ("/echo?a=1", "/static/home/icon.svg", "/livez"):
+        for path in ("/echo?a=1", "/static/icon.svg", "/livez"):
             redirect = client.get(plain + path)
             assert redirect.status_code == 308
             assert redirect.headers["location"] == address + path
             assert "server" not in redirect.headers
         assert client.get(f"{plain}/echo", follow_redirects=True).json()["secure"] is True
-        for path in ("/", "/echo", "/admin/login/", "/nowhere", "/livez", "/static/home/icon.svg"):
+        for path in ("/", "/echo", "/admin/login/", "/nowhere", "/livez", "/static/icon.svg"):
             answer = client.get(address + path)
             assert "server" not in answer.headers, path
             assert "alt-svc" not in answer.headers, "HTTP/3, whose port is not published"
@@ -78,3 +78,6 @@ def test_the_redirect_names_a_port_only_where_one_is_given(
     assert proxy["environment"]["HTTPS_SUFFIX"] == suffix
     published = {item["target"]: (item["published"], item["protocol"]) for item in proxy["ports"]}
     assert published[443] == (port or "443", "tcp")
+    assert {item["host_ip"] for item in proxy["ports"]} == {"0.0.0.0"}, (  # noqa: S104
+        "by IPv6 all would have the gateway's address"
+    )

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,6 +131,36 @@ class Deploying:
 
     def wait(self) -> int:
         return self.process.wait(PATIENCE)
+
+
+def test_a_proxy_that_is_older_than_its_configuration_is_said(site: Compose) -> None:
+    """Before anything changes: the new servers would send what an older one does not know."""
+    before = site.containers("web")
+    caddyfile = site.project / "deploy" / "Caddyfile"
+    old = caddyfile.read_text()
+
+    def refused(what: str, **variables: str) -> bool:
+        said = site.make("deploy", check=False, **variables)
+        (line,) = [line for line in said.splitlines() if line.startswith("deploy: ")]
+        assert line.startswith(f"deploy: the proxy is older than {what}, and ")
+        (command,) = re.findall(r"`docker (compose .*?)`", line)
+        assert site.containers("web") == before
+        site(*command.split()[1:])
+        return True
+
+    assert refused("what Compose's files and .env say of it", MAX_BODY_SIZE="1000000")
+    with caddyfile.open("a") as file:  # as some editors do, and `sed -i` does not
+        file.write("# Tea\n")
+    os.utime(
+        caddyfile, (time.time() + 2,) * 2
+    )  # not within the second in which the proxy was started
+    assert refused("deploy/Caddyfile")
+    other = caddyfile.with_name("other")
+    other.write_text(old)
+    other.replace(caddyfile)
+    assert refused("deploy/Caddyfile")
+    site.make("deploy")
+    assert not set(site.containers("web")) & set(before)
 
 
 Step = Callable[[Compose, Deploying], bool]

@@ -30,27 +30,32 @@ class Engine:
         self.state: dict[str, Any] = {
             "containers": {"proxy0": container("proxy", 0), **old},
             "replicas": replicas, "faults": {}, "gone_after": None,
-            "least": 1_000_000, "calls": [], "counts": {},
+            "least": 1_000_000, "calls": [], "counts": {}, "tags": {"latest": "sha256:built"},
+            "proxy": "old.example",
         }  # fmt: skip
 
-    def deploy(self, **changes: Any) -> tuple[int, str]:
+    def deploy(self, tool: str = "replace", **changes: Any) -> tuple[int, str]:
         """The exit status of a deployment, and what it says."""
-        process = self.start(**changes)
+        process = self.start(tool, **changes)
         said, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, said
 
-    def start(self, **changes: Any) -> "subprocess.Popen[str]":
+    def start(self, tool: str = "replace", **changes: Any) -> "subprocess.Popen[str]":
         self.state |= changes | {"calls": [], "counts": {}}
         self.file.write_text(json.dumps(self.state))
         return subprocess.Popen(
-            [sys.executable, "-I", "packages/serving-tools/src", "deploy.replace"], cwd=self.project, text=True,
-            env=clean_environment() | {"ENGINE": str(self.program)},
+            [sys.executable, "-I", "packages/serving-tools/src", f"deploy.{tool}"], cwd=self.project, text=True,
+            env=clean_environment() | {"ENGINE": str(self.program), "MIGRATIONS": "keep"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
     def look(self) -> dict[str, Any]:
         self.state = json.loads(self.file.read_text())
         return self.state
+
+    def images(self, service: str) -> set[str]:
+        found = self.look()["containers"].values()
+        return {one["image"] for one in found if one["service"] == service}
 
     @property
     def web(self) -> list[str]:
@@ -62,7 +67,7 @@ class Engine:
 def container(service: str, created: int) -> dict[str, Any]:
     return {
         "service": service, "created": created, "restarts": 0, "running": True, "ready": True,
-        "status": "running",
+        "status": "running", "image": "sha256:before",
     }  # fmt: skip
 
 
@@ -82,6 +87,19 @@ def test_each_is_replaced_and_one_always_serves(engine: Engine) -> None:
     assert status == 0, said
     assert engine.web == ["new1", "new2"]
     assert engine.look()["least"] >= 3, "two servers and the proxy"
+
+
+def test_a_proxy_of_another_configuration_is_said_before_anything_changes(engine: Engine) -> None:
+    """Else the servers that are new send what it does not know."""
+    status, said = engine.deploy(proxy="new.example")
+    assert status == 1
+    (line,) = said.splitlines()
+    assert "the proxy is older than what Compose's files and .env say of it" in line
+    assert " compose up --detach --no-deps --force-recreate proxy` " in line
+    assert engine.web == ["old0", "old1"]
+    assert not [call for call in engine.look()["calls"] if "migrate" in call]
+    status, said = engine.deploy(proxy="old.example")
+    assert status == 0, said
 
 
 def test_a_full_disk_leaves_what_runs(engine: Engine) -> None:
@@ -137,6 +155,25 @@ def test_one_that_is_started_again_and_again_has_failed(engine: Engine) -> None:
     assert engine.web == ["old0", "old1"]
 
 
+def test_workers_that_a_failed_deployment_has_replaced_are_named_and_put_back(
+    engine: Engine,
+) -> None:
+    engine.state["containers"]["old_worker"] = container("worker", 0)
+    status, said = engine.deploy(faults={"new2": "restarts"})
+    assert status == 1
+    assert "every worker is replaced already: `make rollback` puts that back" in said
+    assert (engine.images("worker"), engine.images("web")) == ({"sha256:built"}, {"sha256:before"})
+
+    engine.state["containers"]["left"] = engine.state["containers"].pop("new1")
+    status, said = engine.deploy("rollback", faults={})
+
+    assert status == 0, said
+    assert engine.images("worker") == engine.images("web") == {"sha256:before"}
+    made = [call.split()[-1] for call in engine.look()["calls"] if call.startswith("compose up")]
+    assert made == ["web", "web", "worker"], "nobody enqueues what no worker knows"
+    assert engine.look()["tags"] == {"latest": "sha256:before", "previous": "sha256:built"}
+
+
 def test_a_removal_that_is_in_progress_is_one(engine: Engine) -> None:
     status, said = engine.deploy(faults={"old0": "in progress"})
     assert status == 0, said
@@ -171,7 +208,10 @@ def test_a_signal_at_any_moment_leaves_no_surplus_and_no_gap(engine: Engine, num
     calls = len(engine.look()["calls"])
     for moment in range(4, calls, 6 if number == signal.SIGINT else 20):
         names = {f"old{n}": container("web", n) for n in range(2)}
-        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        state: dict[str, Any] = {
+            "containers": {"proxy0": container("proxy", 0), **names},
+            "least": 1_000_000,
+        }
         process = engine.start(**state)
         wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
         os.killpg(process.pid, number)
@@ -188,7 +228,10 @@ def test_signals_without_end_are_one(engine: Engine, number: int) -> None:
     calls = len(engine.look()["calls"])
     for moment in (4, calls // 2, calls - 1, calls):
         names = {f"old{n}": container("web", n) for n in range(2)}
-        state = {"containers": {"proxy0": container("proxy", 0), **names}, "least": 1_000_000}
+        state: dict[str, Any] = {
+            "containers": {"proxy0": container("proxy", 0), **names},
+            "least": 1_000_000,
+        }
         process = engine.start(**state)
         wait_for(lambda m=moment: len(engine.look()["calls"]) >= m, "the moment")  # type: ignore[misc]
         while process.poll() is None:

@@ -29,11 +29,10 @@ WANTED = {
     "shop/templates/shop/password_reset_form.html": "<p>",
     "shop/static/shop/credential.js": "0",
     "shop/tests/test_shop.py": "",
-    "templates/404.html": "<p>not here, says the project's own page",
     "templates/mail/receipt.txt": "receipt",
     "locale/de/LC_MESSAGES/django.po": "",
     "locale/de/LC_MESSAGES/django.mo": "mo",
-    "static/site.css": "p {}",
+    "static/print.css": "p {}",
     "packages/rates/src/rates/__init__.py": "",
     "packages/rates/pyproject.toml": "[project]\nname = 'rates'\nversion = '1'\nrequires-python = '>=3.12'\n"
     "[build-system]\nrequires = ['uv_build']\nbuild-backend = 'uv_build'\n",
@@ -75,11 +74,7 @@ def plant(project: Path) -> None:
     text = settings.read_text()
     for old, new in (
         ('"home",\n', '"home",\n    "shop",\n'),
-        ('        "OPTIONS": {', '        "DIRS": [BASE_DIR / "templates"],\n        "OPTIONS": {'),
-        (
-            "STATIC_ROOT =",
-            'STATICFILES_DIRS = [BASE_DIR / "static"]\nLOCALE_PATHS = [BASE_DIR / "locale"]\nSTATIC_ROOT =',
-        ),
+        ("STATIC_ROOT =", 'LOCALE_PATHS = [BASE_DIR / "locale"]\nSTATIC_ROOT ='),
     ):
         assert old in text
         text = text.replace(old, new, 1)

@@ -33,7 +33,7 @@ class Site:
 
     def commit(self, version: str) -> None:
         """Commits what is there as a version."""
-        page = self.project / "home" / "templates" / "home" / "index.html"
+        page = self.project / "templates" / "base.html"
         text = re.sub(r"<!-- version .* -->", "", page.read_text())
         page.write_text(text.replace("</body>", f"<!-- version {version} --></body>"))
         git(self.project, "add", "--all")

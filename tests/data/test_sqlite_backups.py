@@ -1,5 +1,6 @@
 """Backups of SQLite that are damaged, or of a database that is."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -62,6 +63,22 @@ def test_a_damaged_database_gives_no_backup(tmp_path: Path) -> None:
         backup({"NAME": database}, tmp_path / "backups" / "saved.sqlite3")
 
     assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_a_disk_without_hard_links_takes_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    config, saved = {"NAME": make(tmp_path / "db.sqlite3", "oolong")}, tmp_path / "b" / "saved"
+    backup(config, saved)
+    assert tea_in(saved) == "oolong"
+    assert saved.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(CommandError, match="is there already"):
+        backup(config, saved)
+    assert [path.name for path in saved.parent.iterdir()] == ["saved"]
 
 
 def test_a_backup_is_readable_by_its_owner_alone_from_its_first_byte(

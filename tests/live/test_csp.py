@@ -24,8 +24,8 @@ def server(project: Path, serve: Serve, run: Run) -> Server:
     (nonces,) = blocks("html")
     override, on_trial, report = blocks("python")
     home = project / "home"
-    index = home / "templates" / "home" / "index.html"
-    index.write_text(index.read_text().replace("</head>", f"{nonces}</head>"))
+    base = project / "templates" / "base.html"
+    base.write_text(base.read_text().replace("</head>", f"{nonces}</head>"))
     (home / "templates" / "home" / "gallery.html").write_text('<img src="data:,">')
     (home / "gallery.py").write_text(override)
     (home / "reports.py").write_text(report)
@@ -70,7 +70,7 @@ def test_a_nonce_is_the_policys_and_another_each_time(server: Server) -> None:
 
 def test_a_page_that_uses_no_nonce_allows_none(server: Server) -> None:
     assert policy(server, "/uptime/")["script-src"] == "'self'"
-    assert policy(server, "/static/home/home.css")["script-src"] == "'self'"
+    assert policy(server, "/static/site.css")["script-src"] == "'self'"
 
 
 def test_one_view_has_another_policy_and_the_rest_of_the_sites(server: Server) -> None:

@@ -180,8 +180,8 @@ def test_breakpoint_stops_in_sync_and_async_views(start: Start) -> None:
     )
     dev.edit(
         "home/views.py",
-        "    started = started_at",
-        "    tea = 6\n    breakpoint()\n    started = started_at",
+        "    started = facts.started_at",
+        "    tea = 6\n    breakpoint()\n    started = facts.started_at",
     )
     for path in ("/", "/uptime/", "/"):
         answer = dev.asks(path)
@@ -198,7 +198,11 @@ def test_breakpoint_stops_in_sync_and_async_views(start: Start) -> None:
 
 VIEWS = {
     "sync": ("/", "    return render(", "    breakpoint()\n    return render("),
-    "async": ("/uptime/", "    started = started_at", "    breakpoint()\n    started = started_at"),
+    "async": (
+        "/uptime/",
+        "    started = facts.started_at",
+        "    breakpoint()\n    started = facts.started_at",
+    ),
 }
 
 

@@ -71,7 +71,8 @@ def test_runserver_shows_the_page_and_its_style(project: Path, serve: Serve) -> 
     assert page.status_code == 200
     assert "no lifespan ran" in page.text
     assert server.get("/uptime/").json()["uptime_seconds"] is None
-    assert server.get("/static/home/home.css").status_code == 200
+    assert server.get("/live/").status_code == 404, "it would not end"
+    assert server.get("/static/site.css").status_code == 200
     (line,) = [line for line in server.log.splitlines() if "make dev" in line]
     assert "no probes" in line
 

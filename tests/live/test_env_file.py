@@ -386,7 +386,7 @@ def test_the_projects_own_tests_pass_beside_a_filled_env(bake: Bake, run: Run) -
     (project / ".env").write_text(
         example.replace("SECRET_KEY=", f"SECRET_KEY={SECRET}") + "DEBUG=true\n"
     )
-    run(project, "pytest", "-p", "no:cacheprovider", "tests/test_settings.py", "tests/test_home.py")
+    run(project, "pytest", "-p", "no:cacheprovider", "tests/test_settings.py", "home/tests.py")
 
 
 @pytest.mark.parametrize(

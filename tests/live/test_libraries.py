@@ -5,10 +5,8 @@ is the same with either handler.
 """
 
 import ast
-import json
 import re
 import shutil
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +19,9 @@ import pytest
 
 from tests.conftest import clean_environment, with_packages
 from tests.support.handlers import with_djangos_handler
+from tests.support.receivers import Receiver, Report
 from tests.support.server import Server, wait_for
-from tests.support.sites import SITES, put_tests
-
-Report = dict[str, Any]
+from tests.support.sites import put_tests
 
 PATHS = [
     *(f"/{a}{view}/?" for view in ("user", "boom", "template", "stream") for a in ("", "a")),
@@ -38,37 +35,6 @@ NUMBERS = [str(number) for number in range(REQUESTS)]
 def path_of(number: str) -> str:
     """The path of a request."""
     return PATHS[int(number) % len(PATHS)]
-
-
-class Receiver:
-    """What stands in for the library's server, and what has come to it."""
-
-    def __init__(self, programs: Path, log: Path) -> None:
-        self._log = log
-        self._size = 0
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [programs / "python", SITES / "libraries" / "receiver.py"],
-                stdout=output,
-                env=clean_environment(),
-            )
-        self.port = int(wait_for(lambda: log.read_text().partition("\n")[0], "the receiver's port"))
-
-    @property
-    def has_news(self) -> bool:
-        """Whether anything came since this was asked before."""
-        before, self._size = self._size, self._log.stat().st_size
-        return self._size != before
-
-    @property
-    def reports(self) -> list[Report]:
-        written, _, _ = self._log.read_text().rpartition("\n")
-        written = re.sub(r" at 0x\w+", "", written)
-        return [json.loads(line) for line in written.splitlines()[1:]]
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
 
 
 @dataclass

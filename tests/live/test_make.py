@@ -1,16 +1,21 @@
 """Make targets, run as people run them: an owner's in a project with its own environment, and the template's."""
 
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pexpect
+import psutil
 import pytest
 
+from benchmarks.results import Case, Results
+from benchmarks.servers import WAYS
 from tests.conftest import ROOT, bake_into, clean_environment
 from tests.support.command import UV, template_make, typed_make, working_tree
-from tests.support.server import free_port, wait_for
+from tests.support.server import PATIENCE, free_port, wait_for
 
 Make = Callable[..., str]
 
@@ -167,8 +172,54 @@ def test_fuzz_says_how_to_repeat_it() -> None:
     assert " passed" in done
 
 
-def test_bench_starts_every_server() -> None:
-    template_make(ROOT, "bench", "ROUNDS=0")
+@pytest.mark.usefixtures("turn_to_measure")
+def test_bench_measures_every_server() -> None:
+    ways = [way for way in WAYS if way != "bare"]
+    options = "--quick --name test --fresh --rounds 1 --seconds 1 --workload sync"
+    shown = template_make(ROOT, "bench", f"ARGS={options} --way {' '.join(ways)}")
+    results = Results.read(ROOT / "build" / "bench" / "test" / "results.json")
+    for case in (Case("sync"), Case("sync", "start", concurrency=1)):
+        assert set(results.ways(case)) == set(ways)
+    assert not any(sample.errors for sample in results.samples), shown
+    again = template_make(
+        ROOT, "bench", f"ARGS={options.replace('--fresh', '')} --way {' '.join(ways)}"
+    )
+    assert "round 1" not in again, "it goes on where it was"
+    assert again.splitlines()[-1] == shown.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("turn_to_measure")
+def test_bench_that_is_ended_leaves_no_server() -> None:
+    options = "--quick --name ended --fresh --workload sync --way ours"
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "run", *options.split()],
+        cwd=ROOT, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    started: list[psutil.Process] = []
+
+    def is_measured() -> bool:
+        """Whether load is on a server, which has workers by then."""
+        assert bench.poll() is None
+        found = psutil.Process(bench.pid).children(recursive=True)
+        started[:] = found
+        return len(found) > 3
+
+    try:
+        wait_for(is_measured, "a server with a worker")
+        bench.terminate()
+        assert bench.wait(PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        bench.kill()
+        bench.wait()
+    wait_for(lambda: not any(each.is_running() for each in started), "the end of all")
+
+
+@pytest.mark.usefixtures("turn_to_measure")
+def test_bench_flame_draws_what_computes() -> None:
+    shown = template_make(ROOT, "bench-flame", "ARGS=sync --seconds 3")
+    graph = Path(shown.splitlines()[-1]).read_text()
+    assert "(django/core/handlers/" in graph
+    assert "(serving/http/handler.py" in graph
 
 
 def test_mutants_says_how_many_faults_were_noticed() -> None:

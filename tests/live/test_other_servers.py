@@ -40,7 +40,7 @@ def test_it_serves_and_stops(install: Install, serve: Serve, server: str) -> Non
 
 
 def style(page: str) -> str:
-    found = re.search(r'href="(/static/home/home\.[0-9a-f]{12}\.css)"', page)
+    found = re.search(r'href="(/static/site\.[0-9a-f]{12}\.css)"', page)
     assert found
     return found[1]
 

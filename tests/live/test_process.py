@@ -11,15 +11,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.conftest import Serve, clean_environment, with_packages
+from tests.conftest import Run, Serve, clean_environment, with_packages
 from tests.support.packages import SERVING
 from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
-from tests.support.sites import put_lifespan, put_site
+from tests.support.sites import program, put_lifespan, put_site
 
 GONE = "the server's main process is gone"
 
@@ -186,6 +187,24 @@ def test_no_alarm_when_the_shell_that_started_it_ends(
     assert server.wait() == 0, "the shell has ended"
     wait_for(lambda: "Started worker-" in server.log and server.listens(), "a listener")
     goes_on(server)
+
+
+# --- it is told to stop more than once
+
+
+def test_a_storm_of_signals_ends_it_as_one_does(project: Path, serve: Serve) -> None:
+    """As systemd, `make` and a terminal send some: to the main process, and its workers, at once."""
+    server = serve(project, GRANIAN_WORKERS="2").ready(2)
+    for _ in range(300):
+        with suppress(ProcessLookupError):
+            server.signal_all(signal.SIGTERM)
+    assert server.wait() in (0, 1), "1: a worker has ended first"
+
+
+def test_an_order_to_stop_is_not_lost_behind_one_to_reload(project: Path, serve: Serve) -> None:
+    server = serve(project).ready()
+    server.signal(signal.SIGHUP)
+    assert server.stop() == 0
 
 
 # --- nobody reads the log
@@ -472,3 +491,25 @@ def test_a_server_without_a_stdout(site: Path, serve_by_script: Serve, closed: s
     assert server.get("/livez").status_code == 200
     assert server.stop() == 0
     assert (site / "left").exists()
+
+
+@pytest.mark.parametrize("early", ["env_file", "process_one"])
+def test_process_one_of_a_container_is_told_to_stop_in_its_first_second(
+    project: Path, run: Run, early: str
+) -> None:
+    """Linux ignores for it what it does not handle: it went on until it was killed."""
+    code = program("stop_process_one")
+    done = run(project, "python", "-c", code, early, check=False, **server_environment(project))
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+
+
+@pytest.mark.parametrize("command", ["manage.py help", "-m serving --help"])
+def test_nothing_that_takes_time_is_imported_before_a_signal_is_heard(
+    project: Path, run: Run, command: str
+) -> None:
+    shown = run(
+        project, "python", *"-X importtime".split(), *command.split(), **server_environment(project)
+    ).stderr
+    imported = re.findall(r"\|\s+([\w.]+)$", shown, re.MULTILINE)
+    before = imported[: imported.index("serving.process_one")]
+    assert not {"asyncio", "django", "granian", "logging"} & set(before)

@@ -16,7 +16,7 @@ attachments/app.js attachments/Makefile attachments/.env attachments/table.csv a
 app.log home/app.log log/app.log.1 mail/20261126-1.log mail.eml
 db.sqlite3 db.sqlite3-wal db.sqlite3-shm db.sqlite3-journal other.db backups/db-1.sqlite3 backups/x.dump
 .pytest_cache/v/cache/lastfailed .mypy_cache/3.14/x.data.json .ruff_cache/0.1/x .coverage htmlcov/index.html
-home/__pycache__/views.cpython-314.pyc staticfiles/home/home.css staticfiles/staticfiles.json
+home/__pycache__/views.cpython-314.pyc staticfiles/site.css staticfiles/staticfiles.json
 home/static/home/new.css .env .deploy.lock .git/index uv.lock notes.txt home/data.json cache/ab12.djcache
 home/.views.py.swp home/views.py~ home/.#views.py home/4913 django.mo.tmp
 """.split()
@@ -112,7 +112,7 @@ def test_an_edit_of_a_template_shows_at_once_with_debug_alone(
     variables = dev_variables(project) | {"LOG_FORMAT": "json"} if debug else {}
     server = serve(project, SECURE_SSL_REDIRECT="false", **variables).ready()
     before = server.get("/uptime/").json()["worker"]
-    page = project / "home" / "templates" / "home" / "index.html"
+    page = project / "templates" / "base.html"
     assert server.get("/").status_code == 200
     put(page, page.read_text().replace("</body>", "<p>edited</p></body>"))
 

@@ -83,8 +83,9 @@ def test_a_wrong_number_of_threads_is_refused(site: Path, serve: Serve) -> None:
 
 def test_one_line_goes_back_to_djangos_own_handler(project: Path, serve: Serve) -> None:
     with_djangos_handler(project)
+    put_site(project, "opened")
     server = serve(project).ready()
 
-    assert "request.state.started_at" in server.get("/").text
+    assert server.get("/opened/").text == "started_at"
     assert server.get("/uptime/").json()["uptime_seconds"] > 0
     assert server.stop() == 0

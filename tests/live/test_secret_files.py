@@ -142,15 +142,21 @@ def compose_variables(project: Path) -> dict[str, object]:
 
 
 def test_compose_names_every_variable_that_a_deployment_may_set(
-    default_project: Path, widest_project: Path
+    default_project: Path, widest_project: Path, bake: Bake
 ) -> None:
     """One that the settings learn to read later is noticed here."""
     left_out = {
         "DEBUG",  # error pages with code and settings: `make watch` alone passes it on
         "SECRET_KEY",
-        "DATABASE_PASSWORD",  # from files
+        "DATABASE_PASSWORD",
+        "EMAIL_URL",
+        "STORAGE_URL",
+        "MEDIA_ROOT",  # the image has a folder for it, and a machine's own is not in a container
+        "SENTRY_DSN",
+        "OTEL_EXPORTER_OTLP_HEADERS",  # from files
+        "RELEASE",  # the image has it
     }
-    for project in (default_project, widest_project):
+    for project in (default_project, widest_project, bake(telemetry="sentry")):
         settings = (project / "config" / "settings.py").read_text()
         read = set(re.findall(r'\benv\.\w+\(\s*"(\w+)"', settings))
         (helper,) = project.glob("packages/*/src/serving_tools/environment.py")
@@ -162,7 +168,8 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         assert not left_out & given.keys()
         values = {name: value for name, value in given.items() if value is not None}
         assert values.keys() <= {
-            "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL",
+            "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_PASSWORD_FILE", "CACHE_URL", "EMAIL_URL_FILE",
+            "STORAGE_URL_FILE", "SENTRY_DSN_FILE", "OTEL_EXPORTER_OTLP_HEADERS_FILE",
             "DATABASE_MAX_CONNECTIONS", "MAX_BODY_SIZE", "WEB_REPLICAS",
         }  # fmt: skip
 
@@ -190,6 +197,14 @@ def test_secrets_are_written_for_compose_alone(bake: Bake, run: Run) -> None:
     assert refused.stderr.splitlines() == [
         "secrets: POSTGRES_PASSWORD: not set; set it in .env (`make secret` prints one)"
     ]
+    # Compose would refuse to start anything, were the file missing.
+    optional = ("--optional", "EMAIL_URL")
+    run(project, "python", *write, *optional, **values)
+    assert (folder / "email_url").read_bytes() == b""
+    changed = (folder / "changed.env").read_text()
+    run(project, "python", *write, *optional, **values, EMAIL_URL="smtp://mail.example")
+    assert (folder / "email_url").read_text() == "smtp://mail.example"
+    assert (folder / "changed.env").read_text() != changed
     own = project.parent / "own"
     refused = run(project, "python", *write, check=False, **values, SECRET_KEY_FILE=str(own))
     assert refused.returncode == 1
@@ -204,11 +219,14 @@ def test_no_secret_is_in_what_the_engine_shows(tmp_path: Path, answers: dict[str
     require_engine()
     project = locked_project(tmp_path, **answers)
     env = project / ".env"
-    env.write_text(env.read_text() + "STRIPE_API_KEY=hunter2hunter2\nLOG_LEVELS=home=debug\n")
+    mail = "EMAIL_URL='smtps://ada:sesame$open@mail.example?timeout=3'\n"
+    env.write_text(
+        env.read_text() + mail + "STRIPE_API_KEY=hunter2hunter2\nLOG_LEVELS=home=debug\n"
+    )
     with composed(project) as compose:
         compose.make("build", "up")
         local = dotenv_values(env)
-        secrets = [local["SECRET_KEY"], "hunter2hunter2"]
+        secrets = [local["SECRET_KEY"], "hunter2hunter2", "sesame"]
         if answers:
             secrets.append(local["POSTGRES_PASSWORD"])
         ids = compose("ps", "--all", "--quiet").splitlines()
@@ -229,6 +247,11 @@ def test_no_secret_is_in_what_the_engine_shows(tmp_path: Path, answers: dict[str
                 assert secret not in text
         assert '"LOG_LEVELS=home=debug"' in shown[0]
         assert '"SECRET_KEY_FILE=/run/secrets/secret_key"' in shown[0]
+        assert '"EMAIL_URL_FILE=/run/secrets/email_url"' in shown[0]
+        said = compose(
+            "exec", "web", "python", "manage.py", "sendtestemail", "bob@x.example", check=False
+        )
+        assert "the mail server mail.example:465 has a name that is not found" in said
         assert compose.get("/readyz").json() == {"status": "ok"}
         web = compose.containers("web")[0]
         assert docker("exec", web, "cat", "/run/secrets/secret_key") == local["SECRET_KEY"]

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, TEMPLATE, Run, Serve, add_ada, bake_into
-from tests.live import test_csp
+from tests.live import test_csp, test_logins, test_tasks, test_uploads
 from tests.support import readme
 from tests.support.server import PATIENCE, Server, server_environment
 from tests.support.sites import SITES
@@ -124,7 +124,8 @@ def test_every_block_of_python_is_on_a_page_that_a_test_follows() -> None:
         )
         if fence.search(text):
             with_python.add(page)
-    assert with_python == {*PAGES, readme.README, test_csp.PAGE}
+    followed = {test_csp.PAGE, test_logins.PAGE, test_tasks.PAGE, test_uploads.PAGE}
+    assert with_python == {*PAGES, readme.README, *followed}
     for page in with_python - {test_csp.PAGE}:  # whose blocks are added to files of the project
         assert len(fence.findall(page.read_text())) == len(readme.files(page))
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Run, Serve
 from tests.support.server import server_environment
 
-CSS = "home/home.css"
+CSS = "site.css"
 MARK = b"kept"  # in place of what Brotli has made, which nobody reads again
 
 
@@ -17,9 +17,7 @@ def collect(project: Path, run: Run) -> Path:
     """What `make run` begins with; the hashed name of the page's style sheet."""
     command = ("manage.py", "collectstatic", "--noinput", "--verbosity", "0")
     run(project, "python", *command, **server_environment(project))
-    names = [
-        path for path in (project / "staticfiles" / "home").glob("home.*.css") if path.is_file()
-    ]
+    names = [path for path in (project / "staticfiles").glob("site.*.css") if path.is_file()]
     return max(names, key=lambda path: path.stat().st_mtime_ns)
 
 
@@ -28,7 +26,7 @@ def brotli(path: Path) -> Path:
 
 
 def mark(path: Path) -> None:
-    for each in (path, path.with_name("home.css")):
+    for each in (path, path.with_name("site.css")):
         assert brotli(each).stat().st_size > len(MARK)
         brotli(each).write_bytes(MARK)
 
@@ -39,7 +37,7 @@ def test_what_has_not_changed_is_not_compressed_again(project: Path, run: Run) -
 
     assert collect(project, run) == css
 
-    for each in (css, css.with_name("home.css")):
+    for each in (css, css.with_name("site.css")):
         assert brotli(each).read_bytes() == MARK
         for suffix in (".br", ".gz"):
             compressed = each.with_name(each.name + suffix).stat()
@@ -51,20 +49,20 @@ def test_an_edit_is_compressed_and_served(project: Path, run: Run, serve: Serve,
     """An older file too: `git checkout` and a restored copy bring one back."""
     before = collect(project, run)
     mark(before)
-    source = project / "home" / "static" / "home" / "home.css"
+    source = project / "static" / "site.css"
     source.write_text(source.read_text() + "\n.tea { color: green }\n" * 40)
     if age:
-        (project / "staticfiles" / "home" / "home.css").unlink()  # else Django itself keeps it
+        (project / "staticfiles" / "site.css").unlink()  # else Django itself keeps it
         os.utime(source, (source.stat().st_atime + age, source.stat().st_mtime + age))
 
     after = collect(project, run)
 
     assert after != before
-    for each in (after, after.with_name("home.css")):
+    for each in (after, after.with_name("site.css")):
         assert brotli(each).read_bytes() != MARK
         assert b".tea" in gzip.decompress(each.with_name(f"{each.name}.gz").read_bytes())
     server = serve(project).ready()
-    answer = server.get(f"/static/home/{after.name}", headers={"Accept-Encoding": "gzip"})
+    answer = server.get(f"/static/{after.name}", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert ".tea" in answer.text
 

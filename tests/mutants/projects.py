@@ -15,6 +15,7 @@ from cookiecutter import hooks
 from tests.conftest import (
     BUILD,
     ROOT,
+    WIDEST,
     bake_into,
     clean_environment,
     shared_environment,
@@ -89,7 +90,7 @@ def python_of(project: Project) -> Path:
     """The interpreter that runs a project's tests."""
     if project.answers is None:
         return ROOT / ".venv" / "bin" / "python"
-    return shared_environment(bake({"database": "postgres", "cache": "valkey"})) / "bin" / "python"
+    return shared_environment(bake(WIDEST)) / "bin" / "python"
 
 
 PROJECTS = (

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from serving import application
 from serving.checks import check_settings, refuse_wrong_settings
 from serving.conf import SETTINGS
@@ -36,6 +38,47 @@ def test_defaults_and_a_projects_own_settings_are_right(settings: Any) -> None:
         if hasattr(settings, name):
             delattr(settings, name)
     assert check_settings() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "held"),
+    [
+        ("MEDIA_ROOT", ".", "holds "),
+        ("MEDIA_ROOT", "/", "holds "),
+        ("MEDIA_ROOT", "..", "holds "),
+        ("MEDIA_ROOT", "home", "holds "),
+        ("MEDIA_ROOT", "packages", "holds "),
+        ("MEDIA_ROOT", "config", "lies in a package of code, "),
+        ("MEDIA_ROOT", "home/templates", "lies in a package of code, "),
+        ("MEDIA_ROOT", "config/../media/../config/uploads", "lies in a package of code, "),
+        ("MEDIA_ROOT", "backups", "lies in backups/"),
+        ("MEDIA_ROOT", ".secrets", "lies in .secrets/"),
+        ("MEDIA_ROOT", "uploads", "holds "),  # where the database is, see below
+        ("STATIC_ROOT", ".", "holds "),
+        ("STATIC_ROOT", "uploads", "holds "),
+    ],
+)
+def test_a_public_folder_with_what_is_the_projects_own(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, held: str
+) -> None:
+    base = settings.BASE_DIR
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": base / "uploads" / "db"}
+    monkeypatch.setitem(connections.settings, "other", database)
+    (found,) = changed(settings, {name: base / value})
+    assert (found.id, found.level) == ("serving.E024", checks.ERROR)
+    assert found.msg.startswith(f"{name} = {str(base / value)!r} {held}")
+
+
+def test_a_public_folder_by_a_link(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "media").symlink_to(settings.BASE_DIR)
+    (found,) = changed(settings, {"MEDIA_ROOT": tmp_path / "media"})
+    assert found.id == "serving.E024"
+
+
+def test_a_public_folder_of_its_own(settings: Any, tmp_path: Path) -> None:
+    for value in (tmp_path, str(tmp_path / "none"), settings.BASE_DIR / "media", "", "media/2026"):
+        assert changed(settings, {"MEDIA_ROOT": value}) == []
+    assert changed(settings, {"STATIC_ROOT": settings.BASE_DIR / "home" / "collected"}) == []
 
 
 def test_every_setting_has_a_check_with_an_id_of_its_own() -> None:

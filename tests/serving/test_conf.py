@@ -39,6 +39,7 @@ async def app(*_: object) -> None: ...
         (serve_metrics, "METRICS_ADDRESS", "localhost"),
         (serve_metrics, "METRICS_PORT", 0),
         (serve_metrics, "WORKERS", 0),
+        (conf.MEDIA_ACCEL_PREFIX, "MEDIA_ACCEL_PREFIX", "media/"),
     ],
 )
 def test_a_wrong_setting(

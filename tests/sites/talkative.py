@@ -2,15 +2,16 @@
 
 import logging
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import path
+from serving.http.request import Request
 
 
-def talk(request: HttpRequest) -> HttpResponse:
+def talk(request: Request[object]) -> HttpResponse:
     for name in ("django.request", "home"):
         for level in (10, 20, 30, 40, 50):
             logging.getLogger(name).log(level, "said at %s", level)
-    return HttpResponse()
+    return HttpResponse(dir(request.state))
 
 
 urlpatterns = [

@@ -20,6 +20,13 @@ PURE_DEFAULTS: Mapping[str, list[Any]] = {
     "workers": ["1", "2", "64"],
 }
 
+TELEMETRY = (
+    "telemetry/__init__.py",
+    "telemetry/lifespan.py",
+    "telemetry/watching.py",
+    "tests/test_telemetry.py",
+)
+
 # Files that only some answers give: {(answer, value): paths}. A file that stands here is expected
 # in no other project.
 FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
@@ -36,6 +43,9 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "tests/test_postgres.py",
         }
     ),
+    ("tasks", "database"): frozenset(
+        {"accounts/forms.py", "accounts/tasks.py", "tests/test_tasks.py"}
+    ),
     ("cache", "valkey"): frozenset(
         {
             "data/cache_values.py",
@@ -46,6 +56,8 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "tests/test_valkey.py",
         }
     ),
+    ("telemetry", "sentry"): frozenset({*TELEMETRY, "telemetry/sentry.py"}),
+    ("telemetry", "opentelemetry"): frozenset({*TELEMETRY, "telemetry/opentelemetry.py"}),
 }
 
 
@@ -65,13 +77,27 @@ def text_questions() -> set[str]:
     return questions().keys() - choices().keys()
 
 
+# Answers that would multiply the combinations, and change what only these others change as well: each value stands
+# beside every value of any other answer that takes it, and beside every database with every cache.
+SPREAD = ("tasks", "telemetry")
+
+
 @functools.cache
 def every_combination() -> list[Answers]:
-    """All accepted combinations of what changes files or code, the pure defaults cycled through them."""
-    multiplied = {key: values for key, values in choices().items() if key not in PURE_DEFAULTS}
+    """All accepted combinations of what changes files or code, but for SPREAD; the pure defaults cycled through them."""
+    offered = choices()
+    kept = offered.keys() - PURE_DEFAULTS.keys() - set(SPREAD)
+    multiplied = {key: values for key, values in offered.items() if key in kept}
     combinations: list[Answers] = []
-    for row in itertools.product(*multiplied.values()):
-        answers = dict(zip(multiplied, row, strict=True))
+    for places in itertools.product(*(range(len(values)) for values in multiplied.values())):
+        answers = {
+            key: values[place]
+            for (key, values), place in zip(multiplied.items(), places, strict=True)
+        }
+        for key in SPREAD:
+            turn = sum(places) % len(offered[key])
+            tried = [answers | {key: value} for value in offered[key][turn:] + offered[key][:turn]]
+            answers = next((a for a in tried if not list(template_rules.problems(a))), tried[0])
         if not list(template_rules.problems(answers)):
             number = len(combinations)
             cycled = {key: values[number % len(values)] for key, values in PURE_DEFAULTS.items()}

@@ -9,7 +9,10 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
-from benchmarks import container, request_path
+from benchmarks import container
+from benchmarks.plots import plots
+from benchmarks.report import report
+from benchmarks.results import Results
 from tests.conftest import ROOT, TEMPLATE, Bake, package_sources
 from tests.support.answers import choices
 from tests.support.names import is_there, module_file
@@ -40,14 +43,21 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("cache", choices()["cache"])
 @pytest.mark.parametrize("database", choices()["database"])
-def test_the_generated_readme_can_be_read_in_one_go(bake: Bake, database: str, cache: str) -> None:
-    lines = (bake(database=database, cache=cache) / "README.md").read_text().splitlines()
-    assert len(lines) < 150
+@pytest.mark.parametrize("tasks", choices()["tasks"])
+@pytest.mark.parametrize("telemetry", choices()["telemetry"])
+def test_the_generated_readme_can_be_read_in_one_go(
+    bake: Bake, database: str, cache: str, tasks: str, telemetry: str
+) -> None:
+    project = bake(database=database, cache=cache, tasks=tasks, telemetry=telemetry)
+    lines = (project / "README.md").read_text().splitlines()
+    # What an answer adds: a paragraph on tasks, the name of a folder.
+    added = 5 * (tasks == "database") + (telemetry != "none")
+    assert len(lines) < 150 + added
 
 
 def test_no_other_answer_changes_its_length() -> None:
     conditions = re.findall(r"cookiecutter\.(\w+) ==", (TEMPLATE / "README.md").read_text())
-    assert set(conditions) == {"database", "cache"}
+    assert set(conditions) == {"database", "cache", "tasks", "telemetry"}
 
 
 # What all texts name
@@ -61,7 +71,8 @@ def test_every_module_that_is_named_is_there(page: Path) -> None:
     imports = rf"from ({own}[\w.]*) import (?:\(([^)]*)\)|(.*))"
     for module, several, one in re.findall(imports, text):
         named |= {f"{module}.{name}" for name in re.findall(r"\w+", several or one)}
-    with_checks = map(module_file, ("serving.checks", "serving.conf"))
+    modules = ("serving.checks", "serving.conf", "serving_tools.checks")
+    with_checks = map(module_file, (*modules, "serving_tools.login_limits.checks"))
     checks = "".join((file or page).read_text() for file in with_checks)
     missing = [name for name in named if not is_there(name) and f'"{name}"' not in checks]
     assert not missing, f"{page.relative_to(ROOT)} names what is not there"
@@ -142,20 +153,25 @@ def number(text: str) -> float:
     return float(found[0].replace(",", ""))
 
 
-def test_the_bounds_of_the_request_path_are_those_that_make_bench_judges_by() -> None:
-    rows = table_below(ROOT / "docs" / "request-path.md", "Medians of")
-    assert rows.keys() == request_path.BOUNDS.keys()
-    for what, (measured, bound) in rows.items():
-        sign, limit, unit = request_path.BOUNDS[what]
-        assert bound == f"{sign} {limit:g} {unit}".strip()
-        kept = number(measured) <= limit if sign == "at most" else number(measured) >= limit
-        assert kept, f"{what}: {measured}"
+def test_the_tables_of_the_benchmarks_are_those_of_their_results() -> None:
+    folder = ROOT / "docs" / "performance"
+    kept = Results.read(folder / "results.json")
+    assert (folder / "results.md").read_text() == report(kept)
+    for name, plot in plots(kept):
+        assert (folder / name).read_text() == plot, f"{name} is of another run"
 
 
 def test_the_bounds_of_a_container_are_those_that_make_test_container_judges_by() -> None:
     rows = table_below(ROOT / "README.md", "## The container")
     told = [number(bound) for bound, _ in rows.values()]
     assert told == [*container.LIMITS.values(), 0], "the last is held by tests/containers/"
+    assert all(number(measured) <= number(bound) for bound, measured in rows.values())
+
+
+def test_the_sizes_that_answers_add_are_those_that_make_test_container_judges_by() -> None:
+    rows = table_below(ROOT / "docs" / "containers.md", "What they add to the image")
+    told = {what.strip("`"): number(bound) for what, (bound, _) in rows.items()}
+    assert told == {what: bound for what, (*_, bound) in container.ADDED.items()}
     assert all(number(measured) <= number(bound) for bound, measured in rows.values())
 
 

@@ -139,7 +139,7 @@ def test_all_answers_at_once(part: int, tmp_path: Path, importer: Importer, run:
             for answer in found.keys() & answers.keys():
                 assert not literally or found[answer] == str(answers[answer])
             keep = kept / str(seen["accepted"])
-            for package in ("config", "data"):  # what ruff takes for the project's own
+            for package in ("config", "data", "telemetry"):  # what ruff takes for the project's own
                 (keep / package).mkdir(parents=True)
             shutil.copy(project / "pyproject.toml", keep)
             shutil.copy(project / "config" / "settings.py", keep / "config")

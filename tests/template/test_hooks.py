@@ -1,6 +1,7 @@
 """The hooks, and what a user sees of a refusal."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,20 @@ def test_the_end_says_what_to_do_next(tmp_path: Path) -> None:
 
     assert run.returncode == 0
     assert f"cd {tmp_path}/cafe-zoe\n    make setup run" in run.stdout
+    made = [path for path in (tmp_path / "cafe-zoe").rglob("*") if path.is_file()]
+    own = [path for path in made if "packages" not in path.parts]
+    assert f"Your project is made: {len(own)} files, " in run.stdout
+
+
+def test_the_end_says_the_answers_as_a_command_line_takes_them(tmp_path: Path) -> None:
+    run = generate(tmp_path, "database=postgres", "access_log=no")
+    said, _, _ = run.stdout.partition("Next:")
+    answers = re.findall(r"\w+=\S+", said)
+    assert {"database=postgres", "access_log=False", "cache=local"} <= set(answers)
+
+    (tmp_path / "again").mkdir()
+    again = generate(tmp_path / "again", *answers)
+    assert again.stdout.partition("Next:")[0] == run.stdout.partition("Next:")[0]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +118,6 @@ def test_hooks_hold_no_rule_of_their_own_and_reach_for_nothing() -> None:
     assert [hook.name for hook in hooks] == ["post_gen_project.py", "pre_gen_project.py"]
     for hook in hooks:
         source = hook.read_text(encoding="utf-8")
-        assert len(source.splitlines()) < 50
+        assert len(source.splitlines()) < 70  # a line for each file of an answer
         for word in ("subprocess", "urllib", "socket", "random", "datetime", "import re"):
             assert word not in source, f"{hook.name} uses {word}"

@@ -151,12 +151,21 @@ def test_settings_and_addresses_may_be_written_otherwise(
     assert owner.manage(f"shell -v0 -c '{show}'").endswith("shop/\n")
 
 
+def test_a_comment_stays_with_the_line_that_it_is_on(owner: Owner) -> None:
+    urls = owner.project / "config" / "urls.py"
+    before = urls.read_text()
+    assert "urlpatterns = [\n    #" in before
+    owner.make("app", "NAME=shop")
+    line = '    path("shop/", include("shop.urls")),\n'
+    assert urls.read_text() == before.replace("urlpatterns = [\n", f"urlpatterns = [\n{line}", 1)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
         ("config/settings.py", "INSTALLED_APPS = [", "INSTALLED_APPS = list([", "INSTALLED_APPS begins with no list"),
         ("config/urls.py", "urlpatterns = [", "urlpatterns = list([", "urlpatterns begins with no list"),
-        ("config/urls.py", "urlpatterns = [", "urlpatterns = = [", "line 6: invalid syntax; correct it first"),
+        ("config/urls.py", "urlpatterns = [", "urlpatterns = = [", "line 9: invalid syntax; correct it first"),
     ],
     ids=["apps", "addresses", "broken"],
 )  # fmt: skip

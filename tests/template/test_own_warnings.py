@@ -50,7 +50,7 @@ def test_a_setting_that_is_deprecated_is_no_end_of_the_tests(
 ) -> None:
     """Django itself warns of it, and names no code of the project's."""
     with (own / "config" / "settings.py").open("a") as settings:
-        settings.write('\nEMAIL_FILE_PATH = "/tmp/mail"\n')
+        settings.write('\ndel MAILERS\nEMAIL_FILE_PATH = "/tmp/mail"\n')
     done = outcome(own, run, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -197,7 +197,7 @@ def test_a_hostile_name_is_text_on_the_page(tmp_path: Path, run: Run) -> None:
         "    Path('page.html').write_text(client.get('/').text, encoding='utf-8')\n"
     )
 
-    run(project, "pytest", "-p", "no:cacheprovider", "tests/test_page.py", "tests/test_home.py")
+    run(project, "pytest", "-p", "no:cacheprovider", "tests/test_page.py", "home/tests.py")
 
     parser = Headings()
     parser.feed((project / "page.html").read_text(encoding="utf-8"))

@@ -52,7 +52,7 @@ def make_older(template: Path) -> None:
     # A line that reads otherwise, in a file that users edit too.
     replace(project / "config" / "granian.env", "RESPAWN_INTERVAL=5", "RESPAWN_INTERVAL=3")
     # A file that is not there yet, and one that has gone since.
-    (project / "home" / "static" / "home" / "icon.svg").unlink()
+    (project / "static" / "icon.svg").unlink()
     (project / "config" / "gone.py").write_text('"""Not needed any more."""\n')
     # A file that is copied as it is.
     replace(project / PROBES, "livez", "alivez")
@@ -150,7 +150,7 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     assert (project / "shop" / "__init__.py").exists()
     assert (project / "home" / "views.py").read_text() == '"""Ours."""\n'
     assert not (project / "home" / "templates").exists(), "what the user removed stays away"
-    assert (project / "home" / "static" / "home" / "icon.svg").exists(), "a file that is new"
+    assert (project / "static" / "icon.svg").exists(), "a file that is new"
     assert not (project / "config" / "gone.py").exists(), "a file that has gone"
     assert "/livez" in (project / PROBES).read_text(), "a file copied as it is"
     state = json.loads((project / ".cruft.json").read_text())
@@ -328,8 +328,8 @@ def do_an_owners_work(project: Path, *, beside: bool) -> None:
     replace(config / "settings.py", '    "home",\n', '    "shop",\n    "home",\n')
     own = 'SHOP_NAME = env.str("SHOP_NAME", "Tea", validate=validate.Length(min=1))\n'
     replace(config / "settings.py", "# Language and time\n", f"{own}\n# Language and time\n")
-    last = '    path("admin/", admin.site.urls),\n'
-    replace(config / "urls.py", last, f'    path("shop/", include("shop.urls")),\n{last}')
+    first = '    path("", include("home.urls")),\n'
+    replace(config / "urls.py", first, f'    path("shop/", include("shop.urls")),\n{first}')
     replace(
         config / "logging.json",
         '    "httpcore"',
@@ -395,6 +395,8 @@ def update_by_the_changelog(project: Path) -> None:
     packages.write_text(
         conflict.sub(lambda found: own_packages(found[1]) + found[2], packages.read_text())
     )
+    addresses = project / "config" / "urls.py"
+    addresses.write_text(conflict.sub(r"\1\2", addresses.read_text()))
     own = [project / "tests" / "test_shop.py", project / "config" / "shop_logging.json"]
     for path in [*(project / "shop").rglob("*.py"), *own]:
         path.write_text(with_new_names(path.read_text()))

@@ -36,8 +36,8 @@ def workarounds() -> Iterator[Workaround]:
 
 
 def sources() -> Iterator[Path]:
-    """The files that work around something: the package's, and those of a project that have its own."""
-    for folder in (package_sources(TEMPLATE)[0], TEMPLATE / "config", TEMPLATE / "data"):
+    """The files that work around something: the packages', and those of a project that have its own."""
+    for folder in (*package_sources(TEMPLATE), TEMPLATE / "config", TEMPLATE / "data"):
         yield from (path for path in folder.rglob("*") if path.suffix in {".env", ".py"})
 
 

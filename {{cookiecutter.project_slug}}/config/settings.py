@@ -10,12 +10,16 @@ from pathlib import Path
 from django.utils.csp import CSP
 from environs import validate
 from serving.rules import check_prefix, check_proxy
-from serving_tools.environment import Environment, check_origin
+from serving_tools.environment import Environment, check_address, check_origin, check_path
+from serving_tools.storage_address import storage_settings
 
 {% if cookiecutter.database == "postgres" %}
 from data import connections, postgres{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
 {% else %}
 from data import sqlite{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
+{% endif %}
+{% if cookiecutter.telemetry != "none" %}
+from telemetry import check_endpoint
 {% endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -43,7 +47,7 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
 SECURE_SSL_HOST = env.str("SECURE_SSL_HOST", None)
 SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0 if DEBUG else YEAR, least=0)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", not DEBUG)
-SECURE_CSP = {
+SECURE_CSP: dict[str, list[str]] = {
     "default-src": [CSP.SELF],
     "script-src": [CSP.SELF, CSP.NONCE],
     "style-src": [CSP.SELF, CSP.NONCE],
@@ -64,6 +68,9 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = URL_PATH_PREFIX 
 # Applications
 
 INSTALLED_APPS = [
+{% if cookiecutter.telemetry != "none" %}
+    "telemetry",  # first, so that it sees what the others open and close
+{% endif %}
     "home",
     "accounts",
     "django.contrib.admin",
@@ -72,8 +79,13 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "data",
+{% if cookiecutter.tasks == "database" %}
+    "django_ox",
+    "serving.tasks",
+{% endif %}
     "serving",  # before staticfiles: this `runserver` is used
     "serving_tools",
+    "serving_tools.login_limits",
     "django.contrib.staticfiles",
 ]
 
@@ -84,6 +96,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "serving_tools.login_limits.middleware.LoginLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -100,6 +113,7 @@ template_loaders = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
         "OPTIONS": {
             "loaders": template_loaders
             if DEBUG
@@ -143,7 +157,38 @@ CACHES = {
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 
 {% endif %}
+# The door. Below which path the admin is; how many logins may fail, of a user from one address, from the
+# address, and of the user from addresses that are new to him, in so many seconds.
+
+ADMIN_PATH = env.checked("ADMIN_PATH", "admin", check_path)
+LOGIN_LIMIT = env.integer("LOGIN_LIMIT", 5)
+LOGIN_LIMIT_ADDRESS = env.integer("LOGIN_LIMIT_ADDRESS", 50)
+LOGIN_LIMIT_USER = env.integer("LOGIN_LIMIT_USER", 50)
+LOGIN_LIMIT_SECONDS = env.integer("LOGIN_LIMIT_SECONDS", 15 * 60)
+
+{% if cookiecutter.tasks == "database" %}
+# Background tasks, which `make worker` runs; options: https://oxpull.com/django-ox/configuration/
+
+TASKS = {
+    "default": {
+        "BACKEND": "serving.tasks.backend.TaskBackend",
+        "OPTIONS": {
+            "TASK_TIMEOUT": env.number("TASK_TIMEOUT", 300),
+            "SCHEDULES": {"prune": {"task": "serving.tasks.upkeep.prune", "cron": "17 3 * * *"}},
+        },
+    }
+}
+WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", 4)
+
+{% endif %}
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{URL_PATH_PREFIX}/"
+AUTHENTICATION_BACKENDS = ["serving_tools.login_limits.backends.LimitedModelBackend"]
+PASSWORD_HASHERS = [  # the first for new ones; a password of the second is hashed anew at its login
+    "serving_tools.password_hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -160,14 +205,34 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+# Mail. Its server's address may hold a password, so it is no setting either.
+
+MAILERS = env.mailers("EMAIL_URL", debug=DEBUG)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.checked(
+    "DEFAULT_FROM_EMAIL", f"noreply@{DOMAIN_NAMES[0]}", check_address
+)
+EMAIL_SUBJECT_PREFIX = f"[{PROJECT_NAME}] "
+ADMINS = env.items("ADMINS", [], check=check_address)
+
 # Static files: hashed names, compressed by `collectstatic`, served in front of Django
 
 STATIC_URL = f"{URL_PATH_PREFIX}/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "serving.media.storage.FileStorage"},
     "staticfiles": {"BACKEND": "serving.http.static_storage.StaticFilesStorage"},
 }
+
+# Uploads: in a folder, or in an object store whose pictures a page may show; docs/uploads.md of the template
+
+MEDIA_URL = f"{URL_PATH_PREFIX}/media/"
+MEDIA_ROOT = BASE_DIR / (env.str("MEDIA_ROOT", "") or "media")
+MEDIA_ACCEL_PREFIX = env.checked("MEDIA_ACCEL_PREFIX", "", check_prefix)
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755  # a proxy reads them, whatever the umask
+if store := env.parsed("STORAGE_URL", storage_settings, ""):
+    STORAGES["default"] = store.settings
+    SECURE_CSP |= {"img-src": [CSP.SELF, store.origin], "media-src": [CSP.SELF, store.origin]}
 
 # Serving; README.md of packages/django-serving describes these settings
 
@@ -189,7 +254,14 @@ WORKERS = env.integer("GRANIAN_WORKERS", 1)
 {% if cookiecutter.database == "postgres" %}
 WEB_REPLICAS = env.integer("WEB_REPLICAS", 1)
 DATABASE_MAX_CONNECTIONS = env.integer("DATABASE_MAX_CONNECTIONS", 100)
+{% if cookiecutter.tasks == "database" %}
+WORKER_REPLICAS = env.integer("WORKER_REPLICAS", 1, least=0)
+TASK_CONNECTIONS = connections.of_tasks(WORKER_REPLICAS, WORKER_CONCURRENCY)
+free = DATABASE_MAX_CONNECTIONS - TASK_CONNECTIONS
+threads = connections.threads(free, servers=WEB_REPLICAS, workers=WORKERS)
+{% else %}
 threads = connections.threads(DATABASE_MAX_CONNECTIONS, servers=WEB_REPLICAS, workers=WORKERS)
+{% endif %}
 SERVING_THREADS = env.integer("SERVING_THREADS", threads)
 {% else %}
 SERVING_THREADS = env.integer("SERVING_THREADS", 64)
@@ -200,6 +272,19 @@ METRICS_ENABLED = env.bool("GRANIAN_METRICS_ENABLED", False)
 METRICS_ADDRESS = env.str("GRANIAN_METRICS_ADDRESS", "127.0.0.1")
 METRICS_PORT = env.integer("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
 
+{% if cookiecutter.telemetry != "none" %}
+# What events and traces say of this installation. Their address may hold a key, so it is no setting.
+RELEASE = env.str("RELEASE", "")
+ENVIRONMENT = env.str("ENVIRONMENT", "development" if DEBUG else "production")
+{% if cookiecutter.telemetry == "sentry" %}
+SENTRY_TRACES_SAMPLE_RATE = env.number("SENTRY_TRACES_SAMPLE_RATE", 0, least=0)
+env.checked("SENTRY_DSN", "", check_endpoint)
+{% else %}
+env.checked("OTEL_EXPORTER_OTLP_ENDPOINT", "", check_endpoint)
+env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
+{% endif %}
+
+{% endif %}
 LOGGING = env.logging(BASE_DIR / "config" / "logging.json", path_prefix=URL_PATH_PREFIX)
 
 # The end: nothing starts with a value that is missing or wrong; no message shows the value of these
@@ -210,6 +295,14 @@ env.refuse_problems(
         "DATABASE_URL": "For example {{ cookiecutter.__database_example }}",
         "DATABASE_PASSWORD": "",
         "CACHE_URL": "For example redis://host:6379/0",
+        "EMAIL_URL": "For example smtp+starttls://user:password@host:587",
+        "STORAGE_URL": "For example s3://key:secret@eu-central-1/bucket",
+{% if cookiecutter.telemetry == "sentry" %}
+        "SENTRY_DSN": "",
+{% elif cookiecutter.telemetry == "opentelemetry" %}
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+        "OTEL_EXPORTER_OTLP_HEADERS": "",
+{% endif %}
     },
     env_file=BASE_DIR / ".env",
 )

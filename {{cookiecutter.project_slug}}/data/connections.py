@@ -21,9 +21,19 @@ THREADS_MAX = 64
 RESERVE = 10
 
 
+# What a process that runs tasks takes besides one for each that it runs at once: its own, one that renews
+# their leases, one of its timeouts, one for the ORM in async tasks.
+TASK_WORKER = 4
+
+
 def threads(allowed: int, *, servers: int, workers: int) -> int:
     """How many threads each worker may have, so that all of them get one of the connections allowed."""
     return min(THREADS_MAX, max(1, (allowed - RESERVE) // ((servers + 1) * workers) - 1))
+
+
+def of_tasks(replicas: int, concurrency: int) -> int:
+    """How many connections so many processes, and one more in a deployment, may take for background tasks."""
+    return (replicas + 1) * (concurrency + TASK_WORKER)
 
 
 # The lowest of the limits, and how many connections other programs use. A limit of -1 is none.
@@ -83,6 +93,7 @@ def report_lack(cursor: CursorWrapper) -> None:
     name, _, _ = connection.settings_dict["OPTIONS"]["application_name"].rpartition("-")
     cursor.execute(AVAILABLE, [name])
     allowed, others = cursor.fetchone()
+    others += getattr(settings, "TASK_CONNECTIONS", 0)
     servers, workers = settings.WEB_REPLICAS, settings.WORKERS
     wanted = (servers + 1) * workers * settings.SERVING_THREADS
     if wanted > allowed - others:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from serving.media.storage import place
 
 from data.history import stranger
 from data.postgres_programs import Config, errors_in_one_line, prepared, run
@@ -44,7 +45,7 @@ def backup(config: Config, target: Path) -> None:
     try:
         with open(part, "wb", opener=partial(os.open, mode=0o600)) as file:
             run(config, ["pg_dump", "--format=custom"], stdout=file)
-        os.link(part, target)  # as a rename, but it replaces nothing
+        place(part, target)  # as a rename, but it replaces nothing
     finally:
         part.unlink(missing_ok=True)
 

@@ -91,11 +91,9 @@ class Connection(sqlite3.Connection):
 def make_private(path: Path) -> None:
     """Makes an empty file that no other user can read, unless it is there.
 
-    SQLite would let everyone read it. It gives the files beside it, -wal and -shm, the same mode.
-
-    A file that is there is not opened: to close it would drop the locks that all connections of this process have,
-    and another process would then remove the -wal that they write to (section 2.2 of
-    https://www.sqlite.org/howtocorrupt.html).
+    SQLite would let everyone read it. It gives the files beside it, -wal and -shm, the same mode. A file that is there
+    is not opened: to close it would drop the locks of all connections of this process, and another process would then
+    remove the -wal that they write to (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
     """
     # O_EXCL follows no link, and SQLite does.
     with making, suppress(OSError):  # SQLite says what is wrong

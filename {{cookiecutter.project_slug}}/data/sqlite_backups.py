@@ -3,7 +3,6 @@
 https://www.sqlite.org/backup.html
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from serving.media.storage import place
 
 from data.history import stranger
 from data.sqlite import BUSY_TIMEOUT, make_private
@@ -49,9 +49,9 @@ def backup(config: Config, target: Path) -> None:
     part.touch(mode=0o600)  # it holds what the database's folder may keep from others
     try:
         copy(source, part)
-        os.link(part, target)  # as a rename, but it replaces nothing
+        place(part, target)  # as a rename, but it replaces nothing
     finally:
-        part.unlink()
+        part.unlink(missing_ok=True)
 
 
 @errors_in_one_line()

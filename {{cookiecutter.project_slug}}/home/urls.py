@@ -6,5 +6,6 @@ app_name = "home"
 
 urlpatterns = [
     path("", views.index, name="index"),
+    path("live/", views.live, name="live"),
     path("uptime/", views.uptime, name="uptime"),
 ]

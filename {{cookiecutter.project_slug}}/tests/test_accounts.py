@@ -1,10 +1,14 @@
 import asyncio
+import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import aauthenticate, authenticate, get_user_model
+from django.core.mail import EmailMessage
 from django.core.management import call_command
 from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from accounts.models import User
 
@@ -18,13 +22,45 @@ def test_no_migration_is_missing() -> None:
     call_command("makemigrations", "--check", "--dry-run")
 
 
+def test_a_password_is_reset_by_a_link_that_works_once(
+    client: Client, user: User, mailoutbox: list[EmailMessage]
+) -> None:
+    client.post(reverse("password_reset"), {"email": "nobody@example.com"})
+    assert not mailoutbox
+    page = client.post(reverse("password_reset"), {"email": user.email}, follow=True)
+    assert "on its way" in page.text
+    (mail,) = mailoutbox
+    assert mail.from_email == settings.DEFAULT_FROM_EMAIL
+    (link,) = re.findall(r"^http://testserver(/\S+)$", str(mail.body), re.MULTILINE)
+
+    form = client.get(link, follow=True).redirect_chain[-1][0]
+    client.post(form, {"new_password1": "green leaves", "new_password2": "green leaves"})
+    assert "was used already" in client.get(link).text
+    page = client.post(reverse("login"), {"username": "ada", "password": "green leaves"})
+    assert page.headers["Location"] == "/"
+
+
 def test_login_to_the_admin(client: Client, user: User) -> None:
-    page = client.get("/admin/")
+    page = client.get(reverse("admin:index"))
     assert page.status_code == 302
 
     assert client.login(username="ada", password="open sesame")
 
-    assert client.get("/admin/accounts/user/").status_code == 200
+    assert client.get(reverse("admin:accounts_user_changelist")).status_code == 200
+
+
+def test_too_many_failed_logins_are_refused_until_unlocked(client: Client, user: User) -> None:
+    form = {"username": "ada", "password": "hunter2"}
+    login, right = reverse("admin:login"), form | {"password": "open sesame"}
+    for _ in range(settings.LOGIN_LIMIT):
+        client.post(login, form)
+
+    refused = client.post(login, right)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= settings.LOGIN_LIMIT_SECONDS
+
+    call_command("unlock", "ada")
+    assert client.post(login, right).status_code == 302
 
 
 @pytest.mark.django_db
@@ -33,7 +69,7 @@ def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
 ) -> None:
     form = {"username": "ada", "password": "hunter2"}
     for _ in range(2):
-        client.post("/admin/login/", form, REMOTE_ADDR="203.0.113.7")
+        client.post(reverse("admin:login"), form, REMOTE_ADDR="203.0.113.7")
 
     said = [record.getMessage() for record in caplog.records if record.name == "accounts.logins"]
     assert said == ["failed login of 'ada' from 203.0.113.7"] * 2
@@ -41,7 +77,7 @@ def test_each_failed_login_is_logged_with_name_and_address_and_nothing_more(
     assert "hunter2" not in caplog.text
 
     caplog.clear()
-    client.post("/admin/login/", {"username": "ada", "password": "open sesame"})
+    client.post(reverse("admin:login"), {"username": "ada", "password": "open sesame"})
     assert not caplog.records
 
 

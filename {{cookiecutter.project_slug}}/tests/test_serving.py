@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 
 
 def answer(port: int, path: str) -> str:
@@ -45,7 +46,7 @@ def test_a_server_starts_is_ready_serves_a_page_and_stops(tmp_path: Path) -> Non
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        assert "csrfmiddlewaretoken" in answer(port, "/admin/login/")
+        assert "csrfmiddlewaretoken" in answer(port, reverse("admin:login"))
     finally:
         process.terminate()
         assert process.wait(30) == 0, log.read_text()

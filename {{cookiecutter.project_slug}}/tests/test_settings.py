@@ -72,4 +72,6 @@ def test_the_command_line_says_what_is_wrong_without_a_traceback() -> None:
 def test_production_passes_djangos_own_check() -> None:
     check = ("-m", "django", "check", "--deploy", "--fail-level", "WARNING")
     done = run(*check, SECRET_KEY=SECRET)  # and no .env, which manage.py reads
+    assert "EMAIL_URL is not set: no mail is sent" in done.stderr
+    done = run(*check, SECRET_KEY=SECRET, EMAIL_URL="smtps://ada:hunter2@mail.example")
     assert done.returncode == 0, done.stderr

@@ -176,7 +176,8 @@ def tidy(name: str, value: str) -> str:
 
 
 def tidy_body(body: bytes) -> bytes:
-    """A body less what is random: tokens, addresses of objects, times."""
+    """A body less what is random: tokens, addresses of objects, times, figures of the server."""
+    body = re.sub(rb"(data-fact=\"\w+\">)[^<]*", rb"\1", body)
     body = re.sub(rb"(csrfmiddlewaretoken\" value|nonce)=\"[\w-]+", rb"\1", body)
     if (
         b"<title>" in body and b"Traceback" in body
@@ -251,9 +252,8 @@ SCENARIOS: dict[str, list[Request]] = {
         Request("/lines/", "POST", [b"one\ntw", b"o\n", b"three"]),
         Request("/lines/", "POST", [b"x" * 1_000_000 + b"\n"] * 4),
     ],
-    "too much": [post("/echo/", b"x" * 3_000_000), post("/aecho/", b"x" * 3_000_000),
-                 post("/upload/", b"--tea\r\nbroken", content_type=BOUNDARY),
-                 post("/aupload/", b"&".join(b"a=1" for _ in range(2_000)), content_type=FORM)],
+    # What is too much is told with its bound, and not as Django does: tests/live/test_uploads.py.
+    "broken": [post("/upload/", b"--tea\r\nbroken", content_type=BOUNDARY)],
     "database": [Request(path) for path in ("/rows/", "/arows/", "/creates_and_fails/", "/rows/")],
     "languages": [Request(path) for path in ("/speaks/", "/speaks/", "/aspeaks/", "/aspeaks/", "/speaks/")],
     "threads": [Request(path) for path in ("/reaches_the_loop/", "/one_thread/")],

@@ -98,6 +98,24 @@ def test_the_client_is_the_first_from_the_right_that_is_not_trusted(
     assert seen(*forwarded(*lines))["client"] == (client, 0)
 
 
+@pytest.mark.parametrize(
+    ("trusted", "line", "client"),
+    [
+        (["0.0.0.0/0"], f"198.51.100.1, {CLIENT}", CLIENT),
+        (["0.0.0.0/0"], CLIENT, CLIENT),
+        (["0.0.0.0/0", "::/0"], "198.51.100.1, 2001:db8::1", "2001:db8::1"),
+        (["::/0"], CLIENT, "10.0.0.2"),  # the peer has an IPv4 address
+        (["0.0.0.0/0", "10.0.0.0/8"], f"198.51.100.1, {CLIENT}, 10.0.0.9", CLIENT),
+        (["0.0.0.0/0"], f"{CLIENT}, unknown", "10.0.0.2"),
+    ],
+)
+def test_who_believes_everyone_believes_the_peer_and_no_more(
+    trusted: list[str], line: str, client: str
+) -> None:
+    """Else the client would be the leftmost, which it wrote itself: another one for each login."""
+    assert seen(*forwarded(line), trusted=trusted)["client"][0] == client
+
+
 def test_kilobytes_of_addresses_cost_and_change_nothing() -> None:
     proxies = ["10.0.0.1"] * 40_000
     assert seen(*forwarded(", ".join([CLIENT, *proxies])))["client"] == ("10.0.0.1", 0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 from serving import security
+from serving.http import static
 from serving.http.static import static_files
 
 from tests.serving.client import Exchange
@@ -60,6 +61,51 @@ def test_a_file_is_served_and_everything_else_is_djangos(root: Path) -> None:
     for path in ("/static/missing.css", "/tea.css", "/other/static/tea.css"):
         assert ask(path).body == b"django http"
     assert ask("/static/tea.css", type="websocket").body == b"django websocket"
+
+
+def test_a_file_is_looked_at_when_it_is_asked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    looked_at = static.add_etag
+    monkeypatch.setattr(
+        static,
+        "add_etag",
+        lambda headers, path, url: (seen.append(url), looked_at(headers, path, url)),
+    )
+
+    async def main() -> None:
+        app = static_files(django)  # type: ignore[arg-type]
+        assert seen == []
+        for path in ("/static/tea.css", "/static/tea.css", "/static/missing.css"):
+            await Exchange(path).run(app)
+        assert seen == ["/static/tea.css"]
+
+    asyncio.run(main())
+
+
+def test_files_are_those_of_the_start(root: Path) -> None:
+    (root / "tea.css.gz").write_bytes(b"compressed")
+    outside = root.parent / "secret.txt"
+    outside.write_bytes(b"secret")
+    (root / "link.txt").symlink_to(outside)
+
+    async def main() -> None:
+        app = static_files(django)  # type: ignore[arg-type]
+        (root / "new.css").write_bytes(b"new")
+        (root / "tea.css").unlink()
+        for name in (
+            "new.css",
+            "tea.css",
+            "tea.css",
+            "tea.css.gz",
+            "link.txt",
+            "../secret.txt",
+            "",
+        ):
+            assert (await Exchange(f"/static/{name}").run(app)).body == b"django http", name
+
+    asyncio.run(main())
 
 
 def test_while_one_develops_the_files_of_each_app_are_served(root: Path) -> None:

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from serving.lifespan import resources as lifespan_resources
 from serving.lifespan.resources import LifespanError, Resources
-from serving.lifespan.state import UNSERVED, State, state_of
+from serving.lifespan.state import UNSERVED, State, origin_of, state_of
 
 
 def lifespan_conversation(app: Any) -> tuple[list[str], dict[str, Any]]:
@@ -78,6 +78,15 @@ def test_the_state_names_what_there_is_and_cannot_be_changed(made_up: list[str])
         assert repr(resources.state) == "<State: cups, teapot>"
         assert copy.deepcopy(resources.state).teapot == "full"
     assert made_up == ["entered", "left"]
+
+
+def test_it_tells_which_app_opened_what_and_in_how_long(made_up: list[str]) -> None:
+    with Resources() as resources:
+        (started,) = origin_of(resources.state).started
+        assert (started.app, started.names) == ("teahouse", ("teapot", "cups"))
+        assert started.seconds >= 0
+    assert origin_of(resources.state).started == [], "it was left"
+    assert origin_of(State({})).public_problem == "this server ran no lifespan"
 
 
 def test_a_command_has_the_time_that_the_settings_give(settings: Any) -> None:

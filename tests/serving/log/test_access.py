@@ -141,6 +141,8 @@ def test_requests_are_held_only_where_nothing_else_could_want_their_records(
     own._cache.clear()  # type: ignore[attr-defined]
     stdout.setLevel(logging.INFO)
     assert only_stdout() is stdout
+    monkeypatch.setattr(root, "handlers", [stdout, logging.Handler(logging.ERROR)])
+    assert only_stdout() is stdout, "the other one gets errors alone"
 
 
 def test_where_others_listen_granians_own_gets_all_that_it_needs(

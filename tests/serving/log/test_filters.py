@@ -4,12 +4,14 @@ import logging
 from datetime import date
 
 import pytest
+from serving.http.body import Refused
 from serving.log.filters import (
     ClientErrorFilter,
     GranianErrorFilter,
     GranianLevelFilter,
     OpenFilesFilter,
     SqlFilter,
+    is_clients,
 )
 
 from tests.serving.log.records import as_json, record
@@ -47,6 +49,20 @@ def test_a_traceback_can_be_asked_for(
     shown = record("x", name=name, status_code=400, exc_info=(None, None, None))
     assert ClientErrorFilter().filter(shown)
     assert (shown.exc_info is not None) == traced
+
+
+@pytest.mark.parametrize(
+    ("given", "level"), [(507, "ERROR"), (503, "ERROR"), (413, "WARNING"), (400, "WARNING")]
+)
+def test_what_the_server_has_no_room_for_is_its_own_error(given: int, level: str) -> None:
+    """Django logs a BadRequest, which a client can do something about."""
+    error = Refused(given, "There is no room.", "the disk is full")
+    traced = (Refused, error, None)
+    shown = record("full", name="django.request", status_code=400, exc_info=traced)
+    assert ClientErrorFilter().filter(shown)
+    assert (shown.levelname, shown.levelno) == (level, getattr(logging, level))
+    assert shown.exc_info is None
+    assert is_clients(shown) == (given < 500)
 
 
 def test_a_404_is_left_out_where_info_is(caplog: pytest.LogCaptureFixture) -> None:

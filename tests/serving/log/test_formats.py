@@ -11,7 +11,13 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from serving.log.formats import ConsoleFormatter, EcsFormatter, formatter
+from serving.log.formats import (
+    ConsoleFormatter,
+    EcsFormatter,
+    formatter,
+    own_secrets,
+    without_secrets,
+)
 from serving.log.redaction import HIDDEN
 
 from tests.serving.log.records import as_json, failed, record
@@ -282,3 +288,18 @@ def test_a_secret_of_digits_leaves_json_as_it_is(monkeypatch: pytest.MonkeyPatch
     assert fields["process.pid"] == os.getpid()
     assert as_json(record("", by_number={12345678: 2**70 + 12345678}))["by_number"]
     assert "12345678" not in str(as_json(record("", cups=12345678, by_number={12345678: 1})))
+
+
+def test_what_leaves_by_another_way_is_hidden_as_in_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "open-sesame")
+    own_secrets.cache_clear()
+    try:
+        value = {"password": "x", "rows": [{"says": "open-sesame"}, 7], "when": date(2026, 1, 2)}
+        hidden = {"password": HIDDEN, "rows": [{"says": HIDDEN}, 7], "when": "2026-01-02"}
+        assert without_secrets(value) == hidden
+        assert without_secrets("tea") == "tea"
+        assert without_secrets(None) is None
+    finally:
+        own_secrets.cache_clear()

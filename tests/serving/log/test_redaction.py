@@ -276,6 +276,8 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("SECRET_KEY_FALLBACKS", "close-sesame,open-sesame", "close-sesame"),
         ("DB_DSN", "host=db password='open-sesame'", "open-sesame"),
         ("API_TOKEN", "8letters", "8letters"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=open-sesame,x-set=all", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=open%20sesame", "open sesame"),
     ],
 )
 def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
@@ -301,6 +303,19 @@ def test_what_only_stands_beside_a_secret_is_shown(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert Secrets().hidden_in(f"says {said}") == f"says {said}"
+
+
+def test_a_link_that_resets_a_password_is_hidden() -> None:
+    hidden_in = Secrets().hidden_in
+    token = "cxl0fu-" + "0123456789abcdef" * 2
+    for path in (
+        "/accounts/reset/MQ/{}/",
+        "/password/reset/key/1-{}/",
+        "https://x.example/reset/{}",
+    ):
+        assert hidden_in(f"GET {path.format(token)} 200") == f"GET {path.format('********')} 200"
+    for other in (f"/tea/{token}/", "/reset/MQ/set-password/", f"/reset/{token}f/", "/reset/done/"):
+        assert hidden_in(other) == other
 
 
 def test_a_secret_is_hidden_whole_where_another_is_a_part_of_it(

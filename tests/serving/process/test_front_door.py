@@ -17,3 +17,9 @@ def test_with_metrics_nothing_comes_behind_the_end(arguments: list[str], status:
     command = [sys.executable, "-m", "tests.sites.programs.end_at_once", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (status, "the last line\n", "")
+
+
+def test_a_handler_of_signals_may_set_the_event_at_any_moment() -> None:
+    command = [sys.executable, "-m", "tests.sites.programs.storm_of_signals"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "an order to stop is not cleared\n"

@@ -1,6 +1,7 @@
 """Faults of Django, servestatic and redis-py."""
 
 import asyncio
+import errno
 import gc
 import os
 import threading
@@ -12,6 +13,7 @@ import pytest
 import redis
 from asgiref.sync import sync_to_async
 from django.core.cache.backends.redis import RedisCache, RedisSerializer
+from django.core.files.move import file_move_safe
 from django.core.handlers.asgi import ASGIHandler
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.template import Engine
@@ -185,3 +187,26 @@ def test_a_wrong_address_is_taken_for_another():
     assert parse_url("redis://host/nonsense?nothing=1") == {"host": "host", "nothing": "1"}
     with pytest.raises(ValueError, match="schemes"):
         parse_url("valkey://host")
+
+
+@works_around(
+    "django",
+    "6.1.3/django/core/files/move.py#L64-L66",
+    "FileStorage._save, for django.core.files.storage",
+)
+def test_a_file_that_is_moved_to_a_full_disk_may_lack_its_end(tmp_path, monkeypatch):
+    def write(opened, data):  # as for the last piece that a disk has no room for
+        return real(opened, data[:3])
+
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"0123456789")
+    real = os.write
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "rename", cannot_rename)
+    file_move_safe(source, target)
+    assert target.read_bytes() == b"012"
+    assert not source.exists()
+
+
+def cannot_rename(*names):
+    raise OSError(errno.EXDEV, "Invalid cross-device link")

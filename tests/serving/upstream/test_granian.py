@@ -73,8 +73,11 @@ def test_threads_for_metrics_are_not_waited_for():
     assert last.strip() == "self._metrics_sig.set()"
 
 
-@works_around("granian", "v2.8.9/granian/server/common.py#L544", "interrupted_every_second")
-def test_the_main_process_waits_without_end():
+@works_around("granian", "v2.8.9/granian/server/common.py#L338-L340", "Interrupt")
+def test_the_main_process_waits_for_an_event_with_a_lock_that_a_handler_takes():
+    assert "= threading.Event()" in inspect.getsource(AbstractServer.__init__)
+    handler = inspect.getsource(AbstractServer.signal_handler_interrupt)
+    assert handler.strip().endswith("self.main_loop_interrupt.set()")
     assert ".main_loop_interrupt.wait()" in inspect.getsource(AbstractServer._serve_loop)
 
 

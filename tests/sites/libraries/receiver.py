@@ -1,6 +1,6 @@
 """Stands in for what error trackers and tracers report to; prints what came, as JSON, a thing a line.
 
-    python receiver.py
+    python receiver.py PORT
 
 First it prints its port. It speaks Sentry's envelopes, OpenTelemetry's OTLP and Elastic's intake.
 """
@@ -37,15 +37,16 @@ def envelope(body: bytes) -> None:
             read.readline()
 
 
-def otlp(body: bytes) -> None:
+def otlp(body: bytes, key: str | None) -> None:
     """https://opentelemetry.io/docs/specs/otlp/"""
     from google.protobuf.json_format import MessageToDict
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+        about = {"resource": MessageToDict(resource.resource), "key": key}
         for scope in resource.scope_spans:
             for span in scope.spans:
-                say({"kind": "span", **MessageToDict(span)})
+                say({"kind": "span", **MessageToDict(span), **about})
 
 
 def intake(body: bytes) -> None:
@@ -76,7 +77,7 @@ class Receiver(BaseHTTPRequestHandler):
                 envelope(body)
                 self.answer(200, {})
             case "/v1/traces":
-                otlp(body)
+                otlp(body, self.headers.get("X-Key"))
                 self.answer(200, None)
             case "/intake/v2/events":
                 intake(body)
@@ -107,7 +108,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver)
     print(server.server_port, flush=True)
     try:
         server.serve_forever()

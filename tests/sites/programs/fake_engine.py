@@ -37,8 +37,13 @@ with open(folder + "/lock", "w") as lock:
     if state["gone_after"] is not None and len(state["calls"]) > state["gone_after"]:
         done(1, error="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
     if name == "config":
-        web = {"image": "shop:latest", "deploy": {"replicas": state["replicas"]}}
-        done(text=json.dumps({"name": "shop", "services": {"web": web}}))
+        services = {
+            "web": {"image": "shop:latest", "deploy": {"replicas": state["replicas"]}},
+            "proxy": {"environment": {"SITE_ADDRESS": state["proxy"]}} if state["proxy"] else {},
+        }
+        if any(c["service"] == "worker" for c in containers.values()):
+            services["worker"] = {}
+        done(text=json.dumps({"name": "shop", "services": services}))
     if name == "ls":
         filters = dict(w.split("=", 2)[2].split("=") for w in words if w.startswith("--filter"))
         service = filters.get("com.docker.compose.service")
@@ -50,7 +55,8 @@ with open(folder + "/lock", "w") as lock:
         )
     if name == "inspect":
         if words[0] == "image":
-            done(text=json.dumps([{"Id": "sha256:built"}]))
+            image = state["tags"].get(words[-1].removeprefix("shop:"))
+            done(text=json.dumps([{"Id": image or "sha256:before"}]))
         for identity in words[2:]:
             if identity not in containers:
                 done(1, error="Error: No such container: " + identity)
@@ -58,21 +64,27 @@ with open(folder + "/lock", "w") as lock:
             {
                 "Id": i,
                 "Created": c["created"],
-                "Image": "sha256:before",
+                "Image": c["image"],
                 "RestartCount": c["restarts"],
+                "Config": {"Env": ["SITE_ADDRESS=old.example"]},
+                "Mounts": [],
                 "State": {"Running": c["running"], "Status": c["status"], "ExitCode": 0},
             }
             for i, c in containers.items()
             if i in words[2:]
         ]
         done(text=json.dumps(found))
-    if name in ("run", "tag"):
+    if name == "tag":
+        state["tags"][words[-1].removeprefix("shop:")] = words[1]
+        done()
+    if name == "run":
         done()
     if name == "up":
         identity = "new" + str(count)
         fault = state["faults"].get(identity)
         containers[identity] = {
-            "service": "web",
+            "service": words[-1],
+            "image": state["tags"]["latest"],
             "created": time.time(),
             "restarts": 0,
             "running": True,

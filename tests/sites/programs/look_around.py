@@ -41,7 +41,9 @@ def everything() -> None:
     import serving
 
     for module in pkgutil.walk_packages(serving.__path__, "serving."):
-        importlib.import_module(module.name)
+        # An app that is not installed here, and an extra's packages.
+        if not module.name.startswith(("serving.tasks.", "serving.media.s3")):
+            importlib.import_module(module.name)
     assert "serving.http.handler" in sys.modules
     assert "serving.__main__" in sys.modules
 

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from serving.media.archives import restoring_beside
 
 from data.{{ cookiecutter.database }}_backups import restore
 
@@ -16,5 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--force", action="store_true", help="take any Django project's backup")
 
     def handle(self, *args: str, file: Path, force: bool, **options: Any) -> None:
-        kept = restore(settings.DATABASES["default"], file, force=force)
-        self.stdout.write(f"restored {file}" + (f"; what was there is in {kept}" if kept else ""))
+        with restoring_beside(file) as uploads:
+            kept = restore(settings.DATABASES["default"], file, force=force)
+            there = f"; what was there is in {kept}" if kept else ""
+            self.stdout.write(f"restored {file}; {uploads.put_back()}{there}")

@@ -4,17 +4,22 @@ It takes Granian's options and variables, with other defaults for a few. `grania
 without what stands here.
 """
 
+import serving.process_one  # noqa: F401 - first
+
+# isort: split
 import logging
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from granian.cli import cli
+from granian.server.common import AbstractServer
 from granian.server.mp import WorkerProcess
 
 from serving.log.config import CONFIGURATION
@@ -52,10 +57,10 @@ def main() -> None:
             spawn_workers()
         hold_signals_while_forking(os.getpid())
         see_workers_end()
+        wait_for_interrupts()
         with ended_at_once() if flags["metrics_enabled"] else nullcontext():
             try:
-                with interrupted_every_second():
-                    serve(**flags)
+                serve(**flags)
             finally:
                 if flags["reload"]:
                     restore_terminal()
@@ -103,23 +108,51 @@ def ended_at_once() -> Iterator[None]:
     os._exit(status)
 
 
-@contextmanager
-def interrupted_every_second() -> Iterator[None]:
-    """Wakes the main thread every second, to handle a signal that came just before it began to wait.
+class Interrupt:
+    """The event that Granian's main thread waits for, which a handler of signals can set at any moment.
 
-    Python handles a signal between two instructions of the main thread, and Granian's main thread waits without a
-    limit, so such a signal would be lost: one stop in a hundred, on a busy machine, while workers started. Open in
-    Granian 2.8.9:
-    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L544
-    https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers
+    `threading.Event` has a lock, and a handler that comes while the main thread holds it waits for that thread, which
+    is its own: of six storms of SIGTERM one was never over, and systemd, `make` and terminals send two. Granian also
+    clears the event after workers were replaced, and with it an order to stop that came meanwhile. Open in 2.8.9:
+    https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L338-L340
     """
-    signal.signal(signal.SIGALRM, lambda number, frame: None)
-    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
-    try:
-        yield
-    finally:
-        # Or it would end the process, whose handler of it goes first.
-        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._is_set = False
+        # Its `put` may be called at any moment, also inside of another.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        self._is_set = True
+        self._wakes.put(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self) -> None:
+        """Waits, and wakes every second: a signal that came just before is handled then, which was lost else.
+
+        https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers
+        """
+        while not (self._is_set or self._server.interrupt_signal):
+            with suppress(Empty):
+                self._wakes.get(timeout=1.0)
+
+
+def wait_for_interrupts() -> None:
+    """Gives each server of Granian an Interrupt, before it handles signals."""
+    kind: Any = AbstractServer
+    startup = kind.startup
+
+    def startup_with_interrupt(server: Any, *arguments: Any) -> None:
+        server.main_loop_interrupt = Interrupt(server)
+        startup(server, *arguments)
+
+    kind.startup = startup_with_interrupt
 
 
 def hold_signals_while_forking(main_process: int) -> None:
@@ -136,7 +169,7 @@ def hold_signals_while_forking(main_process: int) -> None:
 
     def reset() -> None:
         if os.getppid() == main_process:
-            for number in (*SIGNALS, signal.SIGALRM):
+            for number in SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 

@@ -2,15 +2,13 @@
 
 import logging
 import logging.config
-import sys
-import threading
 from multiprocessing.util import Finalize
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from serving.log.config import CONFIGURATION, logging_config
-from serving.log.hooks import thread_failed, unraisable
+from serving.log.hooks import log_what_nobody_catches
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp
 
@@ -54,9 +52,7 @@ def get_application(
 
 def take_over_process(log_config: str | Path | None) -> None:
     """Logs what Python itself would write to stderr, to the end; handles signals before Django is imported."""
-    logging.captureWarnings(True)
-    threading.excepthook = thread_failed
-    sys.unraisablehook = unraisable
+    log_what_nobody_catches()
     if log_config and not logging.getLogger().handlers:
         logging.config.dictConfig(logging_config(log_config))
     # A worker that was forked has forgotten what `atexit` held, logging's flush too; open in Python 3.13:
@@ -80,6 +76,7 @@ def build(handler: str) -> ASGIApp:
         open_terminal()
     django.setup()
 
+    from django.apps import apps
     from django.core.checks.urls import check_url_config
     from django.utils.module_loading import import_string
 
@@ -98,6 +95,10 @@ def build(handler: str) -> ASGIApp:
 
     refuse_wrong_settings()
     check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
+    if is_developers() and apps.is_installed("serving.tasks"):
+        from serving.tasks.development import run_worker_beside
+
+        run_worker_beside()
     hold_requests()
     report_configuration()
     if conf.METRICS_ENABLED():

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
+from pathlib import Path
 
+from django.apps import apps
 from django.conf import global_settings, settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from serving.conf import SETTINGS, conf, one_line
 from serving.log import levels
@@ -26,7 +29,7 @@ def check_settings(app_configs: object = None, **options: object) -> list[CheckM
     values = ((each, getattr(settings, name, each.default)) for name, each in SETTINGS.items())
     if wrong := [found for each, value in values if (found := each.wrong(value))]:
         return wrong
-    return [*wrong_together(), *app(), *misspelled()]
+    return [*wrong_together(), *public_folders(), *app(), *misspelled()]
 
 
 def refuse_wrong_settings() -> None:
@@ -97,6 +100,35 @@ def wrong_together() -> Iterator[CheckMessage]:
             "Raise GRANIAN_WORKERS_KILL_TIMEOUT above their sum.",
             id="serving.W002",
         )
+
+
+def public_folders() -> Iterator[CheckMessage]:
+    """Folders of which everybody may read each file: nothing of the project's own may lie there."""
+    base = Path(getattr(settings, "BASE_DIR", ".")).resolve()
+    own = [base, *(Path(each.path).resolve() for each in apps.get_app_configs())]
+    for database in connections.settings.values():
+        if database["ENGINE"].endswith("sqlite3"):
+            own.append(Path(database["NAME"]).resolve())
+    for name in ("MEDIA_ROOT", "STATIC_ROOT"):
+        value = getattr(settings, name, None)
+        if not value:
+            continue
+        folder = Path(value).resolve()
+        held = next((f"holds {each}" for each in own if each.is_relative_to(folder)), "")
+        if name == "MEDIA_ROOT" and not held:
+            around = (folder, *folder.parents)
+            code = next((each for each in around if (each / "__init__.py").exists()), None)
+            held = f"lies in a package of code, {code}" if code else ""
+            if folder.is_relative_to(base):
+                first = folder.relative_to(base).parts[0]
+                if first == "backups" or first.startswith("."):
+                    held = f"lies in {first}/, which is nobody else's"
+        if held:
+            yield Error(
+                f"{name} = {str(value)!r} {held}: everybody could read what is there.",
+                "Name a folder that has nothing else in it, such as media.",
+                id="serving.E024",
+            )
 
 
 def app() -> Iterator[CheckMessage]:

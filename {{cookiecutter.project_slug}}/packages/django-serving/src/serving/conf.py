@@ -65,6 +65,8 @@ class Conf:
     METRICS_ADDRESS = Setting("serving.E014", "127.0.0.1", rules.text("127.0.0.1", ip_address))
     METRICS_PORT = Setting("serving.E015", 9090, rules.PORT)
     WORKERS = Setting("serving.E016", 1, rules.COUNT)
+    MEDIA_ACCEL_PREFIX = Setting("serving.E022", "", rules.text("/media", rules.check_prefix))
+    WORKER_CONCURRENCY = Setting("serving.E023", 4, rules.COUNT)
 
 
 conf = Conf()

@@ -1,4 +1,4 @@
-"""A system check of the project's own apps: whether Django knows each, its addresses and its models.
+"""System checks: whether Django knows the project's own apps, their addresses and models; whether mail leaves.
 
 https://docs.djangoproject.com/en/6.1/topics/checks/
 """
@@ -15,6 +15,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
 
+from serving_tools.mail import address
+
 OTHERS = {"packages", "tests", "node_modules", "site-packages"}
 
 
@@ -22,6 +24,19 @@ def check_own_apps(app_configs: object = None, **options: object) -> list[CheckM
     """What is missing of the apps in the project's folder, each with the file and the line to write."""
     root = Path(getattr(settings, "BASE_DIR", ".")).resolve()
     return [message for folder in own_apps(root) for message in problems(folder, root)]
+
+
+def check_mail(app_configs: object = None, **options: object) -> list[CheckMessage]:
+    """Whether a site that is deployed sends mail, as `manage.py check --deploy` asks."""
+    backend = getattr(settings, "MAILERS", {}).get("default", {}).get("BACKEND")
+    if backend == address.NONE["default"]["BACKEND"]:
+        wrong = "EMAIL_URL is not set: no mail is sent, and nobody can reset a password."
+    elif backend == address.CONSOLE["default"]["BACKEND"]:
+        wrong = "EMAIL_URL=console:// prints mail, and sends none."
+    else:
+        return []
+    hint = "Set it to a mail server, smtp+starttls://user:password@mail.example:587."
+    return [CheckWarning(wrong, hint, id="serving_tools.W004")]
 
 
 def own_apps(root: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Collection, Mapping, MutableMapping
 from pathlib import Path
@@ -185,6 +186,8 @@ def in_a_file(name: str) -> str:
 
 def main(arguments: list[str]) -> None:
     """The command line. Ends the process with a message where a file can't be read."""
+    if os.getpid() == 1:  # of a container: it would ignore what it does not handle
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     files, command = arguments, []
     if "--" in arguments:
         at = arguments.index("--")

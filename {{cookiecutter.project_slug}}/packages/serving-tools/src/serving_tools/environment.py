@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from email.errors import HeaderParseError
+from email.headerregistry import AddressHeader
 from functools import partial
 from pathlib import Path
 from types import EllipsisType
@@ -14,6 +16,7 @@ from serving.log.config import logging_config
 
 from serving_tools.env_file import EnvFileError, has_one_of, read
 from serving_tools.log_variables import LEVELS, check_format, parse_levels
+from serving_tools.mail import address
 from serving_tools.secret_files import from_file
 
 
@@ -78,8 +81,17 @@ class Environment(Env):
         value = self.str(name, default, validate=parse)  # type: ignore[arg-type]  # `...`: it is required
         return parse(value) if value else None
 
+    def mailers(self, name: str, *, debug: bool) -> address.Mailers:
+        """MAILERS for the address of a mail server; without one, mail is printed or, unless `debug`, refused."""
+        without = address.CONSOLE if debug else address.NONE
+        found = self.parsed(name, address.mailers, "")
+        return without if found in (None, address.NONE) else found
+
     def logging(self, file: Path, *, path_prefix: str = "") -> dict[str, Any]:
-        """LOGGING by the file that Granian reads too, with levels and access log as variables set them."""
+        """LOGGING by the file that Granian reads too, with levels and access log as variables set them.
+
+        Where ADMINS are named, and without DEBUG, errors go to them by mail as well.
+        """
         self.choice("GRANIAN_LOG_LEVEL", "info", *LEVELS)
         self.choice("LOG_FORMAT", "console", "json")
         self.checked("GRANIAN_LOG_ACCESS_FMT", "", check_format)
@@ -92,6 +104,10 @@ class Environment(Env):
             query=self.bool("ACCESS_LOG_QUERY", True),
             prefix=path_prefix,
         )
+        if self.items("ADMINS", []) and not self.bool("DEBUG", False):
+            handler = "serving_tools.mail.admins.AdminMailHandler"
+            config["handlers"]["admins"] = {"class": handler, "level": "ERROR"}
+            config["root"]["handlers"] = [*config["root"]["handlers"], "admins"]
         return config
 
     def _get_value(self, env_key: str, default: Any) -> Any:
@@ -154,6 +170,36 @@ def valid(check: Callable[[str], object]) -> Callable[[str], None]:
             raise ValidationError(str(error)) from None
 
     return is_valid
+
+
+def check_address(text: str) -> None:
+    """Raises ValueError unless it is an address of e-mail, alone or behind a name: Tea <tea@shop.example>."""
+    try:
+        parsed = AddressHeader.value_parser(text)
+        boxes = [] if parsed.all_defects else parsed.all_mailboxes
+    except (HeaderParseError, IndexError, ValueError):
+        boxes = []
+    if len(boxes) != 1 or not boxes[0].domain or not boxes[0].local_part:
+        raise ValueError(f"{text!r} is not an address of e-mail (ada@example.com).")
+
+
+TAKEN = {"accounts", "livez", "media", "readyz", "static"}
+
+
+def check_path(text: str) -> None:
+    """Raises ValueError unless it is a path below the site's, as ADMIN_PATH: "admin", "staff/desk".
+
+    None that begins as one of these is free: /livez, /readyz, static files, uploads, accounts.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text):
+        raise ValueError(
+            f"{text!r} is not a path such as admin or staff/desk: letters, digits, _ and -, with no slash"
+            " at either end."
+        )
+    if (first := text.partition("/")[0]) in TAKEN:
+        raise ValueError(
+            f"{text!r} begins with {first}, where the site has other pages; try 'admin'."
+        )
 
 
 def check_origin(text: str) -> None:

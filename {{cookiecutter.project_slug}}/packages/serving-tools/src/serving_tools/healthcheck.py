@@ -1,5 +1,7 @@
 """Asks the server in the same container, for the engine: `python -I -m serving_tools.healthcheck /livez`.
 
+Or looks at the file that a worker touches while it asks for tasks: `... serving_tools.healthcheck --heartbeat FILE`.
+
 Exit status 0 for an answer of 200; else 1, with one line about what was asked and answered. It finds the
 address in the server's own variables, of the environment or of config/granian.env: it can't know what only
 the command line says (`--port`).
@@ -11,6 +13,7 @@ https://docs.docker.com/reference/dockerfile/#healthcheck
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +22,9 @@ from serving_tools.env_file import EnvFileError, load
 FLAGS = Path("config", "granian.env")  # of the working directory, the project's
 
 TIMEOUT = 2.0  # seconds for each step; Dockerfile and compose.yaml allow three in all
+
+# Seconds between two touches of a worker's file: more than a statement may take, DATABASE_STATEMENT_TIMEOUT.
+HEARTBEAT = 60.0
 
 # A server that listens on all addresses is asked on loopback.
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -174,6 +180,19 @@ def explained(error: Exception, flags: Mapping[str, str]) -> str:
     return text
 
 
+def check_heartbeat(file: str) -> str | None:
+    """What is wrong with the worker that touches a file, on one line, or None."""
+    try:
+        age = time.time() - os.stat(file).st_mtime
+    except OSError as error:
+        return f"{file}: {error.strerror}: no worker has begun to ask for tasks"
+    if age > HEARTBEAT:
+        return f"{file}: the worker has not asked for tasks for {age:.0f} s"
+    return None
+
+
 if __name__ == "__main__":
-    if problem := check(sys.argv[1], variables()):
+    *kind, asked = sys.argv[1:]
+    problem = check_heartbeat(asked) if kind == ["--heartbeat"] else check(asked, variables())
+    if problem:
         sys.exit(problem)

@@ -35,13 +35,19 @@ class {camel}Config(AppConfig):
 """,
     "migrations/__init__.py": "",
     "models.py": '"""What this app keeps in the database."""\n',
+    "templates/{name}/index.html": """\
+{{% extends "base.html" %}}
+{{% block title %}}{camel}{{% endblock %}}
+{{% block heading %}}{camel}{{% endblock %}}
+{{% block text %}}<p>This is {name}.</p>{{% endblock %}}
+""",
     "tests.py": """\
 from django.test import Client
 from django.urls import reverse
 
 
 def test_the_first_page_answers(client: Client) -> None:
-    assert client.get(reverse("{name}:index")).text == "This is {name}."
+    assert "This is {name}." in client.get(reverse("{name}:index")).text
 """,
     "urls.py": """\
 from django.urls import path
@@ -58,11 +64,12 @@ urlpatterns = [
 """The pages of this app."""
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 
 def index(request: HttpRequest) -> HttpResponse:
     """The first page."""
-    return HttpResponse("This is {name}.")
+    return render(request, "{name}/index.html")
 ''',
 }
 
@@ -83,12 +90,12 @@ def check_name(name: str) -> None:
         raise AppError(f"{shown(name)} has {len(name)} characters; {LONGEST} are the most")
     if iskeyword(name):
         raise AppError(f"{name!r} is a keyword of Python; {another(name)}")
+    if name in ANSWERED:
+        raise AppError(f"{name!r} is an address that the server answers itself; {another(name)}")
     if os.path.lexists(name):
         raise AppError(f"{name}/ is there already; {another(name)}")
     if name in labels(SETTINGS.read_text(encoding="utf-8")):
         raise AppError(f"{name!r} is the label of an app in INSTALLED_APPS; {another(name)}")
-    if name in ANSWERED:
-        raise AppError(f"{name!r} is an address that the server answers itself; {another(name)}")
     if spec := find_spec(name):
         where = f", in {spec.origin}" if spec.has_location else ""
         raise AppError(f"{name!r} is a module already{where}; {another(name)}")
@@ -155,13 +162,16 @@ def listed_in(source: str, variable: str, file: Path) -> ast.List | ast.Tuple:
 
 def with_item(source: str, variable: str, file: Path, item: str) -> str:
     """The text of a module, with an item more at the front of a list. Raises AppError."""
-    first = listed_in(source, variable, file).elts[0]
+    listed = listed_in(source, variable, file)
+    first = listed.elts[0]
     lines = source.split("\n")
     line = lines[first.lineno - 1].encode()
     before, after = line[: first.col_offset].decode(), line[first.col_offset :].decode()
-    end = "\r\n" if line.endswith(b"\r") else "\n"
-    gap = " " if before.strip() else end + before
-    lines[first.lineno - 1] = f"{before}{item},{gap}{after}"
+    end = "\r" if line.endswith(b"\r") else ""
+    if before.strip():
+        lines[first.lineno - 1] = f"{before}{item}, {after}"
+    else:  # right below the bracket: a comment in between is on what comes first there
+        lines.insert(listed.lineno, f"{before}{item},{end}")
     return "\n".join(lines)
 
 
@@ -202,7 +212,7 @@ def files(name: str) -> Iterator[tuple[Path, str]]:
     """The app's files: paths and texts."""
     camel = "".join(word.capitalize() for word in name.split("_"))
     for path, text in FILES.items():
-        yield Path(name, path), text.format(name=name, camel=camel)
+        yield Path(name, path.format(name=name)), text.format(name=name, camel=camel)
 
 
 def main() -> int:

@@ -3,9 +3,10 @@
 This is how engines and orchestrators mount secrets. Their values are in no environment then: `docker
 inspect`, /proc/1/environ and child processes show only the path.
 
-    python -m serving_tools.secret_files FOLDER NAME...
+    python -m serving_tools.secret_files FOLDER NAME... [--optional NAME...]
 
-writes such files from the environment's own variables, for Compose to mount; the Makefile calls it.
+writes such files from the environment's own variables, for Compose to mount; the Makefile calls it. Of an
+optional one that is not set the file is empty, since Compose mounts no file that is missing.
 Runs by itself on Python 3.9 and newer, as serving_tools.env_file does.
 
 https://docs.docker.com/compose/how-tos/use-secrets/
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -47,7 +48,13 @@ def from_file(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
     return value
 
 
-def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.environ) -> None:
+def write(
+    folder: Path,
+    names: list[str],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    optional: Sequence[str] = (),
+) -> None:
     """Writes each variable's value to a file with its name in lower case, unless NAME_FILE is set.
 
     Everyone may read the files, as the container's user must, but only the owner may enter the folder; the
@@ -65,7 +72,7 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
             f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
         )
     renewed = not changed.exists()
-    for name in names:
+    for name in (*names, *optional):
         if environ.get(f"{name}_FILE"):
             # Raises if the file is missing: the engine would make a folder in its place.
             from_file(name, environ)
@@ -73,7 +80,7 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
             renewed = renewed or file.stat().st_mtime > changed.stat().st_mtime
             continue
         file = folder / name.lower()
-        value = environ[name].encode()
+        value = environ.get(name, "").encode()
         if file.is_dir():  # an engine has made it, for a mount whose source was missing
             file.rmdir()
         if not file.exists() or file.read_bytes() != value:
@@ -90,6 +97,8 @@ def write(folder: Path, names: list[str], environ: Mapping[str, str] = os.enviro
 
 if __name__ == "__main__":
     try:
-        write(Path(sys.argv[1]), sys.argv[2:])
+        folder, *given = sys.argv[1:]
+        needed = given.index("--optional") if "--optional" in given else len(given)
+        write(Path(folder), given[:needed], optional=given[needed + 1 :])
     except (OSError, ValueError) as error:
         sys.exit(f"secrets: {error}")

@@ -26,7 +26,7 @@ from serving.http.async_routes import leads_to_async_view
 from serving.http.body import Bodies
 from serving.http.clients import DisconnectWatcher, interruptible
 from serving.http.inline_middleware import closes_nothing, inline, only_tidies
-from serving.http.request import Request, tell_no_room
+from serving.http.request import Request, tell_refusal
 from serving.http.streams import PART, PatientSend, keeps_thread, read_in_thread
 from serving.http.thread_pool import pool
 from serving.http.threads import Call, Lease, asgiref_is_patched, one_thread
@@ -63,6 +63,12 @@ class DjangoHandler(PlainHandler):
         if is_async and (inlined := inline(method)):
             return inlined
         return super().adapt_method_mode(is_async, method, *args, **kwargs)
+
+    def process_exception_by_middleware(self, exception: Exception, request: Any) -> Any:
+        """As Django's; notes what a client is told of an upload that its view could not keep."""
+        if isinstance(request, Request):
+            request.note_refusal(exception)
+        return super().process_exception_by_middleware(exception, request)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request, in place of what Django's `__call__` calls.
@@ -112,7 +118,7 @@ class DjangoHandler(PlainHandler):
         request, response = self.create_request(exchange.scope, exchange.body)
         if request is not None:
             try:
-                response = tell_no_room(request, self._sync.get_response(request))
+                response = tell_refusal(request, self._sync.get_response(request))
                 response._handler_class = type(self)
             except BaseException:  # it was cancelled, say, and no response will send the signal
                 signals.request_finished.send(sender=type(self))
@@ -140,7 +146,7 @@ class DjangoHandler(PlainHandler):
             with suppress(RequestAborted), interruptible(RequestAborted) as leave:
                 exchange.watcher.start(leave)
                 if request is not None:
-                    response = tell_no_room(request, await self.run_get_response(request))
+                    response = tell_refusal(request, await self.run_get_response(request))
                 if not response.streaming:
                     await self._send(response, exchange, lease)
             if response is None:

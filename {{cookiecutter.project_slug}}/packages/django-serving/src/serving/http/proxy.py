@@ -2,7 +2,8 @@
 
 A proxy adds who asked it to `X-Forwarded-For`, and how to `X-Forwarded-Proto`. Anyone can send these
 headers, so only proxies named in TRUSTED_PROXIES are believed: from the right, each address was written by
-the one behind it, and the first that is not trusted is the client.
+the one behind it, and the first that is not trusted is the client. A network of everyone, 0.0.0.0/0, is for
+the peer alone: were each address trusted, the client would be the leftmost, which it wrote itself.
 
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For
 https://www.rfc-editor.org/rfc/rfc7239#section-8.1 (who can be believed)
@@ -75,8 +76,8 @@ class Proxy:
         for everyone in (found for found in self._networks if found.prefixlen == 0):
             logger.warning(
                 "TRUSTED_PROXIES=%s believes everyone: whoever reaches the port decides which address"
-                " the log and the apps see. It is right only where nobody but the proxy can; else name"
-                " the proxy's address",
+                " the log, the apps and the limits of logins see. It is right only where nobody but one"
+                " proxy can, whose last address is the client; else name the proxies' addresses",
                 everyone,
             )
         # The peer is nearly always the same, and to parse it would cost more than all the rest.
@@ -88,8 +89,8 @@ class Proxy:
             if self.prefix:
                 self._add_prefix(scope)
             peer = scope.get("client") or ("", 0)
-            address, trusted = self._hop(peer[0])
-            if trusted:
+            address, believed, _ = self._hop(peer[0])
+            if believed:
                 self._believe(scope, address or "")
             else:
                 if address and address != peer[0]:
@@ -111,7 +112,7 @@ class Proxy:
         hops, words = last_items(scope, b"x-forwarded-for"), last_items(scope, b"x-forwarded-proto")
         place = 0  # counted from the right, where the first untrusted one stands
         for place, hop in enumerate(reversed(hops)):  # noqa: B007
-            address, trusted = self._hop(hop)
+            address, _, trusted = self._hop(hop)
             client = address or client  # what is no address is not believed
             if not trusted:
                 break
@@ -124,14 +125,17 @@ class Proxy:
             if scheme := SCHEMES[scope["type"]].get(word.lower()):
                 scope["scheme"] = scheme
 
-    def _look_at(self, text: str) -> tuple[str | None, bool]:
-        """A hop's address, "" for a unix socket, None if it is neither; and whether it is trusted."""
+    def _look_at(self, text: str) -> tuple[str | None, bool, bool]:
+        """A hop's address, "" for a unix socket, None if it is neither; whether it is trusted as the peer,
+        and whether it is as one that the peer names.
+        """
         if text in ("", UNIX, f"{UNIX}:"):  # the last is nginx's word
-            return "", self._trusts_unix
+            return "", self._trusts_unix, self._trusts_unix
         address = address_in(text)
         if address is None:
-            return None, False
-        return str(address), any(address in network for network in self._networks)
+            return None, False, False
+        lengths = [network.prefixlen for network in self._networks if address in network]
+        return str(address), bool(lengths), any(lengths)
 
     def _warn(self, scope: Scope, peer: str) -> None:
         """Names a proxy that is not trusted: its requests would be redirected again and again."""

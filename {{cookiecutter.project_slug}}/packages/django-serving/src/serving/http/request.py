@@ -8,10 +8,12 @@ Our handler makes a `Request`. Everything else that makes one (Django's test cli
 from functools import cached_property
 from typing import Any, cast
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
-from serving.http.body import FULL, disk_refused
+from serving.http.body import FULL, Refused, disk_refused
 from serving.http.request_id import HEADER, SCOPE_KEY, identify
 from serving.lifespan.state import OUTSIDE, UNSERVED, State, state_of
 from serving.log.context import request_id
@@ -20,8 +22,8 @@ from serving.log.context import request_id
 class Request[S](ASGIRequest):
     """The request of every view. `Request[HomeState]` tells an editor what `request.state` holds."""
 
-    # What the client is told where the disk did not take the files of a form.
-    no_room: str | None = None
+    # What the client is told, and the status, where Django says 400 and no more.
+    refusal: tuple[int, str] | None = None
 
     state: S  # what the apps' lifespans yielded, as attributes: serving.lifespan.state.State
     request_id: str  # as in the log
@@ -33,15 +35,34 @@ class Request[S](ASGIRequest):
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            refused = disk_refused(error)
-            self.no_room = refused.answer
-            raise refused from error
+            raise disk_refused(error) from error
+
+    def _load_post_and_files(self) -> None:
+        """As Django's; where that raises, middleware may have asked for the form as well as the view."""
+        try:
+            super()._load_post_and_files()
+        except Exception as error:
+            self.note_refusal(error)
+            raise
+
+    def note_refusal(self, error: Exception) -> None:
+        """Notes what the client is told of an error that is its own, or the disk's."""
+        if isinstance(error, Refused):
+            self.refusal = error.status, error.answer
+        elif isinstance(error, TooManyFieldsSent):
+            self.refusal = 400, f"More than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields."
+        elif isinstance(error, TooManyFilesSent):
+            self.refusal = 400, f"More than {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files."
+        elif isinstance(error, RequestDataTooBig):
+            size = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+            self.refusal = 413, f"Without its files, the request is larger than {size} bytes."
 
 
-def tell_no_room(request: HttpRequest, response: Any) -> Any:
-    """The response, where the disk did not take the files of a form: Django's 400 becomes a 507."""
-    if response.status_code == 400 and (text := getattr(request, "no_room", None)):
-        response.status_code = 507
+def tell_refusal(request: HttpRequest, response: Any) -> Any:
+    """The response, where the request's form or an upload was refused: Django's 400 says why."""
+    refusal = getattr(request, "refusal", None)
+    if response.status_code == 400 and refusal:
+        response.status_code, text = refusal
         response.content = f"{text}\n"
         response["Content-Type"] = "text/plain; charset=utf-8"
         response["Content-Length"] = str(len(response.content))

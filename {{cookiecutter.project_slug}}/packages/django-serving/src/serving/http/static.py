@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from wsgiref.headers import Headers
@@ -11,6 +12,7 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.handlers.asgi import ASGIHandler
 from servestatic import ServeStaticASGI
 from servestatic.asgi import FileServerASGI
+from servestatic.utils import scantree
 
 from serving.security import redirects_to_https, with_security_headers
 from serving.types import ASGIApp, Receive, Scope, Send
@@ -41,13 +43,27 @@ def static_files(app: ASGIHandler) -> ASGIApp:
 
 
 class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
-    """servestatic, for files with names in any letters."""
+    """servestatic, for files with names in any letters.
+
+    The files are those that are there at the start. Each is looked at when it is first asked for: to look at
+    all of them, the admin's for the most part, takes a tenth of a start.
+    """
+
+    def update_files_dictionary(self, root: str, prefix: str) -> None:
+        self._root, self._stats = root, dict(scantree(root))
+        self._waiting = {
+            prefix + path.removeprefix(root).replace(os.sep, "/"): path for path in self._stats
+        }
 
     # servestatic takes ASGI's path for Latin-1; open in 4.4.0:
     # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/asgi.py#L32
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self.files.get(scope["path"])
+        url = scope["path"]
+        if path := self._waiting.pop(url, None):
+            with suppress(FileNotFoundError):  # it was deleted since
+                self.add_file_to_dictionary(url, path, root=self._root, stat_cache=self._stats)
+        found = self.files.get(url)
         await (FileServerASGI(found) if found else self.application)(scope, receive, send)
 
 

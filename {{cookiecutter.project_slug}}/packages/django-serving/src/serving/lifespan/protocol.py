@@ -73,6 +73,7 @@ class Lifespan:
                 if not await self._start(resources, send):
                     await send({"type": "lifespan.startup.failed", "message": ""})  # it is logged
                     return
+                self._origin.started = resources.started
                 state.update(resources.items, **{ORIGIN: self._origin})
                 await send({"type": "lifespan.startup.complete"})
                 failures = await self._serve_then_leave(resources, receive, state)

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
 from serving.conf import conf
-from serving.lifespan.state import ORIGIN, Origin, State, opened
+from serving.lifespan.state import ORIGIN, Origin, Started, State, opened
 
 logger = logging.getLogger(__package__)
 
@@ -43,6 +43,7 @@ class Resources:
     They are entered in the order of INSTALLED_APPS and left in reverse, all in one task, so that
     cancel scopes and task groups work. `with Resources()` runs them on an event loop in a thread of its own,
     `async with` on the running one. Seconds that are not given are LIFESPAN_STARTUP_TIMEOUT and so on.
+    `on_end` is called, by the sync form in that thread, where a lifespan ends by itself.
     """
 
     def __init__(
@@ -51,20 +52,23 @@ class Resources:
         startup_timeout: float | None = None,
         shutdown_timeout: float | None = None,
         guard: Callable[["Resources", float], AbstractContextManager[None]] | None = None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.startup_timeout = conf.LIFESPAN_STARTUP_TIMEOUT(startup_timeout)
         self.shutdown_timeout = conf.LIFESPAN_SHUTDOWN_TIMEOUT(shutdown_timeout)
         self.at_work = "no app"  # the app that is entered or left
         self.hung: list[str] = []  # the apps that were cancelled after a timeout
         self._guard = guard or (lambda resources, seconds: nullcontext())
+        self._on_end = on_end
         self.items: dict[str, Any] = {}
+        self.started: list[Started] = []
         self._shown: State | None = None  # where it stands among what this process opened
         self._entered: list[tuple[str, AbstractAsyncContextManager[object]]] = []
 
     @property
     def state(self) -> Any:
         """What the apps yielded, as attributes; see `State`."""
-        return State({**self.items, ORIGIN: Origin()})
+        return State({**self.items, ORIGIN: Origin(started=self.started)})
 
     async def enter(self) -> None:
         """Enters every app's lifespan. Raises LifespanError, after leaving those it had entered."""
@@ -82,7 +86,8 @@ class Resources:
                         self._entered.append((app, context))
                 if clock() >= deadline:  # by code that blocked, or ignored its cancellation
                     raise TimeoutError
-                self.items.update(checked(app, items, owners))
+                items = checked(app, items, owners)
+                self.items.update(items)
             except GeneratorExit:
                 raise
             except BaseException as error:  # a sys.exit() in an app must not skip the others' exits
@@ -95,7 +100,8 @@ class Resources:
                     raise
                 limit = f"started after {self.startup_timeout:g} s (LIFESPAN_STARTUP_TIMEOUT)"
                 raise failure(app, error, limit if late else "") from error
-            logger.info("%s: started in %.0f ms", app, (clock() - began) * 1000)
+            self.started.append(Started(app, clock() - began, tuple(items)))
+            logger.info("%s: started in %.0f ms", app, self.started[-1].seconds * 1000)
         self._shown = self.state
         opened.append(self._shown)
 
@@ -132,6 +138,7 @@ class Resources:
             else:
                 logger.info("%s: stopped in %.0f ms", app, (clock() - began) * 1000)
         self.items.clear()
+        self.started.clear()
         if cancelled and cancel_requested():
             raise cancelled
         return failures
@@ -172,6 +179,7 @@ class Resources:
             try:
                 await self._end.wait()
             except asyncio.CancelledError:  # by a task group that an app holds open
+                self._on_end()
                 raise RuntimeError("a lifespan ended by itself; the log says why") from None
 
     def _wait_for_end(self) -> None:

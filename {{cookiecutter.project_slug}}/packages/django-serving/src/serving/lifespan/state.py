@@ -1,7 +1,7 @@
 """The lifespan's state, as views and commands read it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
 # Under this key a server's state holds its Origin. It is no identifier, so no app can yield it.
@@ -13,6 +13,15 @@ NO_LIFESPAN = (
 )
 
 
+@dataclass(frozen=True)
+class Started:
+    """An app whose lifespan was entered."""
+
+    app: str
+    seconds: float  # that it took
+    names: tuple[str, ...]  # that it yielded
+
+
 @dataclass
 class Origin:
     """How a state was filled, and why it is empty, if it is."""
@@ -20,6 +29,7 @@ class Origin:
     mode: str = "outside a server"
     problem: str | None = None  # for the log
     public_problem: str | None = None  # for strangers: names apps and kinds of errors only
+    started: list[Started] = field(default_factory=list)  # in the order of INSTALLED_APPS
 
 
 class State:
@@ -75,6 +85,17 @@ OUTSIDE = State(
         )
     }
 )
+
+
+def current_state() -> Any:
+    """What a view finds as `request.state`, for code that has no request: a task, a receiver of a signal."""
+    return state_of(None, empty=OUTSIDE)
+
+
+def origin_of(state: object) -> Origin:
+    """How a view's `request.state` was filled: by which apps, in how long; or why it is empty."""
+    found = state._items.get(ORIGIN) if isinstance(state, State) else None
+    return found or Origin("no lifespan", NO_LIFESPAN, "this server ran no lifespan")
 
 
 def state_of(scope: Mapping[str, Any] | None, *, empty: State) -> State:

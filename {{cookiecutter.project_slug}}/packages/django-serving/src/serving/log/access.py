@@ -112,10 +112,13 @@ def build_logger(granians: Callable[[str], LogRequest], format_: str | None) -> 
 
 
 def only_stdout() -> LogHandler | None:
-    """The handler that is the only one to get access records; None if others do too."""
+    """The handler that is the only one to get access records; None if others do too.
+
+    One for errors alone, as what mails them, gets none.
+    """
     own, root = logging.getLogger(ACCESS), logging.getLogger()
     alone = own.parent is root and own.propagate and not own.handlers and not own.filters
-    match root.handlers:
+    match [handler for handler in root.handlers if handler.level <= logging.INFO]:
         case [LogHandler() as stdout] if alone and own.isEnabledFor(logging.INFO):
-            return stdout if stdout.level <= logging.INFO else None
+            return stdout
     return None

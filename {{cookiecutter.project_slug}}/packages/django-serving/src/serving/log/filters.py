@@ -13,19 +13,30 @@ MORE_FILES = (
 )
 
 
+def is_clients(record: logging.LogRecord) -> bool:
+    """Whether it is a record of Django's on what a client did wrong: a forged host, a form that is too large."""
+    status = getattr(record, "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and record.name.startswith("django.")
+
+
 class ClientErrorFilter:
     """What clients do wrong, as Django logs it: one line, and for a 404 at level INFO.
 
-    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. The filter
+    A traceback of a PermissionDenied or the like is shown where the logger is at level DEBUG. What Django takes
+    for a client's, and is the server's (a full disk, `serving.http.body.Refused`), becomes an error. The filter
     belongs to the handler: a logger's own does not see the records of `django.security`'s many children.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        status = getattr(record, "status_code", None)
-        is_clients = isinstance(status, int) and 400 <= status < 500
-        if not (is_clients and record.name.startswith("django.")):
+        if not is_clients(record):
             return True
-        if status == 404:
+        refused = record.exc_info[1] if record.exc_info else None
+        status = getattr(refused, "status", None)
+        if isinstance(status, int) and status >= 500:
+            vars(record).update(status_code=status, exc_info=None)
+            record.levelno, record.levelname = logging.ERROR, "ERROR"
+            return True
+        if vars(record)["status_code"] == 404:
             record.levelno, record.levelname = logging.INFO, "INFO"
         logger = logging.getLogger(record.name)
         is_forged = record.name == "django.security.DisallowedHost"
@@ -64,6 +75,11 @@ class OpenFilesFilter:
         return True
 
 
+def sql_shown(sql: str) -> str:
+    """SQL without its texts."""
+    return re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", sql)
+
+
 class SqlFilter:
     """Hides the texts in SQL that Django logs: session keys and password hashes, for example."""
 
@@ -72,7 +88,7 @@ class SqlFilter:
             # Before the SQL of a query stands how long it took; nothing before what changes a schema.
             args: Any = record.args
             *before, sql, params = args[:3]
-            sql = re.sub(r"'(?:[^']|'')*'", f"'{HIDDEN}'", str(sql))
+            sql = sql_shown(str(sql))
             harmless = int | float | date | None
             params = [value if isinstance(value, harmless) else HIDDEN for value in params or ()]
             vars(record).update(sql=sql, params=params, args=(*before, sql, params, *args[3:]))

@@ -15,6 +15,7 @@ from copy import copy
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from enum import Enum
+from functools import cache
 from math import isfinite
 from types import NoneType, SimpleNamespace
 from typing import Any
@@ -94,6 +95,19 @@ class EcsFormatter(logging.Formatter):
         if self._hidden_in(line) == line:  # as nearly always
             return line
         return as_json(masked(json.loads(line), self._hidden_in))
+
+
+def without_secrets(value: object) -> Any:
+    """A value as JSON can hold it, with what the log would hide in it hidden."""
+    shown, hidden_in = encodable(value), own_secrets().hidden_in
+    line = as_json(shown)
+    return shown if hidden_in(line) == line else masked(shown, hidden_in)
+
+
+@cache
+def own_secrets() -> Secrets:
+    """Those of this process."""
+    return Secrets()
 
 
 def id_of(record: logging.LogRecord) -> Any:

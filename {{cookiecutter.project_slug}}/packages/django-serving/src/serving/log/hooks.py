@@ -1,12 +1,20 @@
 """Logs what Python itself would write to stderr, secrets and all: errors that nobody can catch."""
 
 import logging
+import sys
 import threading
 from typing import Any
 
 from serving.log.formats import safe_repr
 
 logger = logging.getLogger(__name__)
+
+
+def log_what_nobody_catches() -> None:
+    """Has Python log its warnings, and errors that reach no caller."""
+    logging.captureWarnings(True)
+    threading.excepthook = thread_failed
+    sys.unraisablehook = unraisable
 
 
 def thread_failed(failed: threading.ExceptHookArgs) -> None:

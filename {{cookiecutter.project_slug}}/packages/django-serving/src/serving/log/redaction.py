@@ -150,6 +150,10 @@ def is_sensitive_in_query(name: str) -> bool:
 # A password in the address of a service; the word itself stands in examples.
 PASSWORD_IN_URL = re.compile(r"""(://[^\s/:@"'\\]*:)(?!password@)[^\s/"'\\]+@""")
 
+# Django's token in the address of a page that resets a password: who has it may do so, for days. It is behind
+# a slash, or behind the user's id. https://docs.djangoproject.com/en/6.1/ref/settings/#password-reset-timeout
+RESET_TOKEN = re.compile(r"(?<=[/-])[0-9a-z]{1,13}-[0-9a-f]{32}(?![0-9A-Za-z])")
+
 SHORTEST = 8  # characters; a shorter value stands in other words as well
 LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 
@@ -157,7 +161,7 @@ LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 class Secrets:
     """The environment's secrets, which no line shows, wherever it comes from.
 
-    They are the values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, the secrets in
+    They are the values of SECRET_KEY, of `..._PASSWORD`, `..._TOKEN` and the like, of headers, the secrets in
     addresses, and the contents of files that `SECRET_KEY_FILE` and the like name. In a value of several lines
     or items each is hidden by itself, since some formats separate them.
     """
@@ -169,6 +173,9 @@ class Secrets:
                 found |= {value, *re.split(r"[\n,]", value)}
             elif ADDRESS_VARIABLE.search(name):
                 found |= secrets_in(value)
+            elif name.endswith("_HEADERS"):  # of OTEL_EXPORTER_OTLP_HEADERS, say: name=value,...
+                values = {item.partition("=")[2].strip() for item in value.split(",")}
+                found |= values | set(map(unquote, values))
         # The longest first, since another may be a part of it.
         known = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
         # With the longest part that every program writes alike.
@@ -179,6 +186,8 @@ class Secrets:
         for core, secret in self._known:
             if core in line:
                 line = spellings_of(secret).sub(HIDDEN, line)
+        if "reset" in line:
+            line = RESET_TOKEN.sub(HIDDEN, line)
         if "@" in line and "://" in line:
             line = PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", line)
         return IN_QUERY.sub(item_shown, line) if "=" in line else line

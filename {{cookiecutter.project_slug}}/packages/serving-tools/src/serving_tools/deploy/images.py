@@ -64,9 +64,9 @@ class Images:
         others = {LATEST, PREVIOUS, ASKED}
         return {tag: image for tag, image in found.items() if tag not in others}
 
-    def running(self) -> list[str]:
-        """The ids of the images that the servers run, the oldest container's first."""
-        labels = {PROJECT: self.project, SERVICE: "web", ONEOFF: "False"}
+    def running(self, service: str = "web") -> list[str]:
+        """The ids of the images that the containers of a service run, the oldest one's first."""
+        labels = {PROJECT: self.project, SERVICE: service, ONEOFF: "False"}
         containers = inspect("container", *labelled("container", **labels))
         return [each["Image"] for each in sorted(containers, key=lambda each: each["Created"])]
 

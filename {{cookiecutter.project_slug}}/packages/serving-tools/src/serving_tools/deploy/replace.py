@@ -2,7 +2,8 @@
 
     python3 -m serving_tools.deploy.replace
 
-One by one and without losing a request: a new one must be ready before an old one is told to stop. Where
+One by one and without losing a request: a new one must be ready before an old one is told to stop. Those that
+run background tasks go first, so that nobody enqueues what none of them knows; on the way back, last. Where
 it never is, where the migrations fail, or on Ctrl-C, SIGTERM or SIGHUP, the new one is removed and the old
 ones stay. The proxy must run: it finds the containers that there are. In the end there are as many as
 WEB_REPLICAS says, whatever an earlier deployment that was killed has left behind.
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from serving_tools.deploy import proxy
 from serving_tools.deploy.engine import (
     ENGINE,
     ONEOFF,
@@ -38,7 +40,13 @@ from serving_tools.deploy.lock import Held, lock
 READY_WITHIN = 40.0  # seconds
 POLL = 0.5  # seconds
 
-READY = ("python", "-I", "-m", "serving_tools.healthcheck", "/readyz")
+HEALTHCHECK = ("python", "-I", "-m", "serving_tools.healthcheck")
+
+# What must succeed in a container of a service before it counts; in the order in which they are replaced.
+READY = {
+    "worker": (*HEALTHCHECK, "--heartbeat", "/tmp/worker"),  # noqa: S108 - in the container
+    "web": (*HEALTHCHECK, "/readyz"),
+}
 
 
 class Failed(Exception):
@@ -97,40 +105,65 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
 
 
 class Deployment:
-    """One run. `new` are the containers that it has made and that serve."""
+    """One run. `new` are the containers of a service that it has made and that serve."""
 
-    def __init__(self, interruption: Interruption) -> None:
-        self.interruption = interruption
-        configured = read_configuration()
-        web = configured["services"]["web"]
+    def __init__(self, interruption: Interruption, *, goes_back: bool = False) -> None:
+        self.interruption, self.goes_back = interruption, goes_back
+        self.configured = configured = read_configuration()
         self.project: str = configured["name"]
         self.images = Images(configured)
-        self.wanted = int(web.get("deploy", {}).get("replicas", 1))
-        self.new: list[str] = []
+        self.replicas = {
+            service: int(configured["services"][service].get("deploy", {}).get("replicas", 1))
+            for service in (reversed(READY) if goes_back else READY)
+            if service in configured["services"]
+        }
+        self.service, self.wanted, self.new = "web", self.replicas["web"], list[str]()
 
     def run(self) -> None:
         """Raises Failed, Interrupted or EngineError; then nothing is left half done."""
         self._check()
         self._remove_what_serves_nothing()
         self._migrate()
+        replaced, done = self.images.running(), list[str]()
+        for service, wanted in self.replicas.items():
+            self.service, self.wanted, self.new = service, wanted, []
+            try:
+                self._replace_all()
+            except (Failed, Interrupted, EngineError):
+                if done:
+                    back, on = ("deploy", "rollback") if self.goes_back else ("rollback", "deploy")
+                    say(
+                        f"every {done[0]} is replaced already: `make {back}` puts that back, `make {on}` goes on"
+                    )
+                raise
+            done.append(service)
+        self.images.note_replaced(next(iter(replaced), None))
+
+    def _replace_all(self) -> None:
+        """Replaces the containers of a service, and leaves as many as are wanted."""
         old = self._containers()
-        replaced = self.images.running()
         for number in range(self.wanted):
             self._replace(old, number + 1)
-        for container in old:  # WEB_REPLICAS is less than it was
+        for container in old:  # there are to be fewer than there were
             self._stop(container)
         self._check_those_in_place()
-        self.images.note_replaced(next(iter(replaced), None))
 
     def _check(self) -> None:
         """Raises Failed for what is wrong before anything is changed."""
-        if not any(self._state(proxy)["Running"] for proxy in self._containers("proxy")):
+        running = [each for each in self._containers("proxy") if self._state(each)["Running"]]
+        if not running:
             raise Failed(
                 "no proxy runs; set COMPOSE_FILE=compose.yaml:compose.proxy.yaml in .env, and `make up`"
             )
-        if self.wanted < 1:
+        # On the way back the servers know less than the proxy, which does no harm.
+        if not self.goes_back and (newer := proxy.what_is_newer(running[0], self.configured)):
             raise Failed(
-                f"WEB_REPLICAS={self.wanted} would leave nobody to answer; `make down` stops all"
+                f"the proxy is older than {newer}, and a deployment leaves it as it is:"
+                f" `{' '.join((ENGINE, *proxy.MAKE_ANEW))}` (some seconds without an answer), then again"
+            )
+        if self.replicas["web"] < 1:
+            raise Failed(
+                f"WEB_REPLICAS={self.replicas['web']} would leave nobody to answer; `make down` stops all"
             )
         if not inspect("image", self.images.name):
             raise Failed(f"there is no image {self.images.name}; `make build` builds it")
@@ -144,10 +177,11 @@ class Deployment:
 
     def _remove_what_serves_nothing(self) -> None:
         """Removes containers that Compose would start again, and count."""
-        for container in self._containers():
-            if self._state(container)["Status"] in {"created", "dead", "exited"}:
-                say(f"{short(container)} has ended, so it is removed")
-                ask("rm", "--force", container)
+        for service in self.replicas:
+            for container in self._containers(service):
+                if self._state(container)["Status"] in {"created", "dead", "exited"}:
+                    say(f"{short(container)} has ended, so it is removed")
+                    ask("rm", "--force", container)
 
     def _migrate(self) -> None:
         """Migrates, in a container of its own. Raises Failed if that fails, Interrupted if told to stop."""
@@ -180,7 +214,7 @@ class Deployment:
             try:
                 ask(
                     "compose", "up", "--detach", "--no-deps", "--no-recreate", "--no-build",
-                    "--pull=never", "--scale", f"web={len(before) + 1}", "web",
+                    "--pull=never", "--scale", f"{self.service}={len(before) + 1}", self.service,
                 )  # fmt: skip
             finally:
                 new = [container for container in self._containers() if container not in before]
@@ -200,7 +234,8 @@ class Deployment:
             old.sort(key=self._is_ready)  # those that do not serve go first
             place = f"in the place of {short(old[0])}"
             self._stop(old.pop(0))
-        say(f"{', '.join(map(short, new))} is {place} ({number} of {self.wanted})")
+        of = self.wanted if self.service == "web" else f"{self.wanted} {self.service}s"
+        say(f"{', '.join(map(short, new))} is {place} ({number} of {of})")
         self.interruption.check()
 
     def _wait_until_ready(self, container: str) -> None:
@@ -233,7 +268,7 @@ class Deployment:
 
     def _is_ready(self, container: str) -> bool:
         try:
-            ask("exec", container, *READY)
+            ask("exec", container, *READY[self.service])
         except EngineError:
             return False
         return True
@@ -254,11 +289,10 @@ class Deployment:
         except EngineError as error:
             say(f"{error}; the next `make deploy` removes what is left over")
 
-    def _containers(self, service: str = "web", *, oneoff: bool = False) -> list[str]:
-        """The ids of a service's containers, running or not, the oldest first."""
-        found = labelled(
-            "container", **{PROJECT: self.project, SERVICE: service, ONEOFF: str(oneoff)}
-        )
+    def _containers(self, service: str = "", *, oneoff: bool = False) -> list[str]:
+        """The ids of a service's containers, running or not, the oldest first; of none said, of that in hand."""
+        labels = {PROJECT: self.project, SERVICE: service or self.service, ONEOFF: str(oneoff)}
+        found = labelled("container", **labels)
         return [
             entry["Id"]
             for entry in sorted(inspect("container", *found), key=lambda e: e["Created"])

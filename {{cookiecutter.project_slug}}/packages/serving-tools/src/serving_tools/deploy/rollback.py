@@ -66,6 +66,7 @@ class Rollback:
         self.interruption = interruption
         configured = configuration()
         self.has_proxy = "proxy" in configured["services"]
+        self.services = [name for name in ("worker", "web") if name in configured["services"]]
         self.images = Images(configured)
         if self.images.tag != LATEST:
             raise Failed(
@@ -73,25 +74,27 @@ class Rollback:
                 f" `make {'deploy' if self.has_proxy else 'up'}`"
             )
         self.running = self.images.running()
+        # A deployment that failed may have left workers of its own beside the servers of before.
+        self.everywhere = [*self.running, *self.images.running("worker")]
         self.latest = self.images.id_of(LATEST)
         self.target = self._target(tag)
         self.name = self.images.called(self.target)
 
     def run(self) -> None:
         """Raises Failed, Interrupted or EngineError; then `latest` is what it was."""
-        if set(self.running) == {self.target}:
+        if set(self.everywhere) == {self.target}:
             if self.latest == self.target:
                 raise Failed(f"{self.name} runs already{self._others()}")
             self.images.give(self.target, LATEST)
             say(f"{self.name} still runs, so nothing is replaced; it is `latest` again")
             return
         self._check_migrations()
-        replaced = next((image for image in self.running if image != self.target), None)
+        replaced = next((image for image in self.everywhere if image != self.target), None)
         say(f"going back to {self.name}; the database stays as it is")
         self.images.give(self.target, LATEST)
         try:
             if self.has_proxy:
-                Deployment(self.interruption).run()
+                Deployment(self.interruption, goes_back=True).run()
             else:
                 self._up()
         finally:
@@ -175,7 +178,15 @@ class Rollback:
 
     def _up(self) -> None:
         """Replaces the server, and where the new one is never ready, puts back what ran."""
-        command = ("compose", "up", "--detach", "--wait", "--no-build", "--pull=never", "web")
+        command = (
+            "compose",
+            "up",
+            "--detach",
+            "--wait",
+            "--no-build",
+            "--pull=never",
+            *self.services,
+        )
         try:
             ask(*command, timeout=UP_WITHIN)
             self.interruption.check()
