@@ -27,11 +27,6 @@ def tracked() -> dict[str, bytes]:
     return {name: (PACKAGES / name).read_bytes() for name in names}
 
 
-def test_no_file_holds_a_tag_of_jinja() -> None:
-    found = {name: re.findall(rb"\{\{|\{%|\{#", content) for name, content in tracked().items()}
-    assert {name: tags for name, tags in found.items() if tags} == {}
-
-
 def test_a_project_has_them_as_they_are(bake: Bake) -> None:
     project = bake(database="postgres", cache="valkey", lifespan_mode="disabled", workers="3")
     copied = {
