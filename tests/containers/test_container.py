@@ -159,7 +159,7 @@ def test_nothing_that_was_planted_is_in_it(image: str, built_project: Path) -> N
     files = {path.removeprefix("/app/") for path in names.splitlines()}
     assert not files & set(PLANTED)
     known = re.compile(
-        r"(accounts|config|data|home|staticfiles)/.+|manage\.py|pyproject\.toml|uv\.lock"
+        r"(accounts|config|data|home|static|staticfiles|templates)/.+|manage\.py|pyproject\.toml|uv\.lock"
         r"|__pycache__/manage\.[\w-]+\.pyc"
     )
     assert [name for name in files if not known.fullmatch(name)] == []
