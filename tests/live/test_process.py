@@ -10,8 +10,9 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -122,6 +123,37 @@ def test_a_request_in_flight_is_answered_first(site: Path, serve: Serve) -> None
     assert answers == ["done"]
     wait_for(lambda: all_end(pids), "the end of the worker")
     assert (site / "left").exists()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "rloop"])
+def test_who_is_connected_when_the_order_comes_is_answered(
+    project: Path, serve: Serve, loop: str
+) -> None:
+    """Also those whom the server has not accepted yet: no proxy sends a POST again that may have been done."""
+    settings = project / "config" / "settings.py"
+    more_time = "import serving.stopping.listeners\n\nserving.stopping.listeners.LIMIT = 3600\n"
+    settings.write_text(settings.read_text() + more_time)
+    request = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\ntea"
+    server = serve(project, GRANIAN_LOOP=loop, GRANIAN_BACKPRESSURE="1").ready()
+    address = ("127.0.0.1", server.port)
+    with ExitStack() as opened:
+        with socket.create_connection(address):  # the only one that is accepted
+            clients = [opened.enter_context(socket.create_connection(address)) for _ in range(20)]
+            for client in clients:
+                client.settimeout(PATIENCE)
+                client.sendall(request)
+            server.signal()
+            wait_for(lambda: not lets_in(address), "the order to be heard")
+        assert Counter(client.recv(9) for client in clients) == {b"HTTP/1.1 ": 20}
+    assert server.wait() == 0
+
+
+def lets_in(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_an_open_stream_is_ended(site: Path, serve: Serve) -> None:

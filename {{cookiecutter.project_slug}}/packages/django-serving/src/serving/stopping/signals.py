@@ -5,9 +5,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
+
+from serving.process.flags import granian_flags
+from serving.stopping.listeners import empty_accept_queues
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -142,5 +146,5 @@ def set_loop_signals(loop: asyncio.AbstractEventLoop) -> Any:
     told = WorkerSignal()
     for number in SIGNALS:  # so that a signal wakes the loop, and Python calls our handler
         loop.add_signal_handler(number, lambda: None)
-    stopping.listen(loop, told.set)
+    stopping.listen(loop, partial(empty_accept_queues, granian_flags().get("port"), told.set))
     return told
