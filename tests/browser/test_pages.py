@@ -178,8 +178,10 @@ def test_log_in_and_out(tab: Tab, production: Server) -> None:
 
 def test_a_page_is_used_by_the_keyboard_alone(tab: Tab, production: Server) -> None:
     tab.page.goto(f"{production.address}/accounts/login/")
+    # The browser gives the first field the focus when it draws the page, which may be after its load.
+    tab.page.wait_for_function("document.activeElement.name == 'username'")
     for text in ("ada", "open sesame"):
-        if text != "ada":  # the first field has the focus already
+        if text != "ada":
             tab.page.keyboard.press("Tab")
         tab.page.keyboard.type(text)
     tab.page.keyboard.press("Enter")

@@ -572,8 +572,8 @@ def test_a_stream_is_ended_in_a_server_without_lifespan_too(install: Install, se
 def test_no_lifespan_anywhere(install: Install, serve: Serve) -> None:
     project = install()
     (project / "home" / "lifespan.py").rename(project / "home" / "states.py")
-    views = (project / "home" / "views.py").read_text()
-    (project / "home" / "views.py").write_text(views.replace("home.lifespan", "home.states"))
+    for path in (project / "home").glob("*.py"):
+        path.write_text(path.read_text().replace("home.lifespan", "home.states"))
     server = faulty(serve, project).ready()
 
     assert "there are: none" in server.get("/missing").text

@@ -412,8 +412,8 @@ def test_every_public_name_is_there(programs: Path, mysite: Path) -> None:
     follow(mysite, ALL)
     names = [name for row in readme.rows("Public names") for name in re.findall(r"[\w.]+", row[0])]
     ask = (
-        "import sys; from django.utils.module_loading import import_string; import django;"
-        "django.setup(); print([import_string(name) for name in sys.argv[1:]])"
+        "import sys; from pkgutil import resolve_name; import django;"
+        "django.setup(); print([resolve_name(name) for name in sys.argv[1:]])"
     )
     script = mysite / "ask.py"
     script.write_text(f'import os\nos.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"\n{ask}')

@@ -289,6 +289,20 @@ def test_pictures_are_replaced_under_load_and_none_is_lost(
     assert "Traceback" not in server.log
 
 
+def test_a_picture_is_kept_whose_name_the_database_knows_already(
+    people: Path, serve: Serve, tmp_path: Path
+) -> None:
+    """As after a restore of the database alone: what it names is gone, and must not take another with it."""
+    for media in (tmp_path / "lost", tmp_path / "media"):
+        server = serve(people, MEDIA_ROOT=str(media)).ready()
+        for user in USERS:
+            with logged_in(server, user) as client:
+                address = replace(client, user.encode()).headers["location"]
+                assert client.get(address).content == user.encode()
+        assert len(list((media / "portraits").iterdir())) == len(USERS)
+        server.stop()
+
+
 def test_a_backup_under_load_has_each_file_that_its_database_names(
     people: Path, serve: Serve, run: Run, tmp_path: Path
 ) -> None:

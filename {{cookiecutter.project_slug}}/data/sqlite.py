@@ -95,5 +95,5 @@ def make_private(path: Path) -> None:
     is not opened: to close it would drop the locks of all connections of this process, and another process would then
     remove the -wal that they write to (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
     """
-    with making, suppress(OSError):  # SQLite says what is wrong; it follows links, as O_EXCL does not
+    with making, suppress(OSError):  # SQLite says what is wrong, and follows links
         os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL, 0o600))

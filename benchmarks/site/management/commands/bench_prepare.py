@@ -23,5 +23,5 @@ class Command(BaseCommand):
         session[BACKEND_SESSION_KEY] = "serving_tools.login_limits.backends.LimitedModelBackend"
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         session.create()
-        found = {"session": session.session_key, "static": static("home/home.css")}
+        found = {"session": session.session_key, "static": static("site.css")}
         self.stdout.write(json.dumps(found))
