@@ -61,7 +61,7 @@ def all_end(pids: list[int]) -> bool:
 
 
 def metrics_flags(enabled: str) -> dict[str, str]:
-    """With metrics, workers are spawned; without, they are forked before Python 3.14."""
+    """With metrics, workers are spawned; without, they are forked."""
     return {"GRANIAN_METRICS_ENABLED": enabled, "GRANIAN_METRICS_PORT": str(free_port())}
 
 

@@ -68,7 +68,7 @@ def wait_for[T](condition: Callable[[], T], what: str) -> T:
 def workers_of(pid: int) -> list[psutil.Process]:
     """The workers of Granian's main process, the oldest first.
 
-    Where it spawns them, as on Python 3.14, multiprocessing has a process of its own beside them.
+    Where it spawns them, as with metrics, multiprocessing has a process of its own beside them.
     """
     children = psutil.Process(pid).children()
     return [child for child in children if "resource_tracker" not in "".join(child.cmdline())]

@@ -59,7 +59,7 @@ def test_a_socket_that_was_left_behind_is_in_the_way(tmp_path, monkeypatch):
         UnixSocketSpec("socket", 128, None).build()
 
 
-@works_around("granian", "v2.8.9/granian/server/common.py#L494-L500", "spawn_workers")
+@works_around("granian", "v2.8.9/granian/server/common.py#L494-L500", "choose_start_method")
 def test_workers_are_forked_beside_the_threads_of_the_metrics(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "fork")
     assert WorkerProcess(None, 0, print, ())._spawn_method == "fork"

@@ -53,8 +53,7 @@ def main() -> None:
         except AddressError as error:
             log(str(error))
             sys.exit(1)
-        if flags["metrics_enabled"]:
-            spawn_workers()
+        choose_start_method(has_threads=flags["metrics_enabled"])
         hold_signals_while_forking(os.getpid())
         see_workers_end()
         wait_for_interrupts()
@@ -78,15 +77,19 @@ def log(message: str) -> None:
     handler.flush()
 
 
-def spawn_workers() -> None:
-    """Makes Granian start each worker with a fresh interpreter instead of a fork.
+def choose_start_method(*, has_threads: bool) -> None:
+    """Makes Granian fork its workers, or start each with a fresh interpreter where this process has threads.
 
-    It counts metrics in threads of the main process. A lock that one of them holds at the moment of the
-    fork stays locked in the worker: one worker in 70 never answered. Python 3.14 and other systems than
-    Linux spawn anyway; without metrics, a fork saves 6 MB a worker, and 7 more. Open in Granian 2.8.9:
+    Granian counts metrics in threads of the main process. A lock that one of them holds at the moment of the
+    fork stays locked in the worker: one worker in 70 never answered. Without them, a fork saves 6 MB a worker, 7 more,
+    and a third of what a start computes; Python 3.14 would not fork by itself, and other systems than Linux can't
+    well. Open in Granian 2.8.9:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L494-L500
     """
-    multiprocessing.set_start_method("spawn", force=True)
+    if has_threads:
+        multiprocessing.set_start_method("spawn", force=True)
+    elif sys.platform == "linux":
+        multiprocessing.set_start_method("fork", force=True)
 
 
 @contextmanager

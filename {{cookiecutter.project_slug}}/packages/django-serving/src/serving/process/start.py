@@ -90,6 +90,6 @@ def is_named_in(module: str, name: str) -> bool:
 
 
 def reset_start_method() -> None:
-    """Undoes, in a worker, what `serving.__main__.spawn_workers` set: the apps choose for themselves."""
+    """Undoes, in a worker, what `serving.__main__.choose_start_method` set: the apps choose for themselves."""
     if multiprocessing.current_process().name == "granian-worker":
         multiprocessing.set_start_method(None, force=True)
