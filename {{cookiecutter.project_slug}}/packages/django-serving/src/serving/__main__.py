@@ -82,7 +82,7 @@ def choose_start_method(*, has_threads: bool) -> None:
 
     Granian counts metrics in threads of the main process. A lock that one of them holds at the moment of the
     fork stays locked in the worker: one worker in 70 never answered. Without them, a fork saves 6 MB a worker, 7 more,
-    and a third of what a start computes; Python 3.14 would not fork by itself, and other systems than Linux can't
+    and a quarter of what a start computes; Python 3.14 would not fork by itself, and other systems than Linux can't
     well. Open in Granian 2.8.9:
     https://github.com/emmett-framework/granian/blob/v2.8.9/granian/server/common.py#L494-L500
     """
