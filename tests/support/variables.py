@@ -58,8 +58,8 @@ def default(method: str, call: ast.Call) -> str:
             return "none"
         case ast.Constant(bool(value)):
             return str(value).lower()
-        case ast.Constant(value):
-            return f"`{value}`"
+        case ast.Constant() as constant:
+            return f"`{ast.literal_eval(constant)}`"
         case expression:
             return f"`{ast.unparse(expression)}`"
 
