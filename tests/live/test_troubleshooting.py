@@ -132,9 +132,8 @@ def test_a_static_file_is_found_at_once_while_one_develops(project: Path, serve:
 def test_a_writer_that_keeps_sqlite_for_too_long_makes_others_fail(
     project: Path, serve: Serve
 ) -> None:
-    server = serve(
-        project, SECURE_SSL_REDIRECT="false", DATABASE_URL="sqlite:///db.sqlite3?timeout=0.2"
-    ).ready()
+    waiting = {"DATABASE_URL": "sqlite:///db.sqlite3?timeout=0.2", "TRUSTED_PROXIES": "127.0.0.1"}
+    server = serve(project, **SHOP, **waiting).ready()
     with closing(sqlite3.connect(project / "db.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert log_in(server).status_code == 500  # it counts the failed login
