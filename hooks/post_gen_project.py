@@ -37,11 +37,7 @@ ONLY_FOR = {
 TEXTS = "project_name project_slug description author_name author_email domain_name".split()
 
 NEXT = """
-Your project is made: {} files, and in packages/ what serves it:
-
-{}
-
-Its answers:
+Your project is made: {} files, and in packages/ what serves it. Its folders and its answers:
 
 {}
 
@@ -65,9 +61,8 @@ if __name__ == "__main__":
     files = [path for path in Path().rglob("*") if path.is_file() and path.parts[0] != "packages"]
     chosen = [f"{key}={ANSWERS[key]}" for key in ANSWERS if key[0] != "_" and key not in TEXTS]
     folders = [path.name + "/" for path in sorted(Path().iterdir()) if path.is_dir()]
-    shown = [" ".join(folders), " ".join(chosen)]
-    lists = [textwrap.indent(textwrap.fill(text, 76), "    ") for text in shown]
+    lists = "\n".join(textwrap.fill(" ".join(each), 76) for each in (folders, chosen))
     # As the shell sees it that cookiecutter was started in, where that says its own folder.
     here, shell = Path.cwd(), Path(os.environ.get("PWD", "?")).resolve()
     folder = shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))
-    print(NEXT.format(len(files), *lists, folder))
+    print(NEXT.format(len(files), textwrap.indent(lists, "    "), folder))
