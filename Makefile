@@ -10,7 +10,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 # Hundreds of processes of tests would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container pictures mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container pictures reference mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -64,6 +64,9 @@ test-container: .venv/.synced  ## run them on the image and the Compose project,
 
 pictures: .venv/.synced  ## take and draw those in docs/images/ anew; the tests say when one is out of date
 	PICTURES=write .venv/bin/pytest --numprocesses 0 -m "" tests/live/test_pictures.py tests/browser/test_pictures.py
+
+reference: .venv/.synced  ## write the table of docs/variables.md anew, from config/settings.py; a test compares [PAGE=]
+	.venv/bin/python -m tests.support.variables $(or $(PAGE),docs/variables.md)
 
 mutants: .venv/.synced  ## plant faults in the code, and list those that no test notices [MODULES=, SAMPLE=, SEED=]
 	.venv/bin/python -m tests.mutants $(MODULES) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)

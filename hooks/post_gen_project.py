@@ -37,14 +37,14 @@ ONLY_FOR = {
 TEXTS = "project_name project_slug description author_name author_email domain_name".split()
 
 NEXT = """
-Your project is made: {} files, and in packages/ what serves it. Its answers:
+Your project is made: {} files, and in packages/ what serves it. Its folders and its answers:
 
 {}
 
 Next:
 
     cd {}
-    make setup run    # installs, makes .env with a fresh secret, migrates, serves on port 8000
+    make setup run    # installs, makes .env with a fresh secret, migrates, serves on http://127.0.0.1:8000/
     make dev          # serves while you write: reload, debug pages, a log for people
 
 `make` lists the other targets; README.md says what is where.
@@ -60,8 +60,9 @@ if __name__ == "__main__":
         sys.stdout.reconfigure(encoding="utf-8")  # a Windows console may know fewer letters
     files = [path for path in Path().rglob("*") if path.is_file() and path.parts[0] != "packages"]
     chosen = [f"{key}={ANSWERS[key]}" for key in ANSWERS if key[0] != "_" and key not in TEXTS]
-    answers = textwrap.fill(" ".join(chosen), 80, initial_indent="    ", subsequent_indent="    ")
+    folders = [path.name + "/" for path in sorted(Path().iterdir()) if path.is_dir()]
+    lists = "\n".join(textwrap.fill(" ".join(each), 76) for each in (folders, chosen))
     # As the shell sees it that cookiecutter was started in, where that says its own folder.
     here, shell = Path.cwd(), Path(os.environ.get("PWD", "?")).resolve()
     folder = shlex.quote(str(here.relative_to(shell) if shell in here.parents else here))
-    print(NEXT.format(len(files), answers, folder))
+    print(NEXT.format(len(files), textwrap.indent(lists, "    "), folder))

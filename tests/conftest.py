@@ -44,8 +44,8 @@ SLOW = frozenset(
     for name in """
       addresses bodies celery connections conversation demo deploy_faults development documented doors foreign_servers
       garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
-      own_warnings package pgbouncer postgres process restore secret_files snippets sqlite strangers streams tasks
-      telemetry updates upgrade uploads valkey valkey_refuses
+      own_warnings package pgbouncer postgres process readme recipes restore secret_files snippets sqlite strangers streams tasks
+      telemetry troubleshooting updates upgrade uploads valkey valkey_refuses
     """.split()
 )
 

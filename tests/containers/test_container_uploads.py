@@ -23,7 +23,7 @@ from tests.support.sites import put_site, site_volume
 
 pytestmark = pytest.mark.container
 
-PAGE = ROOT / "docs" / "uploads.md"
+PAGE = ROOT / "docs" / "backups.md"
 OUT, IN, UPLOADS_OUT, UPLOADS_IN = (
     text for heading, text in readme.blocks("sh", PAGE) if heading == "Backups in containers"
 )

@@ -1,4 +1,4 @@
-"""The recipe of docs/tasks.md for those who have Celery: its own worker, on a real Valkey."""
+"""The recipe of docs/celery.md for those who have Celery: its own worker, on a real Valkey."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support import readme
 from tests.support.server import Server
 from tests.support.services import Valkey
 
-PAGE = ROOT / "docs" / "tasks.md"
+PAGE = ROOT / "docs" / "celery.md"
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,11 @@ def celery(widest_project: Path) -> Path:
 def project(bake: Bake) -> Path:
     """A project with what the page shows, copied as an owner copies it."""
     project = bake()
-    for heading, name, text in readme.files(PAGE):
-        if heading == "Celery":
-            path = project / name
-            path.parent.mkdir(exist_ok=True)
-            (path.parent / "__init__.py").touch()
-            path.write_text(text.partition("\n")[2])
+    for _, name, text in readme.files(PAGE):
+        path = project / name
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(text.partition("\n")[2])
     shown = re.findall(r"^    (CELERY_\w+ = .*)$", PAGE.read_text(), re.MULTILINE)
     assert len(shown) == 4
     for file, old, new in (

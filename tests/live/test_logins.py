@@ -1,4 +1,4 @@
-"""docs/logins.md on real servers: limits over workers and behind a proxy, the admin's path, a second factor."""
+"""docs/logins.md and docs/second-factor.md on real servers: limits over workers and behind a proxy, the admin's path, a second factor."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ from tests.support.server import PATIENCE, Server, server_environment
 from tests.support.services import Postgres
 from tests.support.sites import put_site
 
-PAGE = ROOT / "docs" / "logins.md"
+PAGE = ROOT / "docs" / "second-factor.md"
 RIGHT = "open sesame"
 
 

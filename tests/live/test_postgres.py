@@ -72,11 +72,11 @@ def test_it_serves_from_postgres_and_the_server_sees_who_asks(
     assert server.get("/readyz").json() == {"status": "ok"}
     assert server.get("/people").text == "0"
     assert server.get("/people-async").text == "0"
-    worker = server.get("/uptime/").json()["worker"]
+    (worker,) = server.workers
     names = postgres.query(
         "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = 'shop'"
     )
-    assert names == [f"my-project-{worker}"]
+    assert names == [f"my-project-{worker.pid}"]
     assert server.stop() == 0
     assert PASSWORD not in server.log
 

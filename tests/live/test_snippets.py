@@ -15,14 +15,15 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, TEMPLATE, Run, Serve, add_ada, bake_into
-from tests.live import test_csp, test_logins, test_tasks, test_uploads
+from tests.live import test_celery, test_csp, test_logins, test_recipes, test_tasks, test_uploads
 from tests.support import readme
 from tests.support.server import PATIENCE, Server, server_environment
 from tests.support.sites import SITES
 
 LIFESPAN = ROOT / "docs" / "lifespan.md"
+TESTING = ROOT / "docs" / "testing.md"
 VIEWS = ROOT / "docs" / "views.md"
-PAGES = [TEMPLATE / "README.md", LIFESPAN, VIEWS]
+PAGES = [ROOT / "README.md", TEMPLATE / "README.md", LIFESPAN, VIEWS]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 # What the pages take for granted: a model, addresses, and the app's line in the settings.
@@ -124,7 +125,8 @@ def test_every_block_of_python_is_on_a_page_that_a_test_follows() -> None:
         )
         if fence.search(text):
             with_python.add(page)
-    followed = {test_csp.PAGE, test_logins.PAGE, test_tasks.PAGE, test_uploads.PAGE}
+    modules = (test_celery, test_csp, test_logins, test_recipes, test_tasks, test_uploads)
+    followed = {*(module.PAGE for module in modules), test_uploads.REPLACING, TESTING}
     assert with_python == {*PAGES, readme.README, *followed}
     for page in with_python - {test_csp.PAGE}:  # whose blocks are added to files of the project
         assert len(fence.findall(page.read_text())) == len(readme.files(page))
@@ -140,7 +142,9 @@ def test_what_a_page_shows_is_formatted_linted_and_typed(
     run(project, "mypy", "--cache-dir", str(tmp_path / "mypy"), "shop")
 
 
-@pytest.mark.parametrize("page", [TEMPLATE / "README.md", LIFESPAN], ids=["README", "lifespan"])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != VIEWS], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_a_view_asks_the_client_that_a_lifespan_opened(
     tmp_path: Path, run: Run, serve: Serve, stock: str, page: Path
 ) -> None:
@@ -170,3 +174,20 @@ def test_the_page_on_views_streams_prices_and_shows_a_person(
     server = served(tmp_path, VIEWS, stock, run, serve)
     assert first_line(server, "/shop/prices/") == "data: Grüner Tee"
     assert server.get("/shop/people/ada/").json() == {"name": "", "groups": []}
+
+
+def test_the_page_on_testing_tests_the_app_of_the_page_on_lifespans(
+    tmp_path: Path, run: Run
+) -> None:
+    project = copied(tmp_path, LIFESPAN)
+    ((_, name, text),) = readme.files(TESTING)
+    (project / name).write_text(text.partition("\n")[2])
+    run(project, "python", "manage.py", "makemigrations", "shop", **server_environment(project))
+    done = run(project, "pytest", "-p", "no:cacheprovider", name)
+    assert "3 passed" in done.stdout
+    # Django's own runner knows Django's classes alone.
+    done = run(project, "python", "manage.py", "test", "shop", **server_environment(project))
+    assert "Ran 1 test" in done.stderr
+    run(project, "ruff", "check", "--no-cache", name)
+    run(project, "ruff", "format", "--check", "--no-cache", name)
+    run(project, "mypy", "--cache-dir", str(tmp_path / "mypy"), name)

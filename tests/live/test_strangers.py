@@ -164,6 +164,15 @@ def test_no_answer_names_the_server_but_the_projects_own_word(faulty: Path, serv
     assert server.get("/named").headers.get_list("server") == ["ours"]
 
 
+def test_no_answer_names_a_process(faulty: Path, serve: Serve) -> None:
+    server = serve(faulty).ready()
+    processes = "|".join(str(pid) for pid in (server.process.pid, server.workers[0].pid))
+    for path in ("/", "/live/", "/uptime/", "/livez", "/readyz", "/nowhere", "/sync/500"):
+        answer = server.get(path)
+        told = f"{answer.headers} {answer.text}"
+        assert not re.search(rf"(?<![\d.])({processes})(?![\d.])", told), path
+
+
 def early_answers(server: Server) -> dict[str, tuple[str, dict[str, str], str]]:
     """Requests that are answered before Django: path, headers, method."""
     sheet = style(server)

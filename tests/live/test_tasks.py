@@ -671,12 +671,11 @@ def test_a_worker_takes_no_more_connections_than_are_counted(
 def test_the_page_says_what_works(tmp_path: Path, serve: Serve, run: Run) -> None:
     """What docs/tasks.md shows, copied into a project: linted, typed and run."""
     project = with_errands(tmp_path)
-    for heading, name, text in readme.files(PAGE):
-        if heading == "Background tasks":
-            file = project / name
-            file.parent.mkdir(exist_ok=True)
-            (file.parent / "__init__.py").touch()
-            file.write_text(text.partition("\n")[2])
+    for _, name, text in readme.files(PAGE):
+        file = project / name
+        file.parent.mkdir(exist_ok=True)
+        (file.parent / "__init__.py").touch()
+        file.write_text(text.partition("\n")[2])
     replace_in(project, "settings", "INSTALLED_APPS = [\n", 'INSTALLED_APPS = [\n    "shop",\n')
     replace_in(
         project,

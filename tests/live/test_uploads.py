@@ -21,6 +21,7 @@ from tests.support import readme
 from tests.support.server import PATIENCE, Server, server_environment, wait_for
 
 PAGE = ROOT / "docs" / "uploads.md"
+REPLACING = ROOT / "docs" / "replacing-uploads.md"
 USERS = ["ada", "bob", "cleo", "shared"]
 PASSWORD = "open sesame"
 EVIL = b"<script>alert(document.domain)</script>"
@@ -168,14 +169,15 @@ def test_a_full_disk_is_a_507_and_leaves_no_half_file(
     assert "Traceback" not in server.log
 
 
-# docs/uploads.md, as an owner copies it
+# docs/uploads.md and docs/replacing-uploads.md, as an owner copies them
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
-    """A project with the page's app in it, a database and four users."""
+    """A project with the pages' app in it, a database and four users."""
     project = bake_into(tmp_path_factory.mktemp("people"))
-    files = {name: text.partition("\n")[2] for _, name, text in readme.files(PAGE)}
+    shown = [*readme.files(PAGE), *readme.files(REPLACING)]
+    files = {name: text.partition("\n")[2] for _, name, text in shown}
     run(project, "python", "-m", "serving_tools.new_app", NAME="people")
     for name, text in files.items():
         (project / name).write_text(text)
@@ -197,7 +199,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     return project
 
 
-def test_the_page_is_formatted_linted_and_typed(people: Path, run: Run, tmp_path: Path) -> None:
+def test_the_pages_are_formatted_linted_and_typed(people: Path, run: Run, tmp_path: Path) -> None:
     for migration in (people / "people" / "migrations").glob("0*.py"):
         migration.unlink()
     run(people, "ruff", "check", "--no-cache", "people")

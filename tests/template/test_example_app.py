@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bake, Run
+from tests.conftest import Bake, Run, Serve
+from tests.support.server import server_environment
 from tests.support.sites import SITES
 
 
@@ -96,4 +97,33 @@ def test_it_is_removed_and_another_stands_in_its_place(bake: Bake, run: Run) -> 
     project = bake()
     remove(project)
     add_shop(project)
+    assert_green(project, run)
+
+
+OWN_BASE = """\
+<!doctype html>
+<title>{% block title %}{% endblock %} of ours</title>
+{% block head %}{% endblock %}
+<aside>Ours</aside>
+{% block main %}<h1>{% block heading %}{% endblock %}</h1>{% block text %}{% endblock %}{% endblock %}
+"""
+
+
+def test_a_base_of_the_owners_own_carries_every_page(bake: Bake, run: Run, serve: Serve) -> None:
+    project = bake()
+    readme = (project / "README.md").read_text()
+    for block in re.findall(r"block (\w+) %", OWN_BASE):
+        assert f"`{block}`" in readme
+    (project / "templates" / "base.html").write_text(OWN_BASE)
+    run(project, "python", "-m", "serving_tools.new_app", NAME="shop")
+    for command in ("migrate", "collectstatic --noinput"):
+        run(project, "python", "manage.py", *command.split(), **server_environment(project))
+    server = serve(project, SECURE_SSL_REDIRECT="false").ready()
+    for path, shown in {
+        "/": "<h1>My Project</h1>", "/shop/": "This is shop.", "/nowhere/": "<h1>Not found</h1>",
+        "/accounts/login/": "<h1>Log in</h1>", "/accounts/password_reset/": 'type="email"',
+    }.items():  # fmt: skip
+        page = server.get(path).text
+        assert "<aside>Ours</aside>" in page, path
+        assert shown in page, path
     assert_green(project, run)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -65,4 +64,4 @@ async def uptime(request: Request[HomeState]) -> JsonResponse:
     """Seconds since the worker that answers has started; null where no lifespan ran."""
     started = facts.started_at(request)
     seconds = (datetime.now(UTC) - started).total_seconds() if started else None
-    return JsonResponse({"worker": os.getpid(), "uptime_seconds": seconds})
+    return JsonResponse({"uptime_seconds": seconds})
