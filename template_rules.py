@@ -7,7 +7,8 @@ interface:
 
 - `check` asks a question again whose answer will not do, and without a terminal stops in one line;
 - `problems` gives them all, for hooks/pre_gen_project.py;
-- `slug`, `quoted` and `markdown` put an answer into a place of its own syntax.
+- `slug`, `quoted` and `markdown` put an answer into a place of its own syntax;
+- `version` and `action` look one up in versions.json, the only place of either.
 
 The module is loaded before the first question, by every way to generate or update a project, so here
 an old cookiecutter is refused and a mistyped key of the command line is warned of as well. (A
@@ -333,9 +334,8 @@ HERE = Path(__file__).parent
 
 def sources(folder: Path) -> tuple[bytes, ...]:
     """The bytes that the rules are made of."""
-    return tuple(
-        (folder / name).read_bytes() for name in ("template_rules.py", "cookiecutter.json")
-    )
+    names = ("template_rules.py", "cookiecutter.json", "versions.json")
+    return tuple((folder / name).read_bytes() for name in names)
 
 
 LOADED = sources(HERE)
@@ -512,6 +512,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "slug": slug,
     "quoted": quoted,
     "markdown": markdown,
+    # Of what a project is made of. No variables of the context, which a replay and an update would keep.
+    "version": json.loads(LOADED[2])["versions"].__getitem__,
+    "action": json.loads(LOADED[2])["actions"].__getitem__,
 }
 
 
