@@ -4,8 +4,8 @@ Those that need one are in tests/containers/test_container_ci.py.
 """
 
 import os
-import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def test_ci_fails_where_the_lock_file_is_out_of_date(
     variables["UV_PROJECT_ENVIRONMENT"] = str(tmp_path / "none")
     runner = Runner(project, variables, actions=ACTIONS)
     assert runner.run(job(project, "ci.yml", "lint")) != 0
-    assert "needs to be updated, but `--locked` was provided" in runner.said
+    assert "needs to be updated" in runner.said
 
 
 def test_check_finds_a_missing_migration_and_a_setting_for_development(
@@ -99,8 +99,8 @@ def test_check_finds_a_missing_migration_and_a_setting_for_development(
     owner = Owner(bake(), environment)
     assert "No changes detected" in owner.make("check").stdout
     models = owner.project / "accounts" / "models.py"
-    models.write_text(f"{models.read_text()}\n    age = models.IntegerField(default=0)\n".replace(
-        "\n    age", "\n    from django.db import models\n\n    age"))  # fmt: skip
+    field = "    from django.db import models\n\n    age = models.IntegerField(default=0)\n"
+    models.write_text(f"{models.read_text()}\n{field}")
     done = owner.make("check", check=False)
     assert done.returncode != 0
     assert "Add field age to user" in done.stdout
@@ -117,8 +117,9 @@ def test_hooks_stop_a_commit_that_ci_would_refuse(
 ) -> None:
     project = committed(bake(), environment)
     owner = Owner(project, environment)
-    variables = owner.variables | {"PRE_COMMIT_HOME": str(tmp_path / "pre-commit")}
-    owner.variables.update(variables)
+    # No hooks of this machine's own, beside which pre-commit installs none.
+    variables = owner.variables
+    variables |= {"PRE_COMMIT_HOME": str(tmp_path / "pre-commit"), "GIT_CONFIG_GLOBAL": os.devnull}
     owner.make("hooks")
     everything = [str(environment / "bin" / "pre-commit"), "run", "--all-files"]
     path = {"PATH": f"{UV.parent}{os.pathsep}{os.environ['PATH']}"}
@@ -289,9 +290,7 @@ def test_a_release_on_gitlab_says_its_digest(
         "CI_COMMIT_SHA": "c0ffee", "CI_PROJECT_URL": "https://gitlab.example/org/shop",
     }  # fmt: skip
     variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
-    python = shutil.which("python3")
-    assert python
-    (programs / "python").symlink_to(python)
+    (programs / "python").symlink_to(sys.executable)
     runner = Runner(checkout, variables)
 
     assert runner.run(job(checkout, ".gitlab-ci.yml", "publish")) == 0, runner.said
