@@ -52,7 +52,6 @@ class Pod:
         own = {each["name"]: each["value"] for each in self.container.get("env", [])}
         self.variables = {k: v for k, v in config.items() if k != "__name__"} | own
         self.secret, self.network, self.image = secret, network, image
-        self.volumes: list[str] = []
         self.ready = self.started = self.ending = False
         self.restarts = 0
         self.id = docker(
@@ -91,20 +90,8 @@ class Pod:
         empty = volume["emptyDir"]
         if empty.get("medium") == "Memory":
             return f"--tmpfs={path}:size={size(empty['sizeLimit'])},mode=1777"
-        folder = docker("volume", "create").splitlines()[0]
-        self.volumes.append(folder)
-        # As the kubelet makes one: for everybody.
-        docker(
-            "run",
-            "--rm",
-            "--user=0",
-            "--entrypoint=chmod",
-            f"--volume={folder}:/made",
-            self.image,
-            "0777",
-            "/made",
-        )
-        return f"--volume={folder}:{path}{only}"
+        # The kubelet's is everybody's to write to; the engine's is as the image has the folder.
+        return f"--mount=type=volume,destination={path}{',readonly' if only else ''}"
 
     def _arguments(self) -> list[str]:
         return list(self.container.get("args", []))
@@ -200,8 +187,6 @@ class Pod:
         self.ending = True
         self.prober.join(60)
         docker("rm", "--force", "--volumes", self.id, check=False)
-        for volume in self.volumes:
-            docker("volume", "rm", "--force", volume, check=False)
 
 
 class Rollout:
@@ -224,6 +209,8 @@ class Rollout:
         self._over.set()
         self._watcher.join(60)
         for pod in self.pods:
+            pod.ending = True
+        for pod in self.pods:
             pod.remove()
 
     def _watch(self) -> None:
@@ -238,7 +225,13 @@ class Rollout:
     def scale(self, number: int) -> None:
         """Starts so many pods, and waits until they get requests."""
         self.pods += [self.make(self.deployment["spec"]["template"]) for _ in range(number)]
-        wait_for(lambda: len(self.told) == number, f"{number} ready pods")
+
+        def ready() -> bool:
+            ended = [pod.log for pod in self.pods if pod.restarts]
+            assert not ended, ended[0]
+            return len(self.told) == number
+
+        wait_for(ready, f"{number} ready pods")
 
     def replace(self, template: Object, make: Callable[[Object], Pod], *, within: float) -> bool:
         """Replaces all pods as the Deployment's strategy says; False where it stops, as a new one is not ready."""

@@ -54,7 +54,7 @@ def built(folder: Path) -> list[Object]:
     objects: list[Object] = []
     for resource in file.get("resources", []):
         path = folder / resource
-        objects += built(path) if path.is_dir() else yaml.safe_load_all(path.read_text())
+        objects += built(path) if path.is_dir() else documents(path)
     for generator in file.get("configMapGenerator", []):
         data: dict[str, str] = {}
         for name in generator["envs"]:
@@ -83,6 +83,12 @@ def built(folder: Path) -> list[Object]:
             key = "name" if each["kind"] in CLUSTER else "namespace"
             each["metadata"][key] = namespace
     return objects
+
+
+def documents(path: Path) -> list[Object]:
+    """Those of a file. What stands for an anchor is a copy: PyYAML has one mapping in several places."""
+    found = list(yaml.safe_load_all(path.read_text()))
+    return list(json.loads(json.dumps(found)))
 
 
 def env_file(path: Path) -> dict[str, str]:

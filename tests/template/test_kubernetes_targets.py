@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate.utils
 import pytest
 import yaml
 
@@ -16,6 +15,7 @@ from tests.conftest import Run, clean_environment, with_packages
 from tests.support.command import UV
 from tests.support.kustomize import by_python
 from tests.support.sites import program
+from tests.template.test_kubernetes import NEWEST
 
 TOOLS = "packages/serving-tools/src"
 DIGEST = f"reg.example/shop@sha256:{'5' * 64}"
@@ -34,7 +34,7 @@ class Played:
             played.chmod(0o755)
         self.overlay("production")
         self.state: dict[str, Any] = {
-            "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
+            "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [], "first": False,
             "image": "reg.example/shop", "pushed": False,
         }  # fmt: skip
 
@@ -84,6 +84,10 @@ def test_a_deployment_pushes_migrates_and_then_replaces_by_digest(played: Played
     first, job, rest = played.state["applied"]
     assert set(first) == {"Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"}
     assert job == ["Job"]
+    deleted = played.state["calls"].index("kubectl delete job/migrate --ignore-not-found")
+    assert deleted < played.state["calls"].index(
+        "kubectl rollout status deployment/web --timeout=900s"
+    )
     assert {"Deployment", "Service", "Ingress", "CronJob"} <= set(rest)
     assert set(played.state["images"]) == {DIGEST}
     assert "kubectl rollout status deployment/worker --timeout=900s" in played.state["calls"]
@@ -113,12 +117,22 @@ def test_a_rollout_that_fails_is_undone_and_says_why(played: Played) -> None:
     status, said = played.tool("deploy")
     assert status == 1
     undone = [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
-    assert undone == [f"kubectl rollout undo deployment/{name}" for name in ("web", "worker")], (
-        "new code beside old tasks would be neither"
-    )
+    # New code beside the tasks of the old would be neither.
+    assert sorted(undone) == [
+        f"kubectl rollout undo deployment/{name}" for name in ("web", "worker")
+    ]
     for words in ("CrashLoopBackOff; back-off 10s", "BackOff: restarting", "no tea today"):
         assert words in said
     last = "k8s: deployment/worker did not become ready; the pods of before are back"
+    assert said.splitlines()[-1] == last
+
+
+def test_where_nothing_ran_before_nothing_is_put_back(played: Played) -> None:
+    played.state |= {"stuck": ["deployment/web"], "first": True}
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert "no rollout history found" in said
+    last = "k8s: deployment/web did not become ready; what ran before is not back, see above"
     assert said.splitlines()[-1] == last
 
 
@@ -178,8 +192,7 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(played: Played) -> None:
 
 def test_it_validates_against_the_newest_versions(kubernetes_project: Path) -> None:
     text = (kubernetes_project / TOOLS / "serving_tools/deploy/kubernetes.py").read_text()
-    newest = [each.rpartition(".")[0] for each in kubernetes_validate.utils.all_versions()[-3:]]
-    assert f"VERSIONS = {tuple(newest)!r}".replace("'", '"') in text
+    assert f"VERSIONS = {tuple(NEWEST)!r}".replace("'", '"') in text
 
 
 # make plan

@@ -74,6 +74,8 @@ if words[:2] == ["get", "events"]:
     done(text="BackOff: restarting the failed container")
 if words[0] == "logs":
     done(text="no tea today")
+if words[:2] == ["rollout", "undo"] and state["first"]:
+    done(1, error="error: no rollout history found for deployment")
 if words[:2] == ["rollout", "undo"]:
     state["stuck"] = [each for each in state["stuck"] if each != words[2]]
 if words[:2] == ["rollout", "status"] and words[2] in state["stuck"]:

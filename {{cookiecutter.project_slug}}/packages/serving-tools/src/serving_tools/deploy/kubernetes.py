@@ -204,9 +204,21 @@ class Cluster:
             except Failed as error:
                 self.explain(each.partition("/")[2])
                 say(f"{error}; putting back the pods of before")
-                for undone in self.deployments():
-                    self.undo(undone)
-                raise Failed(f"{each} did not become ready; the pods of before are back") from None
+                back = [self._is_undone(deployment) for deployment in self.deployments()]
+                end = (
+                    "the pods of before are back"
+                    if all(back)
+                    else "what ran before is not back, see above"
+                )
+                raise Failed(f"{each} did not become ready; {end}") from None
+
+    def _is_undone(self, deployment: str) -> bool:
+        try:
+            self.undo(deployment)
+        except Failed as error:  # the first deployment has nothing before it
+            say(str(error))
+            return False
+        return True
 
     def _wait_for(self, deployment: str) -> None:
         change(*self.kubectl, "rollout", "status", deployment, f"--timeout={ROLLOUT_WITHIN}s")
