@@ -34,7 +34,8 @@ class Played:
             played.chmod(0o755)
         self.overlay("production")
         self.state: dict[str, Any] = {
-            "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [], "first": False,
+            "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
+            "revisions": {"deployment/web": "4", "deployment/worker": "4"}, "unchanged": False,
             "image": "reg.example/shop", "pushed": False,
         }  # fmt: skip
 
@@ -119,21 +120,31 @@ def test_a_rollout_that_fails_is_undone_and_says_why(played: Played) -> None:
     undone = [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
     # New code beside the tasks of the old would be neither.
     assert sorted(undone) == [
-        f"kubectl rollout undo deployment/{name}" for name in ("web", "worker")
+        f"kubectl rollout undo deployment/{name} --to-revision=4" for name in ("web", "worker")
     ]
     for words in ("CrashLoopBackOff; back-off 10s", "BackOff: restarting", "no tea today"):
         assert words in said
-    last = "k8s: deployment/worker did not become ready; the pods of before are back"
-    assert said.splitlines()[-1] == last
+    assert said.splitlines()[-1].startswith("k8s: deployment/worker did not become ready; ")
+    for name in ("web", "worker"):
+        assert f"the pods of deployment/{name} of before are back" in said.splitlines()[-1]
 
 
-def test_where_nothing_ran_before_nothing_is_put_back(played: Played) -> None:
-    played.state |= {"stuck": ["deployment/web"], "first": True}
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        ({"revisions": {}}, "deployment/web ran nothing before"),
+        # An undo would bring back the release before it, as when the database is gone.
+        ({"unchanged": True}, "deployment/web is what it was"),
+    ],
+)
+def test_what_is_not_of_this_deployment_is_not_undone(
+    played: Played, state: dict[str, Any], end: str
+) -> None:
+    played.state |= state | {"stuck": ["deployment/web"]}
     status, said = played.tool("deploy")
     assert status == 1
-    assert "no rollout history found" in said
-    last = "k8s: deployment/web did not become ready; what ran before is not back, see above"
-    assert said.splitlines()[-1] == last
+    assert end in said.splitlines()[-1]
+    assert not [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
 
 
 def test_a_digest_of_the_overlay_is_kept(played: Played) -> None:

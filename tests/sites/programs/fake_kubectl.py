@@ -52,6 +52,10 @@ if words[0] == "apply":
     state["images"] += re.findall(r"image: (\S+)", given)
     if "Job" in kinds:
         state["job"] = "Running"
+    if "Deployment" in kinds and not state["unchanged"]:
+        found = state["revisions"]
+        for name in ("deployment/web", "deployment/worker"):
+            found[name] = str(int(found.get(name, "0")) + 1)
     done()
 if words[0] == "delete":
     state["job"] = None
@@ -74,8 +78,8 @@ if words[:2] == ["get", "events"]:
     done(text="BackOff: restarting the failed container")
 if words[0] == "logs":
     done(text="no tea today")
-if words[:2] == ["rollout", "undo"] and state["first"]:
-    done(1, error="error: no rollout history found for deployment")
+if words[0] == "get" and words[1] in ("deployment/web", "deployment/worker"):
+    done(text=state["revisions"].get(words[1], ""))
 if words[:2] == ["rollout", "undo"]:
     state["stuck"] = [each for each in state["stuck"] if each != words[2]]
 if words[:2] == ["rollout", "status"] and words[2] in state["stuck"]:

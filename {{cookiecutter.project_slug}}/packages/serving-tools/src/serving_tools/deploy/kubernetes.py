@@ -197,34 +197,41 @@ class Cluster:
 
     def roll_out(self) -> None:
         """Replaces the pods. Raises Failed where they do not become ready, once those of before are back."""
+        before = {each: self._revision(each) for each in self.deployments()}
         self.apply(self.of_kind(*FIRST, "Job", other=True))
         for each in self.deployments():
             try:
                 self._wait_for(each)
             except Failed as error:
                 self.explain(each.partition("/")[2])
-                say(f"{error}; putting back the pods of before")
-                back = [self._is_undone(deployment) for deployment in self.deployments()]
-                end = (
-                    "the pods of before are back"
-                    if all(back)
-                    else "what ran before is not back, see above"
-                )
-                raise Failed(f"{each} did not become ready; {end}") from None
+                say(str(error))
+                ends = [self._put_back(*item) for item in before.items()]
+                raise Failed(f"{each} did not become ready; {'; '.join(ends)}") from None
 
-    def _is_undone(self, deployment: str) -> bool:
+    def _revision(self, deployment: str) -> str:
+        """The number that the cluster gives what a Deployment runs; "" where there is none yet."""
+        if DRY_RUN:
+            return ""
+        path = r"--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}"
+        return run(*self.kubectl, "get", deployment, "--ignore-not-found", path).strip()
+
+    def _put_back(self, deployment: str, revision: str) -> str:
+        """Puts back what a Deployment ran at a revision; returns what came of it."""
+        if not revision:
+            return f"{deployment} ran nothing before"
+        if self._revision(deployment) == revision:  # an undo would bring back something older
+            return f"{deployment} is what it was"
         try:
-            self.undo(deployment)
-        except Failed as error:  # the first deployment has nothing before it
-            say(str(error))
-            return False
-        return True
+            self.undo(deployment, f"--to-revision={revision}")
+        except Failed as error:
+            return f"{error}: {deployment} is not what it was"
+        return f"the pods of {deployment} of before are back"
 
     def _wait_for(self, deployment: str) -> None:
         change(*self.kubectl, "rollout", "status", deployment, f"--timeout={ROLLOUT_WITHIN}s")
 
     def undo(self, deployment: str, *revision: str) -> None:
-        """Puts back a Deployment's pods of before. Raises Failed where there are none."""
+        """Puts back a Deployment's pods of before. Raises Failed where there are none, or they fail too."""
         change(*self.kubectl, "rollout", "undo", deployment, *revision)
         self._wait_for(deployment)
 
