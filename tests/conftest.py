@@ -44,8 +44,8 @@ SLOW = frozenset(
     for name in """
       addresses bodies celery connections conversation demo deploy_faults development documented doors foreign_servers
       garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
-      own_warnings package pgbouncer postgres process readme recipes restore secret_files snippets sqlite strangers streams tasks
-      telemetry troubleshooting updates upgrade uploads valkey valkey_refuses
+      own_warnings package pgbouncer plan postgres process readme recipes restore secret_files snippets sqlite
+      strangers streams tasks telemetry troubleshooting updates upgrade uploads valkey valkey_refuses
     """.split()
 )
 
@@ -117,6 +117,12 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
     return bake_into(tmp_path_factory.mktemp("widest"), **WIDEST)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The widest project, with its manifests; tests must not write into it."""
+    return bake_into(tmp_path_factory.mktemp("kubernetes"), **WIDEST, kubernetes=True)
 
 
 @pytest.fixture(scope="session")

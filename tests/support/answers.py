@@ -52,6 +52,14 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
         }
     ),
     ("ci", "gitlab"): frozenset({".gitlab-ci.yml", ".gitlab/renovate.json"}),
+    ("kubernetes", True): frozenset(
+        f"deploy/kubernetes/{path}"
+        for path in """
+          base/jobs.yaml base/kustomization.yaml base/namespace.yaml base/network.yaml base/server.env
+          base/web.yaml overlays/production/kustomization.yaml overlays/production/server.env
+          overlays/staging/kustomization.yaml overlays/staging/server.env targets.mk
+        """.split()
+    ),
     ("tasks", "database"): frozenset(
         {"accounts/forms.py", "accounts/tasks.py", "tests/test_tasks.py"}
     ),
@@ -88,7 +96,7 @@ def text_questions() -> set[str]:
 
 # Answers that would multiply the combinations, and change what only these others change as well: each value stands
 # beside every value of any other answer that takes it, and beside every database with every cache.
-SPREAD = ("tasks", "telemetry", "ci")
+SPREAD = ("tasks", "telemetry", "ci", "kubernetes")
 
 
 @functools.cache

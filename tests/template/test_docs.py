@@ -27,7 +27,8 @@ PAGES = [
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 # What a path in a text may be relative to.
-ROOTS = [ROOT, ROOT / "docs", TEMPLATE, *OWN_PACKAGES, *package_sources(TEMPLATE)]
+MANIFESTS = TEMPLATE / "deploy" / "kubernetes"
+ROOTS = [ROOT, ROOT / "docs", TEMPLATE, MANIFESTS, *OWN_PACKAGES, *package_sources(TEMPLATE)]
 
 # Files that are no part of the template: an owner writes them, or something that runs does.
 ELSEWHERE = re.compile(

@@ -1,0 +1,260 @@
+"""`make k8s-deploy` and its like against a cluster that a program plays, and `make plan`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Run, clean_environment, with_packages
+from tests.support.command import UV
+from tests.support.kustomize import by_python
+from tests.support.sites import program
+from tests.template.test_kubernetes import NEWEST
+
+TOOLS = "packages/serving-tools/src"
+DIGEST = f"reg.example/shop@sha256:{'5' * 64}"
+
+
+class Played:
+    """A project, and programs that play kubectl and an engine for it."""
+
+    def __init__(self, folder: Path, project: Path) -> None:
+        self.project = project
+        self.programs = folder / "programs"
+        self.programs.mkdir()
+        for name in ("kubectl", "engine"):
+            played = self.programs / name
+            played.write_text(f"#!{sys.executable} -IS\n{program('fake_kubectl')}")
+            played.chmod(0o755)
+        self.overlay("production")
+        self.state: dict[str, Any] = {
+            "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
+            "revisions": {"deployment/web": "4", "deployment/worker": "4"}, "unchanged": False,
+            "image": "reg.example/shop", "pushed": False,
+        }  # fmt: skip
+
+    def overlay(self, name: str) -> None:
+        """What kubectl would render."""
+        objects = by_python(self.project / "deploy" / "kubernetes" / "overlays" / name)
+        (self.programs / "rendered.yaml").write_text(yaml.safe_dump_all(objects))
+
+    def run(self, *command: str, **variables: str) -> tuple[int, str]:
+        """The exit status of a command, and what it says; `state` is what came of it."""
+        file = self.programs / "state.json"
+        file.write_text(json.dumps(self.state))
+        done = subprocess.run(
+            command, cwd=self.project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            env=clean_environment()
+            | {"PATH": f"{self.programs}:{os.environ['PATH']}", "ENGINE": str(self.programs / "engine")}
+            | variables,
+        )  # fmt: skip
+        self.state = json.loads(file.read_text())
+        return done.returncode, done.stdout
+
+    def tool(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        return self.run(sys.executable, "-I", TOOLS, "deploy.kubernetes", *arguments, **variables)
+
+
+@pytest.fixture
+def played(tmp_path: Path, kubernetes_project: Path) -> Played:
+    project = shutil.copytree(kubernetes_project, tmp_path / "project")
+    # The build is another test's.
+    (project / "Makefile").write_text(
+        f"build:\n\t@echo built\n\n{(project / 'Makefile').read_text()}"
+    )
+    text = (project / "Makefile").read_text()
+    (project / "Makefile").write_text(text.replace("\nbuild: export", "\nold-build: export").replace(
+        "\nbuild: .env", "\nold-build: .env"
+    ))  # fmt: skip
+    (project / ".env").write_text("SECRET_KEY=x\n")
+    (project / "uv.lock").touch()
+    return Played(tmp_path, project)
+
+
+def test_a_deployment_pushes_migrates_and_then_replaces_by_digest(played: Played) -> None:
+    make = ["make", f"UV={UV}", "k8s-deploy"]
+    status, said = played.run(*make)
+
+    assert status == 0, said
+    first, job, rest = played.state["applied"]
+    assert set(first) == {"Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"}
+    assert job == ["Job"]
+    deleted = played.state["calls"].index("kubectl delete job/migrate --ignore-not-found")
+    assert deleted < played.state["calls"].index(
+        "kubectl rollout status deployment/web --timeout=900s"
+    )
+    assert {"Deployment", "Service", "Ingress", "CronJob"} <= set(rest)
+    assert set(played.state["images"]) == {DIGEST}
+    assert "kubectl rollout status deployment/worker --timeout=900s" in played.state["calls"]
+    assert "to namespace my-project-production of context test" in said
+    assert "engine push reg.example/shop:1a2b3c4d5e6f" in played.state["calls"]
+
+
+def test_nothing_is_replaced_where_the_migrations_fail(played: Played) -> None:
+    played.state["migration"] = "Failed"
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert len(played.state["applied"]) == 2
+    assert "no tea today" in said
+    assert said.splitlines()[-1] == "k8s: the migrations failed; the pods stay as they are"
+
+
+def test_migrations_that_run_already_are_left_alone(played: Played) -> None:
+    played.state |= {"job": "Running", "migration": "Running"}
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert "delete job/migrate`" in said
+    assert not [call for call in played.state["calls"] if call.startswith("kubectl delete")]
+
+
+def test_a_rollout_that_fails_is_undone_and_says_why(played: Played) -> None:
+    played.state["stuck"] = ["deployment/worker"]
+    status, said = played.tool("deploy")
+    assert status == 1
+    undone = [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
+    # New code beside the tasks of the old would be neither.
+    assert sorted(undone) == [
+        f"kubectl rollout undo deployment/{name} --to-revision=4" for name in ("web", "worker")
+    ]
+    for words in ("CrashLoopBackOff; back-off 10s", "BackOff: restarting", "no tea today"):
+        assert words in said
+    assert said.splitlines()[-1].startswith("k8s: deployment/worker did not become ready; ")
+    for name in ("web", "worker"):
+        assert f"the pods of deployment/{name} of before are back" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        ({"revisions": {}}, "deployment/web ran nothing before"),
+        # An undo would bring back the release before it, as when the database is gone.
+        ({"unchanged": True}, "deployment/web is what it was"),
+    ],
+)
+def test_what_is_not_of_this_deployment_is_not_undone(
+    played: Played, state: dict[str, Any], end: str
+) -> None:
+    played.state |= state | {"stuck": ["deployment/web"]}
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert end in said.splitlines()[-1]
+    assert not [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
+
+
+def test_a_digest_of_the_overlay_is_kept(played: Played) -> None:
+    """So it is where something deploys from git."""
+    rendered = played.programs / "rendered.yaml"
+    rendered.write_text(rendered.read_text().replace("0" * 64, "7" * 64))
+    status, _ = played.tool("deploy")
+    assert status == 0
+    assert {image[-64:] for image in played.state["images"]} == {"7" * 64}
+    assert not [call for call in played.state["calls"] if call.startswith("engine")]
+
+
+def test_a_dry_run_changes_nothing(played: Played) -> None:
+    make = [
+        "make",
+        f"UV={UV}",
+        "DRY_RUN=1",
+        "k8s-deploy",
+        "k8s-rollback",
+        "k8s-render",
+        "k8s-validate",
+    ]
+    status, said = played.run(*make)
+    assert status == 0, said
+    asked = {call.split()[1] for call in played.state["calls"]}
+    assert asked <= {"kustomize", "config", "compose"}
+    for words in ("make --no-print-directory build", "push", "rollout undo deployment/web", "Job/migrate",
+                  "kubectl kustomize deploy/kubernetes/overlays/production",
+                  "--kubernetes-version 1.37"):  # fmt: skip
+        assert words in said
+
+
+def test_a_rollback_may_name_a_revision(played: Played) -> None:
+    make = ["make", f"UV={UV}", "REVISION=3", "OVERLAY=staging", "k8s-rollback"]
+    played.overlay("staging")
+    status, said = played.run(*make)
+    assert status == 0, said
+    assert "kubectl rollout undo deployment/web --to-revision=3" in played.state["calls"]
+    assert "the database stays as it is" in said
+
+
+def test_what_is_missing_or_wrong_is_said_in_one_line(played: Played) -> None:
+    status, said = played.tool("render", OVERLAY="test")
+    assert (status, said) == (
+        1,
+        "k8s: OVERLAY='test' has no deploy/kubernetes/overlays/test/kustomization.yaml; there are production, staging\n",
+    )
+    played.state["image"] = "shop"
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert "set IMAGE=registry.example/shop in .env" in said
+    (played.programs / "kubectl").unlink()
+    status, said = played.tool("render", PATH=str(played.programs))
+    assert said == "k8s: kubectl: No such file or directory; install it, and put it into PATH\n"
+
+
+def test_it_validates_against_the_newest_versions(kubernetes_project: Path) -> None:
+    text = (kubernetes_project / TOOLS / "serving_tools/deploy/kubernetes.py").read_text()
+    assert f"VERSIONS = {tuple(NEWEST)!r}".replace("'", '"') in text
+
+
+# make plan
+
+
+def plan(project: Path, *variables: str) -> tuple[int, str]:
+    make = ["make", "--no-print-directory", f"UV={UV}", *variables, "plan"]
+    done = subprocess.run(
+        make, cwd=project, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def test_a_plan_has_pods_threads_and_connections(kubernetes_project: Path) -> None:
+    asked = ("REQUESTS=2000", "VIEW_MS=20", "CPU_MS=2")
+    status, said = plan(kubernetes_project, *asked, "CONNECTIONS=100")
+    rows = [line.split() for line in said.splitlines()]
+    assert (status, [row[:2] for row in rows[1:4]]) == (
+        0, [["pods", "6"], ["threads", "11"], ["connections", "94"]],
+    )  # fmt: skip
+    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50")
+    assert "PgBouncer: max_client_conn = 87, default_pool_size = 40" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ([], "plan: REQUESTS='' is no number above 0; try `make plan REQUESTS=2000"),
+        (["REQUESTS=x", "VIEW_MS=1"], "plan: REQUESTS='x' is no number above 0"),
+        (["REQUESTS=1", "VIEW_MS=nan"], "plan: VIEW_MS='nan' is no number above 0"),
+        (["REQUESTS=1", "VIEW_MS=1", "CPU_MS=2"], "plan: CPU_MS=2 is more than VIEW_MS=1"),
+        (["REQUESTS=1", "VIEW_MS=1", "CONNECTIONS=5"], "plan: CONNECTIONS=5 leaves none"),
+    ],
+)
+def test_a_plan_of_nonsense_is_refused(
+    kubernetes_project: Path, variables: list[str], words: str
+) -> None:
+    status, said = plan(kubernetes_project, *variables)
+    assert status != 0
+    assert said.startswith(words)
+
+
+def test_a_plan_gives_pods_the_threads_that_settings_give_them(
+    kubernetes_project: Path, run: Run
+) -> None:
+    ask = (
+        "from data import connections as c; from serving_tools.deploy import plan as p;"
+        "assert (c.RESERVE, c.THREADS_MAX) == (p.RESERVE, p.THREADS_MAX);"
+        "print([c.threads(n, servers=s, workers=1) - p.threads_of(n, s) for n in range(5, 900, 7) for s in (1, 3, 40)])"
+    )
+    variables = with_packages(kubernetes_project, {"PYTHONDONTWRITEBYTECODE": "1"})
+    shown = run(kubernetes_project, "python", "-c", ask, **variables).stdout
+    assert set(json.loads(shown)) == {0}

@@ -1,0 +1,318 @@
+"""Brings a project into a Kubernetes cluster; `make k8s-render`, `k8s-validate`, `k8s-deploy` and `k8s-rollback` call it.
+
+    python3 -m serving_tools.deploy.kubernetes render | validate | deploy | rollback [REVISION]
+
+OVERLAY names a folder of deploy/kubernetes/overlays/, and kubectl knows the cluster. A deployment pushes the image
+and names it by its digest; runs the migrations, in a Job, and stops where they fail; then replaces the pods, and puts
+back those of before where the new ones do not become ready. DRY_RUN=1 prints each command that would change
+something, and runs none of them.
+
+https://kubernetes.io/docs/reference/kubectl/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, inspect, write_line
+from serving_tools.deploy.images import Images
+
+DRY_RUN = os.environ.get("DRY_RUN", "") not in ("", "0")
+OVERLAY = os.environ.get("OVERLAY") or "production"
+OVERLAYS = "deploy/kubernetes/overlays"
+FOLDER = f"{OVERLAYS}/{OVERLAY}"
+RENDER = ("kubectl", "kustomize", FOLDER)
+
+# What an overlay says where `deploy` is to fill in the image that it has pushed.
+NO_IMAGE = re.compile(r"\S+@sha256:0{64}")
+
+# What migrations and pods need is there before them.
+FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")
+
+VERSIONS = ("1.35", "1.36", "1.37")  # of Kubernetes, the newest that kubernetes-validate knows
+
+START_WITHIN = (
+    180.0  # seconds that a pod of the migrations may take to be scheduled, pulled and started
+)
+ROLLOUT_WITHIN = (
+    900  # seconds; a Deployment without progress fails long before, by its progressDeadlineSeconds
+)
+POLL = 2.0
+
+
+class Failed(Exception):
+    """It stops here; the text says why, and what to do."""
+
+
+def say(line: str) -> None:
+    write_line(f"k8s: {line}")
+
+
+def run(*command: str, given: str = "", check: bool = True) -> str:
+    """What a command prints, whose errors go to the terminal. Raises Failed where it fails or is not installed."""
+    try:
+        done = subprocess.run(
+            command, input=given, stdout=subprocess.PIPE, text=True, check=False, errors="replace"
+        )
+    except OSError as error:
+        raise Failed(f"{command[0]}: {error.strerror}; install it, and put it into PATH") from None
+    if check and done.returncode:
+        raise Failed(f"`{shlex.join(command)}` failed (status {done.returncode})")
+    return done.stdout
+
+
+def change(*command: str, given: str = "") -> str:
+    """The same, of a command that changes something: with DRY_RUN it is printed instead."""
+    if DRY_RUN:
+        what = f"  # {summary(given)}" if given else ""
+        print(f"{shlex.join(command)}{what}")
+        return ""
+    return run(*command, given=given)
+
+
+def summary(objects: str) -> str:
+    return ", ".join(f"{kind(each)}/{name(each)}" for each in objects.split("\n---\n"))
+
+
+def render() -> list[str]:
+    """The objects of the overlay, each as YAML with sorted keys and nothing else: kubectl writes it so."""
+    if not os.path.isfile(f"{FOLDER}/kustomization.yaml"):
+        there = ", ".join(sorted(os.listdir(OVERLAYS)))
+        raise Failed(f"OVERLAY={OVERLAY!r} has no {FOLDER}/kustomization.yaml; there are {there}")
+    return run(*RENDER).rstrip("\n").split("\n---\n")
+
+
+def field(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, re.MULTILINE)
+    if not found:
+        raise Failed(f"an object of OVERLAY={OVERLAY} has no line {pattern!r}:\n{text}")
+    return found[1]
+
+
+def kind(text: str) -> str:
+    return field(r"^kind: (\w+)$", text)
+
+
+def name(text: str) -> str:
+    return field(r"^  name: ([\w.-]+)$", text)
+
+
+def validate() -> None:
+    """Raises Failed where an object is not as the schemas of Kubernetes have it."""
+    uv = os.environ.get("UV") or "uv"
+    with tempfile.NamedTemporaryFile("w", suffix=f"-{OVERLAY}.yaml") as file:
+        file.write("\n---\n".join(render()))
+        file.flush()
+        for version in VERSIONS:
+            tool = (uv, "run", "--quiet", "--group", "scan", "kubernetes-validate")
+            change(*tool, "--strict", "--quiet", "--kubernetes-version", version, file.name)
+            if not DRY_RUN:
+                say(f"{OVERLAY} is right for Kubernetes {version}")
+
+
+def pushed_image() -> str:
+    """Builds and pushes the image; returns it by its digest. Raises Failed, or EngineError."""
+    images = Images(configuration())
+    registry, slash, _ = images.repository.rpartition("/")
+    if not slash:
+        raise Failed(
+            f"IMAGE={images.repository!r} names no registry that the cluster could pull from; set"
+            f" IMAGE=registry.example/{images.repository} in .env"
+        )
+    change("make", "--no-print-directory", "build")
+    if DRY_RUN:
+        change(ENGINE, "push", f"{images.repository}:<commit>")
+        return f"{images.repository}@<digest>"
+    image = images.id_of(images.tag)
+    if not image:
+        raise EngineError(f"there is no image {images.name}")
+    tagged = f"{images.repository}:{images.called(image)}"
+    say(f"pushing {tagged}")
+    ask("push", tagged, timeout=3600)
+    for digest in inspect("image", image)[0].get("RepoDigests") or []:
+        if digest.startswith(f"{images.repository}@"):
+            return str(digest)
+    raise Failed(f"{registry} has given {tagged} no digest; try `{ENGINE} push {tagged}`")
+
+
+class Cluster:
+    """A namespace of the cluster that kubectl knows."""
+
+    def __init__(self, objects: list[str]) -> None:
+        self.objects = objects
+        self.namespace = name(next(each for each in objects if kind(each) == "Namespace"))
+        self.kubectl = ("kubectl", f"--namespace={self.namespace}")
+
+    def of_kind(self, *kinds: str, other: bool = False) -> list[str]:
+        return [each for each in self.objects if (kind(each) in kinds) is not other]
+
+    def apply(self, objects: Iterable[str]) -> None:
+        change(*self.kubectl, "apply", "--filename=-", given="\n---\n".join(objects))
+
+    def deployments(self) -> list[str]:
+        return [f"deployment/{name(each)}" for each in self.of_kind("Deployment")]
+
+    def migrate(self) -> None:
+        """Runs the Job of the migrations. Raises Failed where it fails, or its pod does not start."""
+        for job in map(name, self.of_kind("Job")):
+            # A Job can't be changed; and one that is still at it must not have a second beside it.
+            if not DRY_RUN and self._state_of(job) == "running":
+                raise Failed(
+                    f"job/{job} runs already: wait for it, or end it with"
+                    f" `{shlex.join(self.kubectl)} delete job/{job}`"
+                )
+            change(*self.kubectl, "delete", f"job/{job}", "--ignore-not-found")
+            self.apply(each for each in self.of_kind("Job") if name(each) == job)
+            if DRY_RUN:
+                change(*self.kubectl, "wait", "--for=condition=complete", f"job/{job}")
+                continue
+            started = time.monotonic()
+            while (state := self._state_of(job)) == "running":
+                waits = any(pod["status"].get("phase") == "Pending" for pod in self._pods(job))
+                if waits and time.monotonic() > started + START_WITHIN:
+                    state = "failed"
+                    break
+                time.sleep(POLL)
+            if state == "failed":
+                self.explain(job)
+                raise Failed("the migrations failed; the pods stay as they are")
+
+    def _state_of(self, job: str) -> str:
+        """Of a Job: "complete", "failed", "running" or "none"."""
+        found = run(*self.kubectl, "get", f"job/{job}", "--ignore-not-found", "--output=json")
+        if not found.strip():
+            return "none"
+        conditions = json.loads(found).get("status", {}).get("conditions", [])
+        ended = {each["type"].lower() for each in conditions if each["status"] == "True"}
+        return next((each for each in ("complete", "failed") if each in ended), "running")
+
+    def roll_out(self) -> None:
+        """Replaces the pods. Raises Failed where they do not become ready, once those of before are back."""
+        before = {each: self._revision(each) for each in self.deployments()}
+        self.apply(self.of_kind(*FIRST, "Job", other=True))
+        for each in self.deployments():
+            try:
+                self._wait_for(each)
+            except Failed as error:
+                self.explain(each.partition("/")[2])
+                say(str(error))
+                ends = [self._put_back(*item) for item in before.items()]
+                raise Failed(f"{each} did not become ready; {'; '.join(ends)}") from None
+
+    def _revision(self, deployment: str) -> str:
+        """The number that the cluster gives what a Deployment runs; "" where there is none yet."""
+        if DRY_RUN:
+            return ""
+        path = r"--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}"
+        return run(*self.kubectl, "get", deployment, "--ignore-not-found", path).strip()
+
+    def _put_back(self, deployment: str, revision: str) -> str:
+        """Puts back what a Deployment ran at a revision; returns what came of it."""
+        if not revision:
+            return f"{deployment} ran nothing before"
+        if self._revision(deployment) == revision:  # an undo would bring back something older
+            return f"{deployment} is what it was"
+        try:
+            self.undo(deployment, f"--to-revision={revision}")
+        except Failed as error:
+            return f"{error}: {deployment} is not what it was"
+        return f"the pods of {deployment} of before are back"
+
+    def _wait_for(self, deployment: str) -> None:
+        change(*self.kubectl, "rollout", "status", deployment, f"--timeout={ROLLOUT_WITHIN}s")
+
+    def undo(self, deployment: str, *revision: str) -> None:
+        """Puts back a Deployment's pods of before. Raises Failed where there are none, or they fail too."""
+        change(*self.kubectl, "rollout", "undo", deployment, *revision)
+        self._wait_for(deployment)
+
+    def _pods(self, component: str) -> list[dict[str, Any]]:
+        selector = f"--selector=app.kubernetes.io/component={component}"
+        found = json.loads(run(*self.kubectl, "get", "pods", selector, "--output=json") or "{}")
+        return list(found.get("items", []))
+
+    def explain(self, component: str) -> None:
+        """Prints of each pod that is not ready why, the cluster's warnings of it, and the end of its log."""
+        for pod in self._pods(component):
+            status, pod_name = pod["status"], pod["metadata"]["name"]
+            conditions = {each["type"]: each for each in status.get("conditions", [])}
+            if conditions.get("Ready", {}).get("status") == "True":
+                continue
+            why = [each.get("message") for each in conditions.values() if each["status"] != "True"]
+            for container in status.get("containerStatuses", []):
+                for state in (container.get("state", {}), container.get("lastState", {})):
+                    for word in ("waiting", "terminated"):
+                        found = state.get(word, {})
+                        why += [found.get("reason"), found.get("message")]
+            say(f"pod {pod_name} is not ready: {'; '.join(dict.fromkeys(filter(None, why)))}")
+            warnings = f"--field-selector=involvedObject.name={pod_name},type=Warning"
+            message = '{range .items[*]}{.reason}{": "}{.message}{"\\n"}{end}'
+            told = run(
+                *self.kubectl,
+                "get",
+                "events",
+                warnings,
+                f"--output=jsonpath={message}",
+                check=False,
+            )
+            for line in told.splitlines()[-3:]:
+                say(f"  {line}")
+            write_line(run(*self.kubectl, "logs", pod_name, "--tail=20", check=False).rstrip())
+
+
+def deploy() -> None:
+    objects = render()
+    wanted = {image for each in objects for image in NO_IMAGE.findall(each)}
+    if wanted:
+        image = pushed_image()
+        objects = [NO_IMAGE.sub(image, each) for each in objects]
+    cluster = Cluster(objects)
+    context = run("kubectl", "config", "current-context", check=False).strip() or "none"
+    say(f"to namespace {cluster.namespace} of context {context}")
+    cluster.apply(cluster.of_kind(*FIRST))
+    cluster.migrate()
+    cluster.roll_out()
+    if not DRY_RUN:
+        say(
+            f"{', '.join(cluster.deployments())} run {image if wanted else 'the image of the overlay'}"
+        )
+
+
+def rollback(*revision: str) -> None:
+    cluster = Cluster(render())
+    for each in cluster.deployments():
+        cluster.undo(each, *(f"--to-revision={number}" for number in revision))
+    if not DRY_RUN:
+        say(
+            "the pods of before are back; the database stays as it is, with every migration that it has"
+        )
+
+
+def main(command: str, *arguments: str) -> int:
+    try:
+        if command == "render" and DRY_RUN:
+            change(*RENDER)
+        elif command == "render":
+            print("\n---\n".join(render()))
+        else:
+            {"validate": validate, "deploy": deploy, "rollback": rollback}[command](*arguments)
+    except (Failed, EngineError) as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted: what was applied goes on in the cluster; `make k8s-rollback` undoes it")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""How many pods, threads and database connections a load takes; `make plan` calls it.
+
+    REQUESTS=2000 VIEW_MS=20 CPU_MS=2 CONNECTIONS=100 python3 -m serving_tools.deploy.plan
+
+REQUESTS a second, of which each takes a thread for VIEW_MS milliseconds, as the access log has it, and computes for
+CPU_MS of them: all, unless given. CONNECTIONS are those that the database allows. A thread that waits for the database
+keeps its connection; a worker computes on one core, whatever the number of its threads.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+
+BUSY = 0.7  # of a core or of the threads: above it requests wait for each other
+PODS_MIN = 3  # one a zone; minReplicas in web.yaml
+
+# As data/connections.py has them.
+THREADS_MAX = 64
+RESERVE = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load takes. `clients`: connections that the pods may open to the database, or to the pooler before it."""
+
+    cores: float
+    busy: float
+    pods: int
+    threads: int
+    clients: int
+    pooled: bool
+    most: float  # requests a second, where all threads or all cores are busy
+
+
+def threads_of(allowed: int, pods: int) -> int:
+    """The threads that settings give each pod of so many connections; one pod more is there in a deployment."""
+    return min(THREADS_MAX, max(1, (allowed - RESERVE) // (pods + 1) - 1))
+
+
+def plan(requests: float, view_ms: float, cpu_ms: float, connections: int) -> Plan:
+    cores, busy = requests * cpu_ms / 1000, requests * view_ms / 1000
+    wanted = math.ceil(busy / BUSY)
+    pods = max(PODS_MIN, math.ceil(cores / BUSY), math.ceil(wanted / THREADS_MAX))
+    threads = threads_of(connections, pods)
+    needed = max(1, math.ceil(wanted / pods))
+    if pooled := threads < needed or (pods + 1) * 2 + RESERVE > connections:
+        threads = needed
+    clients = (pods + 1) * (threads + 1) + RESERVE
+    most = min(pods * threads / view_ms, pods / cpu_ms) * 1000
+    return Plan(cores, busy, pods, threads, clients, pooled, most)
+
+
+def table(made: Plan, connections: int) -> str:
+    rows = [
+        ("busy", f"{made.cores:.1f} cores, {made.busy:.1f} threads", ""),
+        ("pods", made.pods, "maxReplicas in web.yaml, WEB_REPLICAS in server.env"),
+        ("threads", f"{made.threads} a pod", "SERVING_THREADS, which follows of the two below"),
+    ]
+    if made.pooled:
+        rows += [
+            (
+                "connections",
+                made.clients,
+                f"more than {connections}: a pooler, DATABASE_POOLER=transaction",
+            ),
+            (
+                "",
+                "",
+                f"PgBouncer: max_client_conn = {made.clients}, default_pool_size = {connections - RESERVE}",
+            ),
+            ("", "", f"server.env: DATABASE_MAX_CONNECTIONS={made.clients}"),
+        ]
+    else:
+        rows.append(
+            ("connections", made.clients, f"DATABASE_MAX_CONNECTIONS={connections}; no pooler")
+        )
+    rows.append(("at most", f"{made.most:,.0f} a second", "then requests wait"))
+    return "\n".join(f"{what:<12} {value!s:<28} {note}".rstrip() for what, value, note in rows)
+
+
+def number(name: str, default: str = "") -> float:
+    """A variable. Raises ValueError, in one line, where it is no positive number."""
+    given = os.environ.get(name) or default
+    try:
+        value = float(given)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise ValueError(
+            f"{name}={given!r} is no number above 0; try `make plan REQUESTS=2000 VIEW_MS=20 CPU_MS=2`"
+        )
+    return value
+
+
+def main() -> int:
+    try:
+        requests, view_ms = number("REQUESTS"), number("VIEW_MS")
+        cpu_ms = number("CPU_MS", str(view_ms))
+        connections = int(number("CONNECTIONS", "100"))
+        if cpu_ms > view_ms:
+            raise ValueError(
+                f"CPU_MS={cpu_ms:g} is more than VIEW_MS={view_ms:g}, of which it is a part"
+            )
+        if connections <= RESERVE:
+            raise ValueError(
+                f"CONNECTIONS={connections} leaves none but the {RESERVE} for people; give more"
+            )
+    except ValueError as error:
+        print(f"plan: {error}", file=sys.stderr)
+        return 1
+    print(table(plan(requests, view_ms, cpu_ms, connections), connections))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
