@@ -72,7 +72,7 @@ MODULES = frozenset(
     data dataclasses datetime difflib dj_database_url django_ox email enum errno fcntl functools
     getpass gzip hashlib home http importlib inspect io ipaddress itertools json keyword logging
     manage math multiprocessing opentelemetry os pathlib pickle posixpath prometheus_client queue
-    random re reprlib resource runpy secrets select sentry_sdk serving serving_tools shutil signal
+    random re reprlib resource runpy secrets select sentry_sdk serving serving_tools shlex shutil signal
     smtplib socket sqlite3 ssl stat storages subprocess sys tarfile telemetry tempfile termios tests
     threading time traceback types typing unicodedata unittest urllib warnings weakref wsgiref
     """.split()
