@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import template_rules
-from tests.conftest import TEMPLATE, questions
+from tests.conftest import ROOT, TEMPLATE, questions
 from tests.support.answers import PURE_DEFAULTS, Answers, choices
 from tests.support.combinations import (
     answers_by_file,
@@ -19,7 +19,7 @@ from tests.support.combinations import (
     quick_combinations,
     tried,
 )
-from tests.support.command import working_tree
+from tests.support.command import template_make, working_tree
 
 pytestmark = pytest.mark.quick
 
@@ -40,7 +40,7 @@ def held(keys: tuple[str, ...], rows: list[Answers]) -> set[tuple[Any, ...]]:
 
 
 def test_any_three_answers_are_tried_in_all_their_combinations() -> None:
-    keys = [*(choices() | PURE_DEFAULTS)]
+    keys = [*choices(), *(key for key in PURE_DEFAULTS if key not in choices())]
     assert keys == [*every_combination()[0]]
     assert {key for key in questions() if key in keys} == set(keys)
     for three in itertools.combinations(keys, 3):
@@ -60,6 +60,15 @@ def test_no_combination_is_refused_and_there_are_few() -> None:
     assert 5 * len(every_combination()) < len(tried(full=True))
     together = tuple(key for key in choices() if key not in PURE_DEFAULTS)
     assert held(together, list(tried(full=True))) == accepted(together)
+
+
+def test_a_target_tries_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    pytest_ = tmp_path / ".venv" / "bin" / "pytest"
+    pytest_.write_text('#!/bin/sh\necho "MATRIX is $MATRIX: $*"\n')
+    pytest_.chmod(0o755)
+    assert "MATRIX is full: -m matrix\n" in template_make(tmp_path, "test-matrix-full")
 
 
 def test_the_few_combinations_hold_every_value_of_every_choice() -> None:

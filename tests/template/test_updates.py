@@ -50,17 +50,13 @@ def cruft(folder: Path, *arguments: str, status: int = 0) -> str:
 
 
 def by_git(
-    project: Path,
-    *,
-    program: tuple[str, ...] = ("make", "update"),
-    status: int = 0,
-    **variables: str,
+    project: Path, *, tool: list[str] | None = None, status: int = 0, **variables: str
 ) -> str:
-    """Runs `make update` in a project, or what it runs; gives what it prints."""
+    """Runs `make update` in a project, or the tool that it runs; gives what it prints."""
     variables = {"UV": str(UV), "UV_CACHE_DIR": str(BUILD / "uv-of-updates"), **variables}
-    options = ["--no-print-directory", *(f"{key}={value}" for key, value in variables.items())]
+    given = [f"{key}={value}" for key, value in variables.items()]
     done = subprocess.run(
-        [*program, *(options if program[0] == "make" else [])],
+        tool or ["make", "--no-print-directory", "update", *given],
         cwd=project, env=home(project.parent) | variables, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
@@ -69,7 +65,7 @@ def by_git(
 
 
 # What `make update` runs, for a project that has no such target yet.
-TOOL = (sys.executable, "-IB", str(TEMPLATE / "packages/serving-tools/src"), "update")
+TOOL = [sys.executable, "-IB", str(TEMPLATE / "packages/serving-tools/src"), "update"]
 
 Update = Callable[..., str]
 
@@ -303,6 +299,11 @@ def spoil(project: Path, old: str, new: str) -> None:
     commit_all(project)
 
 
+def forget_the_answers(project: Path) -> None:
+    (project / ".cruft.json").unlink()
+    commit_all(project)
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "dirty": (
         lambda project: (project / "README.md").write_text("mine"), {},
@@ -317,7 +318,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
         "git has no commit of this folder; `git init`, and commit all of it first",
     ),
     "no answers": (
-        lambda project: (git(project, "rm", "--quiet", ".cruft.json"), commit_all(project)), {},
+        forget_the_answers, {},
         ".cruft.json is not here, which has the answers; docs/updating.md of the template says how to link a project",
     ),
     "broken": (
@@ -374,7 +375,7 @@ def test_what_cannot_be_updated_is_one_line_and_nothing_is_left_behind(
     before = keep_nothing(project) if repository else None
     (tmp_path / "temporary").mkdir()
 
-    said = by_git(project, program=TOOL, status=1, TMPDIR=str(tmp_path / "temporary"), **variables)
+    said = by_git(project, tool=TOOL, status=1, TMPDIR=str(tmp_path / "temporary"), **variables)
 
     assert re.fullmatch(f"make update: {line}\n", said), said
     assert not repository or keep_nothing(project) == before
@@ -666,7 +667,7 @@ def update_by_the_changelog(project: Path, *, way: str = "cruft") -> None:
         follow(project, before + updates)
     else:  # git sees the files as they were generated without being shown them
         follow(project, "".join(line for line in before.splitlines(True) if "cruft" not in line))
-        by_git(project, program=TOOL, status=1)
+        by_git(project, tool=TOOL, status=1)
 
     assert not list(project.rglob("*.rej")), "cruft has merged nothing"
     removed = git(project, "diff", "--cached", "--find-renames", "--diff-filter=D", "--name-only")
