@@ -1,0 +1,165 @@
+"""This repository's workflows: valid, without findings of zizmor, and running what .ci/run runs."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.support.command import PROGRAMS, git
+
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+USES = re.compile(r"uses: ([\w./-]+)@(\S+)(?: # (v[\d.]+))?$", re.MULTILINE)
+
+each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+
+
+def jobs(workflow: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(workflow.read_text())["jobs"]
+    return found
+
+
+def scripts(workflow: Path) -> list[str]:
+    """The commands of its steps."""
+    return [
+        step["run"] for job in jobs(workflow).values() for step in job["steps"] if "run" in step
+    ]
+
+
+def test_every_workflow_follows_the_schema() -> None:
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run(
+        [PROGRAMS / "check-jsonschema", *schema, *WORKFLOWS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_zizmor_finds_nothing() -> None:
+    done = subprocess.run(
+        [PROGRAMS / "zizmor", "--offline", "--no-config", "--persona", "pedantic", FOLDER],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "No findings to report" in done.stdout + done.stderr
+
+
+def test_actions_are_pinned_by_their_commits_and_one_stands_for_each() -> None:
+    texts = [workflow.read_text() for workflow in WORKFLOWS]
+    used = [found for text in texts for found in USES.findall(text)]
+    assert len(used) == sum(text.count("uses:") for text in texts)
+    pins: dict[str, set[str]] = {}
+    for action, commit, version in used:
+        assert re.fullmatch("[0-9a-f]{40}", commit), action
+        assert version, f"{action}: its version stands behind the commit"
+        pins.setdefault(action, set()).add(f"{commit} {version}")
+    assert {action: found for action, found in pins.items() if len(found) > 1} == {}
+
+
+@each
+def test_a_job_has_the_least_permissions_a_limit_of_time_and_keeps_no_credentials(
+    workflow: Path,
+) -> None:
+    whole = yaml.safe_load(workflow.read_text())
+    assert whole["permissions"] == {}
+    assert "concurrency" in whole
+    for name, job in jobs(workflow).items():
+        assert job["timeout-minutes"] <= 60, name
+        assert "permissions" in job, name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, name
+
+
+@each
+def test_the_steps_are_shell_and_name_what_is_there(workflow: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for script in scripts(workflow):
+        assert "${{" not in script, "a variable of env, which the shell quotes"
+        done = subprocess.run(
+            ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        for module in re.findall(r"python -m (maintenance\.\w+)", script):
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+        for target in re.findall(r"\bmake ([a-z-]+)", script):
+            assert f"\n{target}:" in makefile
+        for stages in re.findall(r"\.ci/run ([a-z- ]+)$", script, re.MULTILINE):
+            assert set(stages.split()) <= set(stages_of_ci())
+
+
+def stages_of_ci() -> list[str]:
+    return re.findall(r"^stage make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_each_stage_is_a_job_and_every_system_and_python_generates() -> None:
+    found = jobs(FOLDER / "test.yml")
+    assert found["stage"]["strategy"]["matrix"]["stage"] == stages_of_ci()
+    matrix = found["generate"]["strategy"]["matrix"]
+    assert {system.partition("-")[0] for system in matrix["system"]} == {
+        "ubuntu",
+        "macos",
+        "windows",
+    }
+    assert matrix["python"] == ["3.12", "3.13", "3.14"]
+
+
+@pytest.fixture
+def ci(tmp_path: Path) -> Path:
+    """A copy of .ci/run, its look for programs left out, whose `make` says what it is asked for."""
+    (tmp_path / ".ci").mkdir()
+    text = (ROOT / ".ci" / "run").read_text()
+    head, _, rest = text.partition("# Debian's packages")
+    _, mark, stages = rest.partition("# A test that would be skipped fails")
+    assert mark
+    (tmp_path / ".ci" / "run").write_text(f"{head}\n# {stages}")
+    (tmp_path / "make").write_text('#!/bin/sh\necho "made $*"\n')
+    for name in ("make", ".ci/run"):
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def run_ci(ci: Path, *stages: str) -> subprocess.CompletedProcess[str]:
+    path = f"{ci}:{os.environ['PATH']}"
+    return subprocess.run(
+        [ci / ".ci" / "run", *stages],
+        env={"PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_ci_runs_all_stages_or_those_that_are_named(ci: Path) -> None:
+    every = re.findall(r"^made ([a-z-]+)", run_ci(ci).stdout, re.MULTILINE)
+    assert every == stages_of_ci()
+    two = run_ci(ci, "lint", "test")
+    assert re.findall(r"^made (.*)$", two.stdout, re.MULTILINE) == ["lint", "test"]
+    none = run_ci(ci, "lintt")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith(".ci/run: there is no stage lintt; ")
+
+
+def test_the_push_of_the_demos_makes_a_commit_only_where_they_differ(tmp_path: Path) -> None:
+    """As the workflow's step does it, with a repository on this disk in the place of GitHub's."""
+    (step,) = [text for text in scripts(FOLDER / "demos.yml") if "git push" in text]
+    remote = tmp_path / "remote"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    here = re.sub(r"https://\S+(?=\")", str(remote), step)
+    assert here != step
+
+    def push(content: str) -> list[str]:
+        work = tmp_path / f"work{len(list(tmp_path.iterdir()))}"
+        (work / "build" / "demos").mkdir(parents=True)
+        (work / "build" / "demos" / "page").write_text(content)
+        environ = {**os.environ, "GITHUB_SHA": "abc", "GH_TOKEN": "", "GITHUB_REPOSITORY": ""}
+        subprocess.run(["bash", "-e", "-c", here], cwd=work, env=environ, check=True)
+        return git(remote, "log", "--format=%s", "demos").splitlines()
+
+    assert len(push("one")) == 1
+    assert len(push("one")) == 1
+    assert len(push("two")) == 2
