@@ -57,7 +57,7 @@ def conditions(root: Path, name: str) -> set[str]:
     (table,) = [
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ONLY_FOR"
+        if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) == "ONLY_FOR"
     ]
     reasons = [table[path] for path in table if f"{name}/".startswith(f"{path}/")]
     return {answer for each in reasons for answer, _ in each}

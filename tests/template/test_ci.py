@@ -292,7 +292,7 @@ def test_the_texts_name_the_same_versions() -> None:
         re.sub(r"^>=(\d+\.\d+).*", r"\1", VERSIONS[name]) for name in ("django", "granian")
     )
     pythons = questions()["python_version"]
-    assert f"Django {django}, Granian {granian} and\nPython {pythons[0]}" in readme
+    assert f"Django {django}, Granian {granian} and Python {pythons[0]}" in " ".join(readme.split())
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert f"uv>={VERSIONS['uv']}" in own["dependency-groups"]["dev"]
     assert own["project"]["requires-python"] == f">={pythons[-1]}"
