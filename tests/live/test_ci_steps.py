@@ -40,7 +40,8 @@ def machine(checkout: Path, environment: Path) -> dict[str, str]:
     """The variables of a machine of CI, with the environment that the tests share."""
     variables = home(checkout.parent) | {"PATH": f"{UV.parent}{os.pathsep}{os.environ['PATH']}"}
     shared = {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_NO_SYNC": "1", "CI": "true"}
-    return with_packages(checkout, variables) | shared
+    # Without an engine: `make test` would start Compose's servers, and leave them.
+    return with_packages(checkout, variables) | shared | {"ENGINE": "no-engine"}
 
 
 ACTIONS: Mapping[str, Action] = {

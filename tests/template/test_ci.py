@@ -61,6 +61,7 @@ SCHEMAS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("ci", choices()["ci"])
 @every_service
@@ -84,6 +85,7 @@ def test_a_mistake_in_a_file_is_found(tmp_path: Path) -> None:
     program("check-jsonschema", "--builtin-schema", name, *options, broken, cwd=tmp_path, status=1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fast_hooks")
 @every_service
 def test_zizmor_finds_nothing(tmp_path: Path, answers: dict[str, str]) -> None:
