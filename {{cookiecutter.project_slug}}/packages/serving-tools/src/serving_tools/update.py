@@ -104,7 +104,7 @@ def clone(template: str, folder: Path) -> None:
 def commit_of(version: str, template: Path, why: str) -> str:
     """The commit that a tag, a branch or a commit means. Raises UpdateError."""
     for name in (f"origin/{version}", version):
-        name = f"{name}^{{commit}}"
+        name += "^{commit}"
         done = run(["git", "rev-parse", "--verify", "--quiet", "--end-of-options", name], template)
         if not done.returncode:
             return done.stdout.split()[-1]
