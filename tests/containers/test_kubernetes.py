@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -118,17 +119,16 @@ class Proxy:
             return False
 
     def tell(self, addresses: list[str]) -> None:
-        handler = {
+        handler: dict[str, Any] = {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": address} for address in addresses],
             "headers": {"request": {"set": {"Host": ["example.com"], "X-Forwarded-Proto": ["https"]}}},
             "transport": {"protocol": "http", "keep_alive": {"enabled": False}, "dial_timeout": "1s"},
-            "load_balancing": {
-                "selection_policy": {"policy": "round_robin"},
-                "try_duration": "10s" if self.retries else "0s",
-            },
-            "health_checks": {"passive": {"fail_duration": "30s" if self.retries else "0s"}},
+            "load_balancing": {"selection_policy": {"policy": "round_robin"}},
         }  # fmt: skip
+        if self.retries:
+            handler["load_balancing"]["try_duration"] = "10s"
+            handler["health_checks"] = {"passive": {"fail_duration": "30s"}}
         server = {
             "listen": [f"127.0.0.1:{self.port}"],
             "automatic_https": {"disable": True},

@@ -90,8 +90,10 @@ class Pod:
         empty = volume["emptyDir"]
         if empty.get("medium") == "Memory":
             return f"--tmpfs={path}:size={size(empty['sizeLimit'])},mode=1777"
+        if only:
+            return f"--tmpfs={path}:ro"
         # The kubelet's is everybody's to write to; the engine's is as the image has the folder.
-        return f"--mount=type=volume,destination={path}{',readonly' if only else ''}"
+        return f"--mount=type=volume,destination={path}"
 
     def _arguments(self) -> list[str]:
         return list(self.container.get("args", []))
