@@ -1,7 +1,7 @@
 """Raises the versions of packages inside the template to the newest ones: `python -m maintenance.bump`.
 
-It asks uv, which asks the package index, and rewrites the pyproject.toml of the template's project and its
-packages. Django and its types are left: a new one means more than a number. Prints what it has changed.
+It asks uv, which asks the package index, and rewrites versions.json and the pyproject.toml of the template's project
+and its packages. Django and its types are left: a new one means more than a number. Prints what it has changed.
 """
 
 import re
@@ -10,16 +10,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
-FILES = [PROJECT / "pyproject.toml", *sorted(PROJECT.glob("packages/*/pyproject.toml"))]
+FILES = [
+    ROOT / "versions.json",
+    PROJECT / "pyproject.toml",
+    *sorted(PROJECT.glob("packages/*/pyproject.toml")),
+]
 
 BY_HAND = {"django", "django-stubs", "django-serving", "serving-tools"}
 
-# "sentry-sdk>=2.75,<3": the name, what it is asked with ("[hiredis]", or a tag of the template), both versions.
-BOUND = re.compile(r'"([a-z][a-z0-9_-]*)((?:\[[^"]*\]|\{\{.*?\}\})?)>=([0-9][\w.]*),<([0-9.]+)"')
+# "sentry-sdk>=2.75,<3", or "granian": ">=2.8.7,<3": the name, what is between ("[hiredis]", or a tag of the template),
+# both versions.
+BOUND = re.compile(
+    r'"([a-z][a-z0-9_-]*)((?:\[[^"]*\]|\{\{.*?\}\}|": ")?)>=([0-9][\w.]*),<([0-9.]+)"'
+)
 
 
 def raised(text: str, newest: dict[str, str]) -> str:
-    """The text of a pyproject.toml whose bounds take the newest versions in."""
+    """The text of a file whose bounds take the newest versions in."""
 
     def raise_one(found: re.Match[str]) -> str:
         name, extra, lower, upper = found.groups()
@@ -63,7 +70,7 @@ def main() -> None:
         new = raised(text, newest)
         for old_line, new_line in zip(text.splitlines(), new.splitlines(), strict=True):
             if old_line != new_line:
-                print(f"{file.relative_to(PROJECT)}: {old_line.strip()} -> {new_line.strip()}")
+                print(f"{file.relative_to(ROOT)}: {old_line.strip()} -> {new_line.strip()}")
         file.write_text(new, encoding="utf-8", newline="\n")
 
 

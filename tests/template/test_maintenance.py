@@ -55,6 +55,7 @@ def test_a_release_without_notes_is_refused(tag: str, said: str) -> None:
         ('"ruff>=0.17.6,<0.18"', "0.18.2", '"ruff>=0.18.2,<0.19"'),
         ('"redis[hiredis]>=8.1,<9"', "8.2.0", '"redis[hiredis]>=8.2,<9"'),
         ('"opentelemetry-x>=0.66b1,<1"', "0.67b0", '"opentelemetry-x>=0.67b0,<1"'),
+        ('"granian": ">=2.8.7,<3"', "2.9.0", '"granian": ">=2.9.0,<3"'),
         ('"granian{{ \'\' if cookiecutter.x == \'y\' }}>=2.8.7,<3"', "2.9.0",
          '"granian{{ \'\' if cookiecutter.x == \'y\' }}>=2.9.0,<3"'),
         ('"sentry-sdk>=2.75,<3"', "2.75.0", '"sentry-sdk>=2.75,<3"'),
@@ -75,6 +76,7 @@ def test_every_bound_in_the_template_is_one_that_can_be_raised() -> None:
         ]
         assert bounded
         assert [line for line in bounded if not bump.BOUND.search(line)] == []
+    assert bump.BOUND.search((ROOT / "versions.json").read_text())
     assert {"ruff", "granian", "redis", "uv_build"} <= {
         found[0] for file in bump.FILES for found in bump.BOUND.findall(file.read_text())
     }
