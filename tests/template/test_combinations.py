@@ -151,17 +151,17 @@ def test_so_are_those_that_meet_in_a_files_name_its_condition_and_a_derived_vari
 
 def test_a_new_answer_joins_by_itself(template: Path) -> None:
     """Beside any two others at once, and beside all with which it shares a file."""
-    new = {"ci": ["github", "gitlab", "none"]}
-    beside = itertools.product(new["ci"], choices()["license"], choices()["python_version"])
+    new = {"forge": ["codeberg", "sourcehut", "none"]}
+    beside = itertools.product(new["forge"], choices()["license"], choices()["python_version"])
     with (template / TEMPLATE.name / "README.md").open("a") as file:
-        file.write("{{ cookiecutter.ci }}\n")
+        file.write("{{ cookiecutter.forge }}\n")
 
     rows = rows_of(template, **new)
 
-    three = ("ci", "license", "python_version")
+    three = ("forge", "license", "python_version")
     assert are_tried([dict(zip(three, values, strict=True)) for values in beside], rows)
     readme = tuple(key for key in choices() if key in answers_by_file(template)["README.md"])
-    assert "ci" in answers_by_file(template)["README.md"]
-    assert held(("ci", *readme), rows) == {
-        (ci, *values) for ci in new["ci"] for values in accepted(readme)
+    assert "forge" in answers_by_file(template)["README.md"]
+    assert held(("forge", *readme), rows) == {
+        (forge, *values) for forge in new["forge"] for values in accepted(readme)
     }
