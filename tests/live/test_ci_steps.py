@@ -140,6 +140,14 @@ def test_hooks_stop_a_commit_that_ci_would_refuse(
     assert "home/broken.py" in refused.stdout + refused.stderr
     assert "broken" not in git(project, "log", "--stat")
 
+    git(project, "reset", "--quiet", "--hard")
+    git(project, "rm", "--quiet", "home/facts.py")
+    refused = subprocess.run(
+        commit, cwd=project, env=home(tmp_path) | variables | path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode != 0, "a commit that only deletes"
+    assert "facts" in refused.stdout + refused.stderr
+
 
 # A week's update from the template, and a release: with stand-ins for the forge and the registry
 
