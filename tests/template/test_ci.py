@@ -207,6 +207,11 @@ def test_an_update_of_images_finds_them(github: Path) -> None:
     assert f"ghcr.io/astral-sh/uv:{VERSIONS['uv']}" in froms
 
 
+def test_a_machine_without_uv_gets_the_version_of_the_image(default_project: Path) -> None:
+    (fetched,) = re.findall(r"pip install .*", (default_project / "Makefile").read_text())
+    assert fetched.endswith(f" 'uv=={VERSIONS['uv']}.*'")
+
+
 # Before a commit
 
 
@@ -336,6 +341,14 @@ def test_every_folder_of_a_project_stands_in_agents_md(agents: str, widest_proje
     folders = {path.name for path in widest_project.iterdir() if path.is_dir()}
     told = {name for name in folders if f"`{name}/`" in agents}
     assert folders - told <= {".github", "deploy", "telemetry"}, "a room that nobody is told of"
+
+
+@pytest.mark.usefixtures("fast_hooks")
+@pytest.mark.parametrize("mode", choices()["lifespan_mode"])
+def test_agents_md_says_whether_a_lifespan_runs(tmp_path: Path, mode: str) -> None:
+    said = (bake_into(tmp_path, lifespan_mode=mode) / "AGENTS.md").read_text()
+    assert ("opened in the app's `lifespan.py`" in said) == (mode != "disabled")
+    assert ("No `lifespan.py` runs here" in said) == (mode == "disabled")
 
 
 def test_the_test_it_runs_by_name_is_there(agents: str, default_project: Path) -> None:
