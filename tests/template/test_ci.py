@@ -196,6 +196,17 @@ def test_updates_of_dependencies_are_grouped_and_wait(github: Path, gitlab: Path
         assert group["patterns"] == ["*"]
     renovate = json.loads((gitlab / ".gitlab" / "renovate.json").read_text())
     assert renovate["minimumReleaseAge"] == "7 days"
+    assert "lockFileMaintenance" not in renovate, "it waits for no age"
+    assert renovate["osvVulnerabilityAlerts"], "other alerts are GitHub's alone"
+
+
+def test_renovate_leaves_the_bounds_of_packages_to_the_template(gitlab: Path) -> None:
+    """Another strategy replaces a bound that a new version is out of."""
+    renovate = json.loads((gitlab / ".gitlab" / "renovate.json").read_text())
+    (python,) = [rule for rule in renovate["packageRules"] if rule.get("groupName") == "python"]
+    assert python["matchManagers"] == ["pep621"]
+    assert python["rangeStrategy"] == "in-range-only"
+    assert "rangeStrategy" not in renovate
 
 
 def test_an_update_of_images_finds_them(github: Path) -> None:
