@@ -40,7 +40,7 @@ def runner(compose: Compose, folder: Path) -> Runner:
     def build_and_load(inputs: Mapping[str, str], runner: Runner) -> None:
         assert (inputs["context"], inputs["load"]) == (".", "True")
         assert inputs["tags"] == "built-here:latest"
-        assert inputs["build-args"] == "REVISION=c0ffee"
+        assert inputs["build-args"] == "REVISION=c0ffee\nEXTRAS=\n"
         build(compose.project, f"{compose.name}:latest")
 
     # With an environment of its own: `make scan` installs hadolint.
@@ -48,7 +48,7 @@ def runner(compose: Compose, folder: Path) -> Runner:
     return Runner(
         compose.project,
         clean_environment() | path | gitlabs | environment,
-        {"github.sha": "c0ffee"},
+        {"github.sha": "c0ffee", "vars.EXTRAS": ""},
         {"docker/build-push-action": build_and_load}
         | dict.fromkeys(BROUGHT, lambda inputs, runner: None),
     )

@@ -140,6 +140,14 @@ def test_hooks_stop_a_commit_that_ci_would_refuse(
     assert "home/broken.py" in refused.stdout + refused.stderr
     assert "broken" not in git(project, "log", "--stat")
 
+    git(project, "reset", "--quiet", "--hard")
+    git(project, "rm", "--quiet", "home/facts.py")
+    refused = subprocess.run(
+        commit, cwd=project, env=home(tmp_path) | variables | path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode != 0, "a commit that only deletes"
+    assert "facts" in refused.stdout + refused.stderr
+
 
 # A week's update from the template, and a release: with stand-ins for the forge and the registry
 
@@ -253,7 +261,7 @@ def test_a_release_on_github_is_named_after_it_was_attested(
 
     def build(inputs: Mapping[str, str], runner: Runner) -> None:
         assert f"name={image}," in inputs["outputs"], "a registry takes small letters alone"
-        assert inputs["build-args"] == "REVISION=c0ffee"
+        assert inputs["build-args"] == "REVISION=c0ffee\nEXTRAS=s3\n"
         runner.context["steps.build.outputs.digest"] = DIGEST
         seen.append("build")
 
@@ -268,7 +276,7 @@ def test_a_release_on_github_is_named_after_it_was_attested(
         "docker/build-push-action": build, "actions/attest": attest,
     }  # fmt: skip
     context = {
-        "github.actor": "ada", "github.token": "t0ken", "github.sha": "c0ffee",
+        "github.actor": "ada", "github.token": "t0ken", "github.sha": "c0ffee", "vars.EXTRAS": "s3",
         "github.server_url": "https://github.com", "github.repository": "Tea-House/Shop",
     }  # fmt: skip
     runner = Runner(checkout, variables, context, actions)
@@ -289,6 +297,7 @@ def test_a_release_on_gitlab_says_its_digest(
     variables = machine(checkout, environment) | {
         "CI_PROJECT_DIR": str(checkout), "CI_REGISTRY_IMAGE": "registry.example/shop", "CI_COMMIT_TAG": "v1.2.3",
         "CI_COMMIT_SHA": "c0ffee", "CI_PROJECT_URL": "https://gitlab.example/org/shop",
+        "EXTRAS": "s3",
     }  # fmt: skip
     variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
     (programs / "python").symlink_to(sys.executable)
@@ -296,6 +305,6 @@ def test_a_release_on_gitlab_says_its_digest(
 
     assert runner.run(job(checkout, ".gitlab-ci.yml", "publish")) == 0, runner.said
     (built,) = calls(programs)
-    assert "--build-arg REVISION=c0ffee" in built
+    assert "--build-arg REVISION=c0ffee --build-arg EXTRAS=s3 " in built
     assert built.endswith("--tag registry.example/shop:1.2.3 .")
     assert f"Deploy it by its digest: {DIGEST}" in runner.said

@@ -196,6 +196,17 @@ def test_updates_of_dependencies_are_grouped_and_wait(github: Path, gitlab: Path
         assert group["patterns"] == ["*"]
     renovate = json.loads((gitlab / ".gitlab" / "renovate.json").read_text())
     assert renovate["minimumReleaseAge"] == "7 days"
+    assert "lockFileMaintenance" not in renovate, "it waits for no age"
+    assert renovate["osvVulnerabilityAlerts"], "other alerts are GitHub's alone"
+
+
+def test_renovate_leaves_the_bounds_of_packages_to_the_template(gitlab: Path) -> None:
+    """Another strategy replaces a bound that a new version is out of."""
+    renovate = json.loads((gitlab / ".gitlab" / "renovate.json").read_text())
+    (python,) = [rule for rule in renovate["packageRules"] if rule.get("groupName") == "python"]
+    assert python["matchManagers"] == ["pep621"]
+    assert python["rangeStrategy"] == "in-range-only"
+    assert "rangeStrategy" not in renovate
 
 
 def test_an_update_of_images_finds_them(github: Path) -> None:
@@ -205,6 +216,11 @@ def test_an_update_of_images_finds_them(github: Path) -> None:
         "python:${PYTHON_VERSION}-slim-trixie"
     ] * 2
     assert f"ghcr.io/astral-sh/uv:{VERSIONS['uv']}" in froms
+
+
+def test_a_machine_without_uv_gets_the_version_of_the_image(default_project: Path) -> None:
+    (fetched,) = re.findall(r"pip install .*", (default_project / "Makefile").read_text())
+    assert fetched.endswith(f" 'uv=={VERSIONS['uv']}.*'")
 
 
 # Before a commit
@@ -336,6 +352,14 @@ def test_every_folder_of_a_project_stands_in_agents_md(agents: str, widest_proje
     folders = {path.name for path in widest_project.iterdir() if path.is_dir()}
     told = {name for name in folders if f"`{name}/`" in agents}
     assert folders - told <= {".github", "deploy", "telemetry"}, "a room that nobody is told of"
+
+
+@pytest.mark.usefixtures("fast_hooks")
+@pytest.mark.parametrize("mode", choices()["lifespan_mode"])
+def test_agents_md_says_whether_a_lifespan_runs(tmp_path: Path, mode: str) -> None:
+    said = (bake_into(tmp_path, lifespan_mode=mode) / "AGENTS.md").read_text()
+    assert ("opened in the app's `lifespan.py`" in said) == (mode != "disabled")
+    assert ("No `lifespan.py` runs here" in said) == (mode == "disabled")
 
 
 def test_the_test_it_runs_by_name_is_there(agents: str, default_project: Path) -> None:

@@ -92,7 +92,19 @@ def test_the_sbom_has_the_packages_of_the_image_and_uv_knows_the_audit(bake: Bak
     assert made["bomFormat"] == "CycloneDX"
     names = {component["name"] for component in made["components"]}
     assert {"django", "granian", "redis", "django-serving"} <= names
-    assert not {"pytest", "mypy", "sentry-sdk"} & names
+    assert not {"pytest", "mypy", "sentry-sdk", "boto3"} & names
+
+    env = project / ".env"
+    env.write_text(re.sub("(?m)^EXTRAS=.*$", "", env.read_text()) + "\nEXTRAS=s3\n")
+    subprocess.run(
+        ["make", "--no-print-directory", f"UV={UV}", "sbom"],
+        cwd=project,
+        env=clean_environment(),
+        check=True,
+    )
+    made = json.loads((project / "sbom.json").read_text())
+    assert names < {component["name"] for component in made["components"]}
+    assert "boto3" in {component["name"] for component in made["components"]}
 
     offline = clean_environment() | {"ALL_PROXY": "http://127.0.0.1:9", "UV_HTTP_RETRIES": "0"}
     done = subprocess.run(
