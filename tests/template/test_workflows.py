@@ -1,5 +1,6 @@
 """This repository's workflows: valid, without findings of zizmor, and running what .ci/run runs."""
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,8 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.support.command import PROGRAMS, git
-from tests.support.workflows import Runner, job
+from tests.support.workflows import Runner
+from tests.support.workflows import job as job_of
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
@@ -44,6 +46,17 @@ def test_every_workflow_follows_the_schema() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_dependabot_looks_after_the_actions() -> None:
+    file = FOLDER.parent / "dependabot.yml"
+    done = subprocess.run(
+        [PROGRAMS / "check-jsonschema", "--builtin-schema", "vendor.dependabot", file],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    (update,) = yaml.safe_load(file.read_text())["updates"]
+    assert update["package-ecosystem"] == "github-actions"
+
+
 def test_zizmor_finds_nothing() -> None:
     done = subprocess.run(
         [PROGRAMS / "zizmor", "--offline", "--no-config", "--persona", "pedantic", FOLDER],
@@ -62,6 +75,11 @@ def test_actions_are_pinned_by_their_commits_and_one_stands_for_each() -> None:
         assert re.fullmatch("[0-9a-f]{40}", commit), action
         assert version, f"{action}: its version stands behind the commit"
         pins.setdefault(action, set()).add(f"{commit} {version}")
+    # The template's own as well, which dependabot does not see.
+    for pin in json.loads((ROOT / "versions.json").read_text())["actions"].values():
+        action, commit = pin.split("@")
+        if action in pins:
+            pins[action].add(commit.replace(" # ", " "))
     assert {action: found for action, found in pins.items() if len(found) > 1} == {}
 
 
@@ -112,7 +130,7 @@ def test_the_runner_has_pipefail_where_a_shell_is_named(
     workflow.parent.mkdir(parents=True)
     workflow.write_text(f"defaults: {defaults}\njobs: {{ a: {{ steps: [run: false | true] }} }}\n")
     checkout = tmp_path / "checkout"
-    assert Runner(checkout, os.environ).run(job(checkout, "a.yml", "a")) == status
+    assert Runner(checkout, os.environ).run(job_of(checkout, "a.yml", "a")) == status
 
 
 def stages_of_ci() -> list[str]:
