@@ -13,7 +13,8 @@ DEMOS: dict[str, dict[str, str]] = {
     "Default": {},
     "Services": {"database": "postgres", "cache": "valkey", "tasks": "database"},
     "Sentry": {"telemetry": "sentry", "cache": "valkey", "lifespan_mode": "optional"},
-    "Traces": {"telemetry": "opentelemetry", "database": "postgres"},
+    "Traces": {"telemetry": "opentelemetry", "database": "postgres", "ci": "none"},
+    "Pods": {"kubernetes": "yes", "database": "postgres", "ci": "gitlab"},
 }
 
 

@@ -38,9 +38,11 @@ def workflows(project: Path) -> dict[str, dict[Any, Any]]:
 def jobs(project: Path) -> Iterator[Job]:
     """Every job of a project's CI that has steps."""
     for file, workflow in workflows(project).items():
+        shell = workflow.get("defaults", {}).get("run", {}).get("shell")
         for name, job in workflow["jobs"].items():
             if "steps" in job:
-                yield Job(file, name, job["steps"], workflow.get("env", {}) | job.get("env", {}))
+                steps = [{"shell": shell, **step} for step in job["steps"]]
+                yield Job(file, name, steps, workflow.get("env", {}) | job.get("env", {}))
     if (project / PIPELINE).exists():
         yield from pipeline(read(project / PIPELINE))
 
@@ -54,7 +56,9 @@ def pipeline(loaded: Mapping[str, Any]) -> Iterator[Job]:
             for parent in [parents] if isinstance(parents, str) else parents:
                 variables |= loaded[parent].get("variables", {})
             variables |= job.get("variables", {})
-            yield Job(PIPELINE, name, [{"run": "\n".join(job["script"])}], variables)
+            yield Job(
+                PIPELINE, name, [{"run": "\n".join(job["script"]), "shell": "bash"}], variables
+            )
 
 
 def job(project: Path, file: str, name: str) -> Job:
@@ -116,8 +120,10 @@ class Runner:
             "GITHUB_OUTPUT": str(output),
             "GITHUB_STEP_SUMMARY": str(self.checkout.parent / "summary"),
         }
+        # GitHub adds pipefail to a shell that is named alone; GitLab always.
+        pipefail = ["-o", "pipefail"] if step["shell"] == "bash" else []
         done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", step["run"]], cwd=self.checkout,
+            ["bash", "-e", *pipefail, "-c", step["run"]], cwd=self.checkout,
             env={**self.variables, **files, **variables}, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip

@@ -306,9 +306,8 @@ def test_what_is_copied_as_it_is_has_the_same_versions() -> None:
 
 def test_the_texts_name_the_same_versions() -> None:
     readme = (ROOT / "README.md").read_text()
-    django, granian = (
-        re.sub(r"^>=(\d+\.\d+).*", r"\1", VERSIONS[name]) for name in ("django", "granian")
-    )
+    django = re.sub(r"^>=(\d+\.\d+).*", r"\1", VERSIONS["django"])
+    granian = re.sub(r"^>=(\d+).*", r"\1", VERSIONS["granian"])  # the weekly bump raises the rest
     pythons = questions()["python_version"]
     assert f"Django {django}, Granian {granian} and Python {pythons[0]}" in " ".join(readme.split())
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())

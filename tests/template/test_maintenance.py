@@ -89,8 +89,9 @@ def test_the_demos_show_the_choices_of_services_and_are_the_same_each_time(tmp_p
     made = {path.name for path in (tmp_path / "one").iterdir()}
     assert made == {name.lower() for name in demos.DEMOS}
     shown = {(key, value) for answers in demos.DEMOS.values() for key, value in answers.items()}
-    for key in ("database", "cache", "tasks", "telemetry"):
+    for key in ("database", "cache", "tasks", "telemetry", "ci"):
         assert {(key, value) for value in choices()[key][1:]} <= shown
+    assert (tmp_path / "one" / "pods" / "deploy" / "kubernetes" / "base").is_dir()
     assert digest.digest(tmp_path / "one") == digest.digest(tmp_path / "two")
     (name, path), *_ = files(tmp_path / "two")
     path.write_bytes(path.read_bytes() + b"\n")

@@ -78,6 +78,17 @@ def test_an_audit_without_the_internet_is_one_line_and_fails(bake: Bake, tmp_pat
     assert done.returncode == 2
 
 
+def test_another_fault_of_an_audit_is_in_uvs_own_words(bake: Bake, tmp_path: Path) -> None:
+    """Of a lock that cannot be read, say, or of a uv that has no audit yet."""
+    fault = "error: Failed to parse `uv.lock`\n  cause: TOML parse error at line 1, column 8"
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{fault}\nEND\nexit 2\n")
+    uv.chmod(0o755)
+    done = audit(bake(), uv)
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert done.stderr.startswith(f"{fault}\nmake: ***")
+
+
 @pytest.mark.slow
 def test_the_sbom_has_the_packages_of_the_image_and_uv_knows_the_audit(bake: Bake) -> None:
     project = bake(cache="valkey")

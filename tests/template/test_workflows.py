@@ -1,7 +1,9 @@
 """This repository's workflows: valid, without findings of zizmor, and running what .ci/run runs."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.support.command import PROGRAMS, git
+from tests.support.workflows import Runner
+from tests.support.workflows import job as job_of
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
@@ -42,6 +46,17 @@ def test_every_workflow_follows_the_schema() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_dependabot_looks_after_the_actions() -> None:
+    file = FOLDER.parent / "dependabot.yml"
+    done = subprocess.run(
+        [PROGRAMS / "check-jsonschema", "--builtin-schema", "vendor.dependabot", file],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    (update,) = yaml.safe_load(file.read_text())["updates"]
+    assert update["package-ecosystem"] == "github-actions"
+
+
 def test_zizmor_finds_nothing() -> None:
     done = subprocess.run(
         [PROGRAMS / "zizmor", "--offline", "--no-config", "--persona", "pedantic", FOLDER],
@@ -60,6 +75,11 @@ def test_actions_are_pinned_by_their_commits_and_one_stands_for_each() -> None:
         assert re.fullmatch("[0-9a-f]{40}", commit), action
         assert version, f"{action}: its version stands behind the commit"
         pins.setdefault(action, set()).add(f"{commit} {version}")
+    # The template's own as well, which dependabot does not see.
+    for pin in json.loads((ROOT / "versions.json").read_text())["actions"].values():
+        action, commit = pin.split("@")
+        if action in pins:
+            pins[action].add(commit.replace(" # ", " "))
     assert {action: found for action, found in pins.items() if len(found) > 1} == {}
 
 
@@ -95,6 +115,24 @@ def test_the_steps_are_shell_and_name_what_is_there(workflow: Path) -> None:
             assert set(stages.split()) <= set(stages_of_ci())
 
 
+@each
+def test_a_pipe_in_a_step_fails_where_a_part_of_it_does(workflow: Path) -> None:
+    """GitHub adds pipefail to a shell that is named, and not to its own choice."""
+    assert yaml.safe_load(workflow.read_text())["defaults"] == {"run": {"shell": "bash"}}
+    assert not [step for job in jobs(workflow).values() for step in job["steps"] if "shell" in step]
+
+
+@pytest.mark.parametrize(("defaults", "status"), [("{ run: { shell: bash } }", 1), ("{}", 0)])
+def test_the_runner_has_pipefail_where_a_shell_is_named(
+    tmp_path: Path, defaults: str, status: int
+) -> None:
+    workflow = tmp_path / "checkout" / ".github" / "workflows" / "a.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text(f"defaults: {defaults}\njobs: {{ a: {{ steps: [run: false | true] }} }}\n")
+    checkout = tmp_path / "checkout"
+    assert Runner(checkout, os.environ).run(job_of(checkout, "a.yml", "a")) == status
+
+
 def stages_of_ci() -> list[str]:
     return re.findall(r"^stage make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
 
@@ -124,6 +162,43 @@ def ci(tmp_path: Path) -> Path:
     for name in ("make", ".ci/run"):
         (tmp_path / name).chmod(0o755)
     return tmp_path
+
+
+def test_ci_installs_what_is_missing_one_by_one(tmp_path: Path) -> None:
+    """As on Ubuntu: no `chromium` for apt, but Chrome; here Debian's npm, which apt could not install, is there."""
+    text = (ROOT / ".ci" / "run").read_text()
+    head, mark, _ = text.partition("# The interpreter that")
+    assert mark
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_text(
+        f"{head}\nhas wrk; has chromium; ! has caddy; echo done\n"
+    )
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname", "chmod"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    for name in ("google-chrome", "npm", "java"):
+        (programs / name).symlink_to("/bin/true")
+    (programs / "id").write_text("#!/bin/bash\necho 0\n")
+    (programs / "apt-get").write_text(
+        '#!/bin/bash\nname="${*: -1}"\necho "$1 $name" >>asked\n'
+        '[ "$1" = install ] || exit 0\n[ "$name" != caddy ] || exit 100\n'
+        f'cd "{programs}" && : >"$name" && chmod +x "$name"\n'
+    )
+    for name in ("id", "apt-get"):
+        (programs / name).chmod(0o755)
+
+    done = subprocess.run(
+        [programs / "bash", ".ci/run"],
+        cwd=tmp_path, env={"PATH": str(programs)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "done\n", done.stderr
+    first, *asked = (tmp_path / "asked").read_text().splitlines()
+    assert first.startswith("update ")
+    assert all(line.startswith("install ") for line in asked)
+    assert {"install curl", "install wrk", "install nghttp2-client", "install caddy"} <= set(asked)
+    assert not {"install npm", "install chromium", "install default-jre-headless"} & set(asked)
 
 
 def run_ci(ci: Path, *stages: str) -> subprocess.CompletedProcess[str]:
@@ -157,7 +232,7 @@ def test_the_push_of_the_demos_makes_a_commit_only_where_they_differ(tmp_path: P
         (work / "build" / "demos").mkdir(parents=True)
         (work / "build" / "demos" / "page").write_text(content)
         environ = {**os.environ, "GITHUB_SHA": "abc", "GH_TOKEN": "", "GITHUB_REPOSITORY": ""}
-        subprocess.run(["bash", "-e", "-c", here], cwd=work, env=environ, check=True)
+        subprocess.run(["bash", "-eo", "pipefail", "-c", here], cwd=work, env=environ, check=True)
         return git(remote, "log", "--format=%s", "demos").splitlines()
 
     assert len(push("one")) == 1
