@@ -4,8 +4,10 @@ import ast
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,8 @@ def make_older(template: Path) -> None:
     questions = json.loads((template / "cookiecutter.json").read_text())
     del questions["log_format"]
     (template / "cookiecutter.json").write_text(json.dumps(questions, indent=2))
-    replace(project / "config" / "granian.env", "{{ cookiecutter.log_format }}", "json")
+    for name in ("config/granian.env", "deploy/kubernetes/base/server.env"):
+        replace(project / name, "{{ cookiecutter.log_format }}", "json")
     replace(template / "template_rules.py", "WORKERS_MAX = 64", "WORKERS_MAX = 8")
     replace(template / "template_rules.py", '    "markdown": markdown,\n', "")
     replace(project / "README.md", " | markdown", "")
@@ -357,6 +360,14 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
         lambda project: None, {"ANSWERS": "event_loop=trio"},
         r"version \w{7} of the template: .*trio.*",
     ),
+    "absolute skip": (
+        lambda project: spoil(project, r"^\{", '{"skip": ["/etc/*"],'), {},
+        r"\.cruft\.json: skip: \['/etc/\*'\]: .*; name paths in the project",
+    ),
+    "skip of numbers": (
+        lambda project: spoil(project, r"^\{", '{"skip": [1],'), {},
+        r"\.cruft\.json: skip: \[1\]: .*; name paths in the project",
+    ),
     "open quotes": (
         lambda project: None, {"ANSWERS": "workers='4"},
         "ANSWERS: .*: No closing quotation; close the quotes",
@@ -491,6 +502,69 @@ def test_either_way_goes_on_where_the_other_ended(template: Path, project: Path)
 
     assert "GRANIAN_LOOP=asyncio" in flags.read_text()
     assert 'description = "a new one"' in (project / "pyproject.toml").read_text()
+
+
+def test_a_version_that_was_asked_for_stays_until_the_newest_is(
+    template: Path, project: Path
+) -> None:
+    made_from = git(template, "rev-parse", "HEAD").strip()
+    spoil(project, r'"checkout": null', f'"checkout": "{made_from}"')
+    renew(template)
+    git(template, "tag", "v2")
+    git(template, "commit", "--quiet", "--allow-empty", "--message", "A third version")
+
+    by_git(project, VERSION="v2")
+    commit_all(project)
+    said = by_git(project)
+
+    assert said.endswith(", v2; VERSION=HEAD is the newest\n"), "not back to what it was made from"
+    assert git(project, "status", "--porcelain") == ""
+    by_git(project, VERSION="HEAD")
+    commit_all(project)
+    assert json.loads((project / ".cruft.json").read_text())["checkout"] is None
+    cruft(project, "check")
+
+
+def test_what_skip_names_is_left_alone_as_by_cruft(
+    template: Path, project: Path, update: Update
+) -> None:
+    skip = ["config/granian.env", "static", "config/go*.py", "nowhere", "[a].txt"]
+    spoil(project, r"^\{", f'{{"skip": {json.dumps(skip)},')
+    renew(template)
+
+    update(project)
+
+    changed = git(project, "diff", "HEAD", "--name-only").split()
+    assert PROBES in changed
+    assert not {"config/granian.env", "static/icon.svg", "config/gone.py"}.intersection(changed)
+    assert json.loads((project / ".cruft.json").read_text())["skip"] == skip
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_update_that_is_stopped_says_so_and_leaves_no_folder_behind(
+    tmp_path: Path, template: Path, project: Path, how: signal.Signals
+) -> None:
+    renew(template)
+    (tmp_path / "temporary").mkdir()
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho >rendering\nexec sleep 600\n")
+    uv.chmod(0o755)
+    variables = {"TMPDIR": str(tmp_path / "temporary"), "UV": str(uv)}
+    with subprocess.Popen(
+        TOOL, cwd=project, env=home(tmp_path) | variables, text=True, stderr=subprocess.PIPE
+    ) as tool:
+        deadline = time.monotonic() + PATIENCE
+        while not list((tmp_path / "temporary").glob("*/old/rendering")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+        tool.send_signal(how)
+        _, said = tool.communicate(timeout=PATIENCE)
+
+    assert said == "make update: stopped; `git reset --hard` takes back what `git status` shows\n"
+    assert tool.returncode == 130
+    assert not list((tmp_path / "temporary").iterdir())
+    assert git(project, "status", "--porcelain") == ""
 
 
 def test_a_project_made_by_cookiecutter_is_linked_as_the_page_says(

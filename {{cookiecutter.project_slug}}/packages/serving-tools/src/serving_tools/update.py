@@ -8,7 +8,8 @@ objects, on no branch. Their difference is then picked like any commit: git merg
 line, and leaves nothing behind.
 
 The variables VERSION (a tag or a commit of the template) and ANSWERS ("event_loop=rloop workers=2") may ask for
-another version than the newest, and for other answers.
+another version than the newest, and for other answers. .cruft.json keeps the version that was asked for; HEAD asks
+for the newest again. Files that `skip` names there are left alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -186,6 +188,25 @@ def unknown_to_git(folder: Path) -> set[str]:
     return {name for name in names if name not in tracked and os.path.lexists(name)}
 
 
+def skipped(names: list[str], folder: Path) -> set[str]:
+    """The files of a render that `skip` names as cruft takes it: paths, and patterns where there is a `*`."""
+    (project,) = (folder / "out").iterdir()
+    try:
+        named = {
+            path
+            for name in names
+            for path in (project.glob(name) if "*" in name else [project / name])
+        }
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise UpdateError(f"{KEPT}: skip: {names!r}: {error}; name paths in the project") from None
+    rendered = (path for path in project.rglob("*") if not path.is_dir())
+    return {
+        path.relative_to(project).as_posix()
+        for path in rendered
+        if not named.isdisjoint([path, *path.parents])
+    }
+
+
 def pick(commit: str) -> list[str]:
     """Applies a commit's changes to the working tree; gives the files with conflicts. Raises UpdateError.
 
@@ -219,13 +240,12 @@ def update(version: str, answers: str) -> list[str]:
         template = place / "template"
         clone(kept["template"], template)
         old = commit_of(kept["commit"], template, f"which {KEPT} names; {LINK}")
-        version = version or kept.get("checkout") or "HEAD"
-        new = commit_of(
-            version, template, "which VERSION names; `git tag` there lists those it has"
-        )
+        wanted = version or kept.get("checkout") or "HEAD"
+        new = commit_of(wanted, template, "which VERSION names; `git tag` there lists those it has")
         changed = wished(answers, asked(template, new))
         if old == new and not changed:
-            return [f"nothing to update: the project is of the template's version {new[:7]}"]
+            stays = "" if version or wanted == "HEAD" else f", {wanted}; VERSION=HEAD is the newest"
+            return [f"nothing to update: the project is of the template's version {new[:7]}{stays}"]
 
         said = kept["context"]["cookiecutter"]
         if missing := [key for key in asked(template, old) if key not in said]:
@@ -237,14 +257,18 @@ def update(version: str, answers: str) -> list[str]:
         mine = {key: said[key] for key in asked(template, new) if key in said}
         context = render(template, new, mine | changed, place / "new")
 
-        ignored = unknown_to_git(place / "new")
+        left_out = unknown_to_git(place / "new")
+        for which in ("old", "new"):
+            left_out |= skipped(kept.get("skip") or [], place / which)
         trees = [
-            tree_of(place / which, ignored, place / "index", prefix) for which in ("old", "new")
+            tree_of(place / which, left_out, place / "index", prefix) for which in ("old", "new")
         ]
         base = commit_tree(trees[0], f"The template at {old[:7]}")
         conflicts = pick(commit_tree(trees[1], f"the template at {new[:7]}", base))
 
     kept["commit"] = new
+    if version:  # or the next update would go back to the one before
+        kept["checkout"] = None if version == "HEAD" else version
     own = {key: value for key, value in context.items() if key not in UNKEPT}
     kept["context"] = {"cookiecutter": own | {"_template": kept["template"], "_commit": new}}
     KEPT.write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -257,11 +281,19 @@ def update(version: str, answers: str) -> list[str]:
 
 def main() -> int:
     """Updates the project; the exit status is 1 where nothing is done, or there are conflicts."""
+    # As Ctrl-C: the temporary folder goes.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         lines = update(os.environ.get("VERSION", ""), os.environ.get("ANSWERS", ""))
     except UpdateError as error:
         print(f"make update: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            "make update: stopped; `git reset --hard` takes back what `git status` shows",
+            file=sys.stderr,
+        )
+        return 130
     print("\n".join(lines))
     return 1 if len(lines) > 1 else 0
 
