@@ -15,7 +15,7 @@ from tests.conftest import Bake, clean_environment, with_packages
 from tests.support.command import UV, git, home
 from tests.support.owner import Owner
 from tests.support.services import Postgres
-from tests.support.workflows import Action, Runner, job, jobs, make_targets
+from tests.support.workflows import Action, Runner, job, jobs, make_targets, read
 from tests.template.test_ci import every_service
 
 # What is run elsewhere: on an engine, or below with stand-ins for what the internet has.
@@ -158,6 +158,9 @@ def forge(bake: Bake, environment: Path, tmp_path: Path) -> Callable[[str], Path
 
     def cloned(ci: str) -> Path:
         project = committed(bake(ci=ci, project_slug="shop"), environment)
+        (project / ".cruft.json").write_text("{}\n")
+        git(project, "add", "--all")
+        git(project, "commit", "--quiet", "--amend", "--no-edit")
         git(tmp_path, "clone", "--quiet", "--bare", str(project), "forge.git")
         git(tmp_path, "clone", "--quiet", str(tmp_path / "forge.git"), "checkout")
         return tmp_path / "checkout"
@@ -223,10 +226,68 @@ def test_an_update_from_the_template_is_pushed_to_a_branch(
 
         (programs / "gh.count").write_text("1\n")
         git(checkout, "checkout", "--quiet", "main")
-        git(checkout, "branch", "-D", "template")
         (programs / "calls").unlink()
         assert runner.run(job(checkout, *JOBS[ci])) == 0, runner.said
         assert not [call for call in calls(programs) if "create" in call], "it is open already"
+
+
+@pytest.mark.parametrize("ci", JOBS)
+def test_a_weekly_update_replaces_its_own_branch_and_nobody_elses(
+    forge: Callable[[str], Path], environment: Path, ci: str
+) -> None:
+    checkout = forge(ci)
+    bare = checkout.parent / "forge.git"
+    git(bare, "config", "receive.advertisePushOptions", "true")
+    runner = updater(checkout, environment, UPDATED)
+
+    def next_week(update: str) -> str:
+        git(checkout, "checkout", "--quiet", "main")
+        put_program(checkout.parent / "programs", "make", update)
+        assert runner.run(job(checkout, *JOBS[ci])) == 0, runner.said
+        return git(bare, "rev-parse", "template")
+
+    first = next_week(UPDATED)
+    assert next_week(f"sleep 1; {UPDATED}") == first, "the same is not pushed again"
+    second = next_week(UPDATED.replace("new", "newer"))
+    assert second != first
+    assert git(bare, "show", "template:README.md").endswith("newer\n")
+
+    git(checkout, "commit", "--quiet", "--allow-empty", "--message", "Mine", "--author", "Ada <ada@example.com>")  # fmt: skip
+    git(checkout, "push", "--quiet", "origin", "template")
+    mine = git(bare, "rev-parse", "template")
+    assert next_week(UPDATED) == mine
+    assert "template: its last commit is somebody's; merge the branch" in runner.said
+
+
+@pytest.mark.parametrize("ci", JOBS)
+def test_an_update_brings_its_lock_file(
+    forge: Callable[[str], Path], environment: Path, ci: str
+) -> None:
+    checkout = forge(ci)
+    bare = checkout.parent / "forge.git"
+    git(bare, "config", "receive.advertisePushOptions", "true")
+    moved = """sed -i 's/^    "serving-tools",$/&\\n    "tinycss2",/' pyproject.toml"""
+    update = f"""case "$1" in update) {moved} ;; *) exec /usr/bin/make "UV={UV}" "$@" ;; esac"""
+    runner = updater(checkout, environment, update)
+    assert runner.run(job(checkout, *JOBS[ci])) == 0, runner.said
+    assert "tinycss2" not in git(bare, "show", "main:uv.lock")
+    assert "tinycss2" in git(bare, "show", "template:uv.lock")
+
+
+@pytest.mark.parametrize("ci", JOBS)
+def test_a_project_that_is_not_linked_asks_for_no_update(
+    forge: Callable[[str], Path], environment: Path, ci: str
+) -> None:
+    checkout = forge(ci)
+    if ci == "gitlab":
+        (rule,) = read(checkout / ".gitlab-ci.yml")["template"]["rules"]
+        assert rule["exists"] == [".cruft.json"]
+        return
+    git(checkout, "rm", "--quiet", ".cruft.json")
+    git(checkout, "commit", "--quiet", "--message", "Not linked")
+    runner = updater(checkout, environment, "exit 1")
+    assert runner.run(job(checkout, *JOBS[ci])) == 0, runner.said
+    assert not calls(checkout.parent / "programs")
 
 
 @pytest.mark.parametrize("ci", JOBS)
@@ -277,6 +338,7 @@ def test_a_release_on_github_is_named_after_it_was_attested(
     }  # fmt: skip
     context = {
         "github.actor": "ada", "github.token": "t0ken", "github.sha": "c0ffee", "vars.EXTRAS": "s3",
+        "github.event.repository.visibility": "public",
         "github.server_url": "https://github.com", "github.repository": "Tea-House/Shop",
     }  # fmt: skip
     runner = Runner(checkout, variables, context, actions)

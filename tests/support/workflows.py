@@ -95,7 +95,7 @@ class Runner:
     def run(self, job: Job, forced: Mapping[str, str] | None = None) -> int:
         """The exit status of the first step that fails, or 0. Forced variables win over those of the job."""
         for step in job.steps:
-            if step.get("if") == "failure()":
+            if not self.holds(step.get("if", "")):
                 continue
             if "uses" in step:
                 self.use(step)
@@ -105,6 +105,14 @@ class Runner:
             if status := self.shell(step, {**variables, **own, **(forced or {})}):
                 return status
         return 0
+
+    def holds(self, condition: str) -> bool:
+        """Whether a step's `if` has it run, after steps that have all succeeded."""
+        if found := re.fullmatch(r"hashFiles\('([\w./-]+)'\) != ''", condition):
+            return (self.checkout / found[1]).is_file()
+        if found := re.fullmatch(r"([\w.]+) == '(\w+)'", condition):
+            return self.context[found[1]] == found[2]
+        return {"": True, "failure()": False}[condition]
 
     def use(self, step: Mapping[str, Any]) -> None:
         """Does what an action would have done for the steps that follow."""
