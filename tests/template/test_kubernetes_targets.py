@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class Played:
             "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
             "revisions": {"deployment/web": "4", "deployment/worker": "4"}, "unchanged": False,
             "image": "reg.example/shop", "pushed": False,
+            "phase": "Running", "refused": "", "interrupted": "",
         }  # fmt: skip
 
     def overlay(self, name: str) -> None:
@@ -56,6 +58,15 @@ class Played:
         )  # fmt: skip
         self.state = json.loads(file.read_text())
         return done.returncode, done.stdout
+
+    def impatient(self) -> None:
+        """Makes it wait no time for a pod of the migrations to start."""
+        tool = self.project / TOOLS / "serving_tools" / "deploy" / "kubernetes.py"
+        text, number = re.subn(
+            r"^START_WITHIN = .*$", "START_WITHIN = 0.0", tool.read_text(), flags=re.MULTILINE
+        )
+        assert number == 1
+        tool.write_text(text)
 
     def tool(self, *arguments: str, **variables: str) -> tuple[int, str]:
         return self.run(sys.executable, "-I", TOOLS, "deploy.kubernetes", *arguments, **variables)
@@ -124,9 +135,55 @@ def test_a_rollout_that_fails_is_undone_and_says_why(played: Played) -> None:
     ]
     for words in ("CrashLoopBackOff; back-off 10s", "BackOff: restarting", "no tea today"):
         assert words in said
-    assert said.splitlines()[-1].startswith("k8s: deployment/worker did not become ready; ")
+    assert said.splitlines()[-1].startswith("k8s: the deployment failed; ")
     for name in ("web", "worker"):
         assert f"the pods of deployment/{name} of before are back" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"refused": "Ingress"},  # kubectl goes on with the other objects
+        {"stuck": ["deployment/web"], "phase": "unknown"},  # nobody can tell of the pods
+    ],
+)
+def test_a_failure_is_undone_whatever_else_fails(played: Played, state: dict[str, Any]) -> None:
+    played.state |= state
+    status, said = played.tool("deploy")
+    assert status == 1
+    for name in ("web", "worker"):
+        undone = f"kubectl rollout undo deployment/{name} --to-revision=4"
+        assert undone in played.state["calls"], said
+        assert f"the pods of deployment/{name} of before are back" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("phase", ["Pending", "none"])
+def test_migrations_that_do_not_start_are_taken_back(played: Played, phase: str) -> None:
+    """Else they would run later, beside the servers of before and whatever is deployed next."""
+    played.impatient()
+    played.state |= {"migration": "Running", "phase": phase}
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert "no pod of job/migrate has started within 0 s" in said.splitlines()[-1]
+    assert "BackOff: restarting" in said, "the warnings of the Job"
+    assert played.state["calls"][-1] == "kubectl delete job/migrate --ignore-not-found"
+    assert len(played.state["applied"]) == 2
+
+
+def test_migrations_that_run_are_waited_for(played: Played) -> None:
+    played.impatient()
+    played.state["migration"] = "Running"
+    played.state["interrupted"] = "get pods"
+    status, said = played.tool("deploy")
+    assert status == 130
+    assert said.splitlines()[-1].startswith("k8s: interrupted: no pod was replaced")
+
+
+def test_who_interrupts_a_rollout_learns_how_to_undo_it(played: Played) -> None:
+    played.state["interrupted"] = "rollout status"
+    status, said = played.tool("deploy")
+    assert status == 130
+    assert "`make k8s-rollback` undoes it" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from typing import Never
 
@@ -25,6 +26,9 @@ def done(status: int = 0, text: str = "", error: str = "") -> Never:
     raise SystemExit(status)
 
 
+interrupted = state["interrupted"]
+if interrupted and interrupted in " ".join(words):
+    os.kill(os.getppid(), signal.SIGINT)
 if name == "engine":
     if words[:2] == ["compose", "config"]:
         web = {"image": state["image"] + ":latest"}
@@ -56,6 +60,8 @@ if words[0] == "apply":
         found = state["revisions"]
         for name in ("deployment/web", "deployment/worker"):
             found[name] = str(int(found.get(name, "0")) + 1)
+    if state["refused"] in kinds:  # the others are applied
+        done(1, error="error: admission webhook denied the request")
     done()
 if words[0] == "delete":
     state["job"] = None
@@ -67,9 +73,13 @@ if words[:2] == ["get", "job/migrate"]:
     conditions = [{"type": shown, "status": "True"}]
     done(text=json.dumps({"status": {"conditions": conditions}}))
 if words[:2] == ["get", "pods"]:
+    if state["phase"] == "none":
+        done(text='{"items": []}')
+    if state["phase"] == "unknown" and "migrate" not in words[2]:
+        done(1)
     waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
     status = {
-        "phase": "Running",
+        "phase": state["phase"],
         "conditions": [{"type": "Ready", "status": "False", "message": "not ready: [web]"}],
         "containerStatuses": [{"state": {"waiting": waiting}}],
     }

@@ -12,6 +12,7 @@ https://kubernetes.io/docs/reference/kubectl/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, inspect, write_line
@@ -40,9 +41,8 @@ FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")
 
 VERSIONS = ("1.35", "1.36", "1.37")  # of Kubernetes, the newest that kubernetes-validate knows
 
-START_WITHIN = (
-    180.0  # seconds that a pod of the migrations may take to be scheduled, pulled and started
-)
+# Seconds that a pod of the migrations may take to be scheduled, pulled and started.
+START_WITHIN = 180.0
 ROLLOUT_WITHIN = (
     900  # seconds; a Deployment without progress fails long before, by its progressDeadlineSeconds
 )
@@ -55,6 +55,15 @@ class Failed(Exception):
 
 def say(line: str) -> None:
     write_line(f"k8s: {line}")
+
+
+@contextlib.contextmanager
+def interrupted(what: str) -> Iterator[None]:
+    """Gives a Ctrl-C the words that it is told with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(what) from None
 
 
 def run(*command: str, given: str = "", check: bool = True) -> str:
@@ -175,16 +184,28 @@ class Cluster:
             if DRY_RUN:
                 change(*self.kubectl, "wait", "--for=condition=complete", f"job/{job}")
                 continue
-            started = time.monotonic()
-            while (state := self._state_of(job)) == "running":
-                waits = any(pod["status"].get("phase") == "Pending" for pod in self._pods(job))
-                if waits and time.monotonic() > started + START_WITHIN:
-                    state = "failed"
-                    break
-                time.sleep(POLL)
-            if state == "failed":
-                self.explain(job)
-                raise Failed("the migrations failed; the pods stay as they are")
+            state = self._end_of(job)
+            if state == "complete":
+                continue
+            self.explain(job)
+            if state == "running":  # or it would migrate later, when nobody looks on
+                change(*self.kubectl, "delete", f"job/{job}", "--ignore-not-found")
+                raise Failed(
+                    f"no pod of job/{job} has started within {START_WITHIN:g} s, so it is deleted; nothing was"
+                    " migrated, and the pods stay as they are"
+                )
+            raise Failed("the migrations failed; the pods stay as they are")
+
+    def _end_of(self, job: str) -> str:
+        """The state in which a Job ends; "running" where no pod of it has started in time."""
+        started = time.monotonic()
+        while (state := self._state_of(job)) == "running":
+            phases = {pod["status"].get("phase") for pod in self._pods(job)}
+            waits = not phases & {"Running", "Succeeded", "Failed"}
+            if waits and time.monotonic() > started + START_WITHIN:
+                break
+            time.sleep(POLL)
+        return state
 
     def _state_of(self, job: str) -> str:
         """Of a Job: "complete", "failed", "running" or "none"."""
@@ -198,15 +219,20 @@ class Cluster:
     def roll_out(self) -> None:
         """Replaces the pods. Raises Failed where they do not become ready, once those of before are back."""
         before = {each: self._revision(each) for each in self.deployments()}
-        self.apply(self.of_kind(*FIRST, "Job", other=True))
-        for each in self.deployments():
-            try:
-                self._wait_for(each)
-            except Failed as error:
+        try:
+            with interrupted(
+                "what was applied goes on in the cluster; `make k8s-rollback` undoes it"
+            ):
+                self.apply(self.of_kind(*FIRST, "Job", other=True))
+                for each in self.deployments():
+                    self._wait_for(each)
+        except Failed as error:  # also where kubectl has applied all but one object
+            say(str(error))
+            # The failed pods are gone once those of before are back.
+            for each in self.deployments():
                 self.explain(each.partition("/")[2])
-                say(str(error))
-                ends = [self._put_back(*item) for item in before.items()]
-                raise Failed(f"{each} did not become ready; {'; '.join(ends)}") from None
+            ends = [self._put_back(*item) for item in before.items()]
+            raise Failed(f"the deployment failed; {'; '.join(ends)}") from None
 
     def _revision(self, deployment: str) -> str:
         """The number that the cluster gives what a Deployment runs; "" where there is none yet."""
@@ -219,9 +245,9 @@ class Cluster:
         """Puts back what a Deployment ran at a revision; returns what came of it."""
         if not revision:
             return f"{deployment} ran nothing before"
-        if self._revision(deployment) == revision:  # an undo would bring back something older
-            return f"{deployment} is what it was"
         try:
+            if self._revision(deployment) == revision:  # an undo would bring back something older
+                return f"{deployment} is what it was"
             self.undo(deployment, f"--to-revision={revision}")
         except Failed as error:
             return f"{error}: {deployment} is not what it was"
@@ -241,32 +267,38 @@ class Cluster:
         return list(found.get("items", []))
 
     def explain(self, component: str) -> None:
-        """Prints of each pod that is not ready why, the cluster's warnings of it, and the end of its log."""
-        for pod in self._pods(component):
-            status, pod_name = pod["status"], pod["metadata"]["name"]
-            conditions = {each["type"]: each for each in status.get("conditions", [])}
-            if conditions.get("Ready", {}).get("status") == "True":
-                continue
-            why = [each.get("message") for each in conditions.values() if each["status"] != "True"]
-            for container in status.get("containerStatuses", []):
-                for state in (container.get("state", {}), container.get("lastState", {})):
-                    for word in ("waiting", "terminated"):
-                        found = state.get(word, {})
-                        why += [found.get("reason"), found.get("message")]
-            say(f"pod {pod_name} is not ready: {'; '.join(dict.fromkeys(filter(None, why)))}")
-            warnings = f"--field-selector=involvedObject.name={pod_name},type=Warning"
-            message = '{range .items[*]}{.reason}{": "}{.message}{"\\n"}{end}'
-            told = run(
-                *self.kubectl,
-                "get",
-                "events",
-                warnings,
-                f"--output=jsonpath={message}",
-                check=False,
-            )
-            for line in told.splitlines()[-3:]:
-                say(f"  {line}")
-            write_line(run(*self.kubectl, "logs", pod_name, "--tail=20", check=False).rstrip())
+        """Prints the cluster's warnings, and of each pod that is not ready why, and the end of its log.
+
+        Raises nothing, since what is to be undone is undone after it.
+        """
+        try:
+            self._warn_of(component)
+            for pod in self._pods(component):
+                self._explain_pod(pod)
+        except (Failed, ValueError, LookupError, TypeError, AttributeError) as error:
+            say(f"why {component} failed can't be told: {error}")
+
+    def _explain_pod(self, pod: dict[str, Any]) -> None:
+        status, pod_name = pod["status"], pod["metadata"]["name"]
+        conditions = {each["type"]: each for each in status.get("conditions", [])}
+        if conditions.get("Ready", {}).get("status") == "True":
+            return
+        why = [each.get("message") for each in conditions.values() if each["status"] != "True"]
+        for container in status.get("containerStatuses", []):
+            for state in (container.get("state", {}), container.get("lastState", {})):
+                for word in ("waiting", "terminated"):
+                    found = state.get(word, {})
+                    why += [found.get("reason"), found.get("message")]
+        say(f"pod {pod_name} is not ready: {'; '.join(dict.fromkeys(filter(None, why)))}")
+        self._warn_of(pod_name)
+        write_line(run(*self.kubectl, "logs", pod_name, "--tail=20", check=False).rstrip())
+
+    def _warn_of(self, object_name: str) -> None:
+        warnings = f"--field-selector=involvedObject.name={object_name},type=Warning"
+        message = '--output=jsonpath={range .items[*]}{.reason}{": "}{.message}{"\\n"}{end}'
+        told = run(*self.kubectl, "get", "events", warnings, message, check=False)
+        for line in told.splitlines()[-3:]:
+            say(f"  {line}")
 
 
 def deploy() -> None:
@@ -308,8 +340,8 @@ def main(command: str, *arguments: str) -> int:
     except (Failed, EngineError) as error:
         say(str(error))
         return 1
-    except KeyboardInterrupt:
-        say("interrupted: what was applied goes on in the cluster; `make k8s-rollback` undoes it")
+    except KeyboardInterrupt as error:
+        say(f"interrupted: {error or 'no pod was replaced; a Job that has begun goes on'}")
         return 130
     return 0
 
