@@ -58,7 +58,8 @@ if words[0] == "apply":
         state["job"] = "Running"
     if "Deployment" in kinds and not state["unchanged"]:
         found = state["revisions"]
-        for name in ("deployment/web", "deployment/worker"):
+        for name in re.findall(r"^kind: Deployment\nmetadata:\n(?:  .*\n)*?  name: (\w+)$", given, re.MULTILINE):
+            name = "deployment/" + name
             found[name] = str(int(found.get(name, "0")) + 1)
     if state["refused"] in kinds:  # the others are applied
         done(1, error="error: admission webhook denied the request")

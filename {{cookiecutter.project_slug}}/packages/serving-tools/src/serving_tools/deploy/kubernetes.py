@@ -36,8 +36,11 @@ RENDER = ("kubectl", "kustomize", FOLDER)
 # What an overlay says where `deploy` is to fill in the image that it has pushed.
 NO_IMAGE = re.compile(r"\S+@sha256:0{64}")
 
-# What migrations and pods need is there before them.
-FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")
+# What is applied once the migrations are done. Everything else is there before them, since their Job may need it:
+# whatever makes the Secret or a volume, for one.
+LATER = ("Deployment", "CronJob", "HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget")
+
+WEB = "deployment/web"
 
 VERSIONS = ("1.35", "1.36", "1.37")  # of Kubernetes, the newest that kubernetes-validate knows
 
@@ -168,7 +171,9 @@ class Cluster:
         change(*self.kubectl, "apply", "--filename=-", given="\n---\n".join(objects))
 
     def deployments(self) -> list[str]:
-        return [f"deployment/{name(each)}" for each in self.of_kind("Deployment")]
+        """Their names, the servers last: nothing may enqueue what no worker knows."""
+        names = (f"deployment/{name(each)}" for each in self.of_kind("Deployment"))
+        return sorted(names, key=lambda each: each == WEB)
 
     def migrate(self) -> None:
         """Runs the Job of the migrations. Raises Failed where it fails, or its pod does not start."""
@@ -223,16 +228,21 @@ class Cluster:
             with interrupted(
                 "what was applied goes on in the cluster; `make k8s-rollback` undoes it"
             ):
-                self.apply(self.of_kind(*FIRST, "Job", other=True))
                 for each in self.deployments():
+                    self.apply(
+                        it for it in self.of_kind("Deployment") if each == f"deployment/{name(it)}"
+                    )
                     self._wait_for(each)
+                self.apply(self.of_kind(*LATER[1:]))
         except Failed as error:  # also where kubectl has applied all but one object
             say(str(error))
             # The failed pods are gone once those of before are back.
             for each in self.deployments():
                 self.explain(each.partition("/")[2])
-            ends = [self._put_back(*item) for item in before.items()]
-            raise Failed(f"the deployment failed; {'; '.join(ends)}") from None
+            ends = [self._put_back(*item) for item in reversed(before.items())]
+            raise Failed(
+                f"the deployment failed; {'; '.join(ends)}; what else was applied stays as it is"
+            ) from None
 
     def _revision(self, deployment: str) -> str:
         """The number that the cluster gives what a Deployment runs; "" where there is none yet."""
@@ -310,7 +320,7 @@ def deploy() -> None:
     cluster = Cluster(objects)
     context = run("kubectl", "config", "current-context", check=False).strip() or "none"
     say(f"to namespace {cluster.namespace} of context {context}")
-    cluster.apply(cluster.of_kind(*FIRST))
+    cluster.apply(cluster.of_kind(*LATER, "Job", other=True))
     cluster.migrate()
     cluster.roll_out()
     if not DRY_RUN:
