@@ -38,7 +38,7 @@ class Played:
             "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
             "revisions": {"deployment/web": "4", "deployment/worker": "4"}, "unchanged": False,
             "image": "reg.example/shop", "pushed": False,
-            "phase": "Running", "refused": "", "interrupted": "",
+            "releases": {}, "phase": "Running", "refused": "", "interrupted": "",
         }  # fmt: skip
 
     def overlay(self, name: str) -> None:
@@ -90,7 +90,9 @@ def played(tmp_path: Path, kubernetes_project: Path) -> Played:
 
 def test_a_deployment_pushes_migrates_and_then_replaces_by_digest(played: Played) -> None:
     rendered = played.programs / "rendered.yaml"
-    rendered.write_text(f"{rendered.read_text()}---\nkind: ExternalSecret\nmetadata:\n  name: app\n")
+    rendered.write_text(
+        f"{rendered.read_text()}---\nkind: ExternalSecret\nmetadata:\n  name: app\n"
+    )
     make = ["make", f"UV={UV}", "k8s-deploy"]
     status, said = played.run(*make)
 
@@ -241,13 +243,61 @@ def test_a_dry_run_changes_nothing(played: Played) -> None:
         assert words in said
 
 
-def test_a_rollback_may_name_a_revision(played: Played) -> None:
-    make = ["make", f"UV={UV}", "REVISION=3", "OVERLAY=staging", "k8s-rollback"]
+# What the cluster has of a project whose worker was deployed later, and stayed as it was for some time.
+DRIFTED = {
+    "revisions": {"deployment/web": "9", "deployment/worker": "4"},
+    "releases": {
+        "deployment/web": {"6": "", "7": "first", "8": "second", "9": "third"},
+        "deployment/worker": {"2": "first", "3": "second", "4": "third"},
+    },
+}
+
+
+@pytest.mark.parametrize(("asked", "web", "worker"), [("", "8", "3"), ("7", "7", "2")])
+def test_a_rollback_goes_to_one_release(played: Played, asked: str, web: str, worker: str) -> None:
+    """Each Deployment has revisions of its own."""
+    make = ["make", f"UV={UV}", f"REVISION={asked}", "OVERLAY=staging", "k8s-rollback"]
     played.overlay("staging")
+    played.state |= DRIFTED
     status, said = played.run(*make)
     assert status == 0, said
-    assert "kubectl rollout undo deployment/web --to-revision=3" in played.state["calls"]
+    undone = [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
+    assert undone == [
+        f"kubectl rollout undo deployment/web --to-revision={web}",
+        f"kubectl rollout undo deployment/worker --to-revision={worker}",
+    ]
     assert "the database stays as it is" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "end"),
+    [
+        ("5", "REVISION='5': deployment/web has no such revision of `make k8s-deploy`; there are 7, 8, 9"),
+        ("6", "REVISION='6': deployment/web has no such revision of `make k8s-deploy`; there are 7, 8, 9"),
+        ("v1", "REVISION='v1': deployment/web has no such revision of `make k8s-deploy`; there are 7, 8, 9"),
+        ("8", "deployment/worker has no pods of release second, as deployment/web has; all stay"),
+    ],
+)  # fmt: skip
+def test_a_rollback_to_what_is_not_there_changes_nothing(
+    played: Played, asked: str, end: str
+) -> None:
+    released = DRIFTED["releases"] | {"deployment/worker": {"4": "third"}}
+    played.state |= DRIFTED | {"releases": released}
+    status, said = played.tool("rollback", asked)
+    assert (status, said) == (1, f"k8s: {end}\n")
+    assert not [call for call in played.state["calls"] if call.startswith("kubectl rollout")]
+
+
+def test_a_rollback_goes_past_what_failed(played: Played) -> None:
+    played.state |= DRIFTED | {"stuck": ["deployment/web"]}
+    status, said = played.tool("deploy")
+    assert status == 1, said
+    assert "third" in played.state["releases"]["deployment/web"].values()
+    status, said = played.tool("rollback")
+    assert status == 0, said
+    for name in ("web", "worker"):
+        now = played.state["revisions"][f"deployment/{name}"]
+        assert played.state["releases"][f"deployment/{name}"][now] == "second"
 
 
 def test_what_is_missing_or_wrong_is_said_in_one_line(played: Played) -> None:

@@ -58,14 +58,21 @@ if words[0] == "apply":
         state["job"] = "Running"
     if "Deployment" in kinds and not state["unchanged"]:
         found = state["revisions"]
-        for name in re.findall(r"^kind: Deployment\nmetadata:\n(?:  .*\n)*?  name: (\w+)$", given, re.MULTILINE):
+        for name in re.findall(
+            r"^kind: Deployment\nmetadata:\n(?:  .*\n)*?  name: (\w+)$", given, re.MULTILINE
+        ):
             name = "deployment/" + name
             found[name] = str(int(found.get(name, "0")) + 1)
+            (release,) = re.findall(r"^        release-id: \"(\w{12})\"$", given, re.MULTILINE)
+            state["releases"].setdefault(name, {})[found[name]] = release
     if state["refused"] in kinds:  # the others are applied
         done(1, error="error: admission webhook denied the request")
     done()
-if words[0] == "delete":
+if words[:2] == ["delete", "job/migrate"]:
     state["job"] = None
+elif words[0] == "delete":
+    component, _, of = words[1].partition("/")[2].rpartition("-")
+    del state["releases"][f"deployment/{component}"][of]
 if words[:2] == ["get", "job/migrate"]:
     if state["job"] is None:
         done()
@@ -85,6 +92,18 @@ if words[:2] == ["get", "pods"]:
         "containerStatuses": [{"state": {"waiting": waiting}}],
     }
     done(text=json.dumps({"items": [{"metadata": {"name": "web-1"}, "status": status}]}))
+if words[:2] == ["get", "replicasets"]:
+    component = words[2].rpartition("=")[2]
+    number = "deployment.kubernetes.io/revision"
+    items = [
+        {
+            "name": f"{component}-{of}",
+            "annotations": {number: of},
+            "labels": {"release-id": it} if it else {},
+        }
+        for of, it in state["releases"].get(f"deployment/{component}", {}).items()
+    ]
+    done(text=json.dumps({"items": [{"metadata": each} for each in items]}))
 if words[:2] == ["get", "events"]:
     done(text="BackOff: restarting the failed container")
 if words[0] == "logs":
@@ -93,6 +112,10 @@ if words[0] == "get" and words[1] in ("deployment/web", "deployment/worker"):
     done(text=state["revisions"].get(words[1], ""))
 if words[:2] == ["rollout", "undo"]:
     state["stuck"] = [each for each in state["stuck"] if each != words[2]]
+    releases = state["releases"].get(words[2], {})
+    now, before = str(int(state["revisions"][words[2]]) + 1), words[3].rpartition("=")[2]
+    state["revisions"][words[2]] = now  # what is put back gets a new number
+    releases[now] = releases.pop(before, "")
 if words[:2] == ["rollout", "status"] and words[2] in state["stuck"]:
     done(1, error="error: deployment exceeded its progress deadline")
 if words[0] == "config":

@@ -13,6 +13,7 @@ https://kubernetes.io/docs/reference/kubectl/
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -41,6 +42,13 @@ NO_IMAGE = re.compile(r"\S+@sha256:0{64}")
 LATER = ("Deployment", "CronJob", "HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget")
 
 WEB = "deployment/web"
+
+# The label of all pods of a deployment, which is of what was applied: the cluster counts the revisions of each
+# Deployment by themselves, so their numbers drift apart.
+RELEASE = "release-id"
+LABELS = re.compile(
+    r"^(  template:\n    metadata:\n(?:      (?!labels:).*\n)*      labels:\n)", re.MULTILINE
+)
 
 VERSIONS = ("1.35", "1.36", "1.37")  # of Kubernetes, the newest that kubernetes-validate knows
 
@@ -156,11 +164,22 @@ def pushed_image() -> str:
     raise Failed(f"{registry} has given {tagged} no digest; try `{ENGINE} push {tagged}`")
 
 
+def labelled(objects: list[str]) -> tuple[str, list[str]]:
+    """The release that these objects are, and the objects, of which each pod of a Deployment has its label."""
+    text = "\n---\n".join(each for each in objects if kind(each) == "Deployment")
+    release = hashlib.sha256(text.encode()).hexdigest()[:12]
+    label = f'        {RELEASE}: "{release}"\n'
+    return release, [
+        LABELS.sub(rf"\g<1>{label}", each) if kind(each) == "Deployment" else each
+        for each in objects
+    ]
+
+
 class Cluster:
     """A namespace of the cluster that kubectl knows."""
 
     def __init__(self, objects: list[str]) -> None:
-        self.objects = objects
+        self.release, self.objects = labelled(objects)
         self.namespace = name(next(each for each in objects if kind(each) == "Namespace"))
         self.kubectl = ("kubectl", f"--namespace={self.namespace}")
 
@@ -240,6 +259,7 @@ class Cluster:
             for each in self.deployments():
                 self.explain(each.partition("/")[2])
             ends = [self._put_back(*item) for item in reversed(before.items())]
+            self.forget()
             raise Failed(
                 f"the deployment failed; {'; '.join(ends)}; what else was applied stays as it is"
             ) from None
@@ -258,7 +278,7 @@ class Cluster:
         try:
             if self._revision(deployment) == revision:  # an undo would bring back something older
                 return f"{deployment} is what it was"
-            self.undo(deployment, f"--to-revision={revision}")
+            self.undo(deployment, revision)
         except Failed as error:
             return f"{error}: {deployment} is not what it was"
         return f"the pods of {deployment} of before are back"
@@ -266,10 +286,59 @@ class Cluster:
     def _wait_for(self, deployment: str) -> None:
         change(*self.kubectl, "rollout", "status", deployment, f"--timeout={ROLLOUT_WITHIN}s")
 
-    def undo(self, deployment: str, *revision: str) -> None:
-        """Puts back a Deployment's pods of before. Raises Failed where there are none, or they fail too."""
-        change(*self.kubectl, "rollout", "undo", deployment, *revision)
+    def undo(self, deployment: str, revision: str) -> None:
+        """Puts back a Deployment's pods of a revision. Raises Failed where there are none, or they fail too."""
+        change(*self.kubectl, "rollout", "undo", deployment, f"--to-revision={revision}")
         self._wait_for(deployment)
+
+    def forget(self) -> None:
+        """Deletes what the cluster keeps of the release that failed, so that nobody goes back to it."""
+        try:
+            for each in self.deployments():
+                now = self._revision(each)
+                for number, (release, replicas) in self._releases(each).items():
+                    if release == self.release and str(number) != now:
+                        change(*self.kubectl, "delete", replicas)
+        except Failed as error:
+            say(f"{error}: name a REVISION for the next `make k8s-rollback`")
+
+    def _releases(self, deployment: str) -> dict[int, tuple[str, str]]:
+        """Of each revision of a Deployment that the cluster has: its release, and what has its pods."""
+        selector = f"--selector=app.kubernetes.io/component={deployment.partition('/')[2]}"
+        found = run(*self.kubectl, "get", "replicasets", selector, "--output=json")
+        each_metadata = [each["metadata"] for each in json.loads(found or "{}").get("items", [])]
+        return {
+            int(each["annotations"]["deployment.kubernetes.io/revision"]): (
+                each["labels"].get(RELEASE, ""),
+                f"replicaset/{each['name']}",
+            )
+            for each in each_metadata
+        }
+
+    def revisions(self, number: str = "") -> dict[str, str]:
+        """The revision of each Deployment, servers first, that was deployed with one of the servers.
+
+        Without a number it is that of before. Raises Failed where there is none.
+        """
+        if DRY_RUN:
+            return dict.fromkeys(reversed(self.deployments()), number or "<that of before>")
+        there = self._releases(WEB)
+        now = self._revision(WEB)
+        older = [each for each in there if now and each < int(now)]
+        wanted = number or str(max(older, default=0))
+        release = next((own for no, (own, _) in there.items() if str(no) == wanted), "")
+        if not release:
+            known = ", ".join(str(each) for each in sorted(there) if there[each][0]) or "none"
+            raise Failed(
+                f"REVISION={number!r}: {WEB} has no such revision of `make k8s-deploy`; there are {known}"
+            )
+        found = {WEB: wanted}
+        for each in self.deployments()[:-1]:
+            same = [no for no, (own, _) in self._releases(each).items() if own == release]
+            if not same:
+                raise Failed(f"{each} has no pods of release {release}, as {WEB} has; all stay")
+            found[each] = str(max(same))
+        return found
 
     def _pods(self, component: str) -> list[dict[str, Any]]:
         selector = f"--selector=app.kubernetes.io/component={component}"
@@ -329,10 +398,19 @@ def deploy() -> None:
         )
 
 
-def rollback(*revision: str) -> None:
+def rollback(number: str = "") -> None:
     cluster = Cluster(render())
-    for each in cluster.deployments():
-        cluster.undo(each, *(f"--to-revision={number}" for number in revision))
+    errors = []
+    for each, revision in cluster.revisions(number).items():
+        try:
+            with interrupted(
+                "what was put back stays so; `make k8s-rollback` with REVISION ends it"
+            ):
+                cluster.undo(each, revision)
+        except Failed as error:
+            errors.append(f"{error}: {each} is not what it was")
+    if errors:
+        raise Failed("; ".join(errors))
     if not DRY_RUN:
         say(
             "the pods of before are back; the database stays as it is, with every migration that it has"
