@@ -274,6 +274,7 @@ def test_one_shutdown_budget_holds_from_the_apps_to_the_kubelet(kubernetes_proje
             assert allowed > seconds(objects, "LIFESPAN_STARTUP_TIMEOUT") + 5
             deadline = the(objects, "Deployment", name)["spec"]["progressDeadlineSeconds"]
             assert deadline > allowed, "or a slow start would be taken for a failed rollout"
+            assert deadline >= 600, "a node may have to be added first"
             for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
                 # The databases have two seconds to answer.
                 assert container[kind]["timeoutSeconds"] > 2
