@@ -297,13 +297,17 @@ def test_numbers_that_settings_reckon_with_are_those_of_the_manifests(
     for overlay in overlays(kubernetes_project):
         objects = rendered(overlay)
         scaler = the(objects, "HorizontalPodAutoscaler")["spec"]
-        assert int(configuration(objects)["WEB_REPLICAS"]) == scaler["maxReplicas"]
+        # Settings reckon with one more, which starts in a deployment; and there one ends, too.
+        assert int(configuration(objects)["WEB_REPLICAS"]) == scaler["maxReplicas"] + 1
         assert scaler["minReplicas"] <= scaler["maxReplicas"]
         worker = the(objects, "Deployment", "worker")["spec"]
         assert int(configuration(objects)["WORKER_REPLICAS"]) == worker["replicas"]
         web = the(objects, "Deployment", "web")["spec"]
         assert "replicas" not in web, "or each deployment would undo what the autoscaler did"
         assert web["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        (container,) = web["template"]["spec"]["containers"]
+        ends = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert web["minReadySeconds"] >= ends + 5, "or more than one would end at a time"
         assert the(objects, "PodDisruptionBudget")["spec"]["selector"] == web["selector"]
 
 

@@ -338,10 +338,10 @@ def test_a_plan_has_pods_threads_and_connections(kubernetes_project: Path) -> No
     status, said = plan(kubernetes_project, *asked, "CONNECTIONS=100")
     rows = [line.split() for line in said.splitlines()]
     assert (status, [row[:2] for row in rows[1:4]]) == (
-        0, [["pods", "6"], ["threads", "11"], ["connections", "94"]],
+        0, [["pods", "6"], ["threads", "10"], ["connections", "98"]],
     )  # fmt: skip
     _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50")
-    assert "PgBouncer: max_client_conn = 87, default_pool_size = 40" in said
+    assert "PgBouncer: max_client_conn = 98, default_pool_size = 40" in said
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_plan_gives_pods_the_threads_that_settings_give_them(
     ask = (
         "from data import connections as c; from serving_tools.deploy import plan as p;"
         "assert (c.RESERVE, c.THREADS_MAX) == (p.RESERVE, p.THREADS_MAX);"
-        "print([c.threads(n, servers=s, workers=1) - p.threads_of(n, s) for n in range(5, 900, 7) for s in (1, 3, 40)])"
+        "print([c.threads(n, servers=s + 1, workers=1) - p.threads_of(n, s) for n in range(5, 900, 7) for s in (1, 3, 40)])"
     )
     variables = with_packages(kubernetes_project, {"PYTHONDONTWRITEBYTECODE": "1"})
     shown = run(kubernetes_project, "python", "-c", ask, **variables).stdout

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 
 BUSY = 0.7  # of a core or of the threads: above it requests wait for each other
+MORE = 2  # pods that there are in a deployment besides: one that starts, and one that ends
 PODS_MIN = 3  # one a zone; minReplicas in web.yaml
 
 # As data/connections.py has them.
@@ -36,8 +37,8 @@ class Plan:
 
 
 def threads_of(allowed: int, pods: int) -> int:
-    """The threads that settings give each pod of so many connections; one pod more is there in a deployment."""
-    return min(THREADS_MAX, max(1, (allowed - RESERVE) // (pods + 1) - 1))
+    """The threads that settings give each pod of so many connections, where WEB_REPLICAS is one more than the pods."""
+    return min(THREADS_MAX, max(1, (allowed - RESERVE) // (pods + MORE) - 1))
 
 
 def plan(requests: float, view_ms: float, cpu_ms: float, connections: int) -> Plan:
@@ -46,9 +47,9 @@ def plan(requests: float, view_ms: float, cpu_ms: float, connections: int) -> Pl
     pods = max(PODS_MIN, math.ceil(cores / BUSY), math.ceil(wanted / THREADS_MAX))
     threads = threads_of(connections, pods)
     needed = max(1, math.ceil(wanted / pods))
-    if pooled := threads < needed or (pods + 1) * 2 + RESERVE > connections:
+    if pooled := threads < needed or (pods + MORE) * 2 + RESERVE > connections:
         threads = needed
-    clients = (pods + 1) * (threads + 1) + RESERVE
+    clients = (pods + MORE) * (threads + 1) + RESERVE
     most = min(pods * threads / view_ms, pods / cpu_ms) * 1000
     return Plan(cores, busy, pods, threads, clients, pooled, most)
 
@@ -56,7 +57,7 @@ def plan(requests: float, view_ms: float, cpu_ms: float, connections: int) -> Pl
 def table(made: Plan, connections: int) -> str:
     rows = [
         ("busy", f"{made.cores:.1f} cores, {made.busy:.1f} threads", ""),
-        ("pods", made.pods, "maxReplicas in web.yaml, WEB_REPLICAS in server.env"),
+        ("pods", made.pods, "maxReplicas in web.yaml; WEB_REPLICAS in server.env is one more"),
         ("threads", f"{made.threads} a pod", "SERVING_THREADS, which follows of the two below"),
     ]
     if made.pooled:
