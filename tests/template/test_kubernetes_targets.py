@@ -109,9 +109,7 @@ def test_a_deployment_pushes_migrates_and_then_replaces_by_digest(played: Played
     # However many pods there are: a rollout that makes progress goes on.
     assert waits == [f"kubectl rollout status deployment/{name}" for name in ("worker", "web")]
     deleted = played.state["calls"].index("kubectl delete job/migrate --ignore-not-found")
-    assert deleted < played.state["calls"].index(
-        "kubectl rollout status deployment/web"
-    )
+    assert deleted < played.state["calls"].index("kubectl rollout status deployment/web")
     assert set(played.state["images"]) == {DIGEST}
     assert "to namespace my-project-production of context test" in said
     assert "engine push reg.example/shop:1a2b3c4d5e6f" in played.state["calls"]
@@ -335,13 +333,16 @@ def plan(project: Path, *variables: str) -> tuple[int, str]:
 
 def test_a_plan_has_pods_threads_and_connections(kubernetes_project: Path) -> None:
     asked = ("REQUESTS=2000", "VIEW_MS=20", "CPU_MS=2")
-    status, said = plan(kubernetes_project, *asked, "CONNECTIONS=100")
+    status, said = plan(kubernetes_project, *asked, "CONNECTIONS=100", "WORKER_REPLICAS=")
     rows = [line.split() for line in said.splitlines()]
     assert (status, [row[:2] for row in rows[1:4]]) == (
         0, [["pods", "6"], ["threads", "10"], ["connections", "98"]],
     )  # fmt: skip
-    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50")
+    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50", "WORKER_REPLICAS=")
     assert "PgBouncer: max_client_conn = 98, default_pool_size = 40" in said
+    # Background tasks have sixteen, two workers' and four tasks' each.
+    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=120")
+    assert re.search(r"^connections +114 ", said, re.MULTILINE), said
 
 
 @pytest.mark.parametrize(
@@ -368,6 +369,7 @@ def test_a_plan_gives_pods_the_threads_that_settings_give_them(
     ask = (
         "from data import connections as c; from serving_tools.deploy import plan as p;"
         "assert (c.RESERVE, c.THREADS_MAX) == (p.RESERVE, p.THREADS_MAX);"
+        "assert all(c.of_tasks(r, n) == p.of_tasks(r, n) for r in (1, 2, 9) for n in (1, 4, 16));"
         "print([c.threads(n, servers=s + 1, workers=1) - p.threads_of(n, s) for n in range(5, 900, 7) for s in (1, 3, 40)])"
     )
     variables = with_packages(kubernetes_project, {"PYTHONDONTWRITEBYTECODE": "1"})

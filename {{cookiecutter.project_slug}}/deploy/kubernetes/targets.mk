@@ -6,6 +6,12 @@ OVERLAY ?= production
 export OVERLAY DRY_RUN UV
 CLUSTER := $(TOOLS) deploy.kubernetes
 
+{% if cookiecutter.tasks == "database" %}
+# As in base/server.env.
+WORKER_REPLICAS ?= 1
+{% endif %}
+export WORKER_REPLICAS WORKER_CONCURRENCY
+
 .PHONY: k8s-render k8s-validate k8s-deploy k8s-rollback plan
 
 k8s-render: | $(UV)  ## print what a cluster would be given [OVERLAY=]
