@@ -29,7 +29,7 @@ class Played:
         self.project = project
         self.programs = folder / "programs"
         self.programs.mkdir()
-        for name in ("kubectl", "engine"):
+        for name in ("kubectl", "engine", "podman"):
             played = self.programs / name
             played.write_text(f"#!{sys.executable} -IS\n{program('fake_kubectl')}")
             played.chmod(0o755)
@@ -37,7 +37,7 @@ class Played:
         self.state: dict[str, Any] = {
             "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
             "revisions": {"deployment/web": "4", "deployment/worker": "4"}, "unchanged": False,
-            "image": "reg.example/shop", "pushed": False,
+            "image": "reg.example/shop",
             "releases": {}, "phase": "Running", "refused": "", "interrupted": "",
         }  # fmt: skip
 
@@ -113,6 +113,12 @@ def test_a_deployment_pushes_migrates_and_then_replaces_by_digest(played: Played
     assert set(played.state["images"]) == {DIGEST}
     assert "to namespace my-project-production of context test" in said
     assert "engine push reg.example/shop:1a2b3c4d5e6f" in played.state["calls"]
+
+
+def test_the_digest_is_the_one_that_podman_has_pushed(played: Played) -> None:
+    status, said = played.tool("deploy", ENGINE=str(played.programs / "podman"))
+    assert status == 0, said
+    assert set(played.state["images"]) == {DIGEST}
 
 
 def test_nothing_is_replaced_where_the_migrations_fail(played: Played) -> None:

@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, inspect, write_line
+from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, write_line
 from serving_tools.deploy.images import Images
 
 DRY_RUN = os.environ.get("DRY_RUN", "") not in ("", "0")
@@ -155,11 +155,22 @@ def pushed_image() -> str:
         raise EngineError(f"there is no image {images.name}")
     tagged = f"{images.repository}:{images.called(image)}"
     say(f"pushing {tagged}")
-    ask("push", tagged, timeout=3600)
-    for digest in inspect("image", image)[0].get("RepoDigests") or []:
-        if digest.startswith(f"{images.repository}@"):
-            return str(digest)
-    raise Failed(f"{registry} has given {tagged} no digest; try `{ENGINE} push {tagged}`")
+    digest = push(tagged)
+    if not digest:
+        raise Failed(
+            f"`{ENGINE} push {tagged}` named no digest that {registry} gave it; where this is Podman, set ENGINE=podman"
+        )
+    return f"{images.repository}@{digest}"
+
+
+def push(tagged: str) -> str:
+    """Pushes an image; returns its digest in the registry. Podman gives one to what is built, and pushes another."""
+    if os.path.basename(ENGINE).startswith("podman"):
+        with tempfile.NamedTemporaryFile("r") as file:
+            ask("push", f"--digestfile={file.name}", tagged, timeout=3600)
+            return file.read().strip()
+    found = re.search(r"digest: (sha256:[0-9a-f]{64})", ask("push", tagged, timeout=3600))
+    return found[1] if found else ""
 
 
 def labelled(objects: list[str]) -> tuple[str, list[str]]:
