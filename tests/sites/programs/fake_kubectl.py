@@ -28,7 +28,10 @@ def done(status: int = 0, text: str = "", error: str = "") -> Never:
 
 interrupted = state["interrupted"]
 if interrupted and interrupted in " ".join(words):
+    with open(path, "w") as file:  # before it is killed for it
+        json.dump(state, file)
     os.kill(os.getppid(), signal.SIGINT)
+    raise SystemExit(1)
 if name in ("engine", "podman"):
     if words[:2] == ["compose", "config"]:
         web = {"image": state["image"] + ":latest"}
