@@ -9,8 +9,8 @@ CLUSTER := $(TOOLS) deploy.kubernetes
 {% if cookiecutter.tasks == "database" %}
 # As in base/server.env.
 WORKER_REPLICAS ?= 1
-{% endif %}
 
+{% endif %}
 .PHONY: k8s-render k8s-validate k8s-deploy k8s-rollback plan
 
 k8s-render: | $(UV)  ## print what a cluster would be given [OVERLAY=]
