@@ -439,7 +439,7 @@ def main(command: str, *arguments: str) -> int:
         say(str(error))
         return 1
     except KeyboardInterrupt as error:
-        say(f"interrupted: {error or 'no pod was replaced; a Job that has begun goes on'}")
+        say(f"interrupted: {str(error) or 'no pod was replaced; a Job that has begun goes on'}")
         return 130
     return 0
 
