@@ -249,7 +249,7 @@ def test_a_dry_run_changes_nothing(played: Played) -> None:
 
 
 # What the cluster has of a project whose worker was deployed later, and stayed as it was for some time.
-DRIFTED = {
+DRIFTED: dict[str, Any] = {
     "revisions": {"deployment/web": "9", "deployment/worker": "4"},
     "releases": {
         "deployment/web": {"6": "", "7": "first", "8": "second", "9": "third"},
