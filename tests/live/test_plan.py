@@ -11,7 +11,7 @@ from tests.conftest import Run, Serve, bake_site, with_packages
 from tests.support.services import installed
 
 SECONDS = 0.3  # that the view of tests/sites/pods.py takes, nearly all of it asleep
-PODS, THREADS, CONNECTIONS = 3, 8, 46
+PODS, THREADS, CONNECTIONS = 3, 8, 55
 
 
 @pytest.fixture(scope="module")

@@ -200,6 +200,7 @@ class Rollout:
         self.deployment, self.make, self.tell = deployment, make, tell
         self.pods: list[Pod] = []
         self.told: list[str] = []
+        self._ends: list[threading.Thread] = []
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -210,6 +211,7 @@ class Rollout:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._watcher.join(60)
+        self._wait_for_ends()
         for pod in self.pods:
             pod.ending = True
         for pod in self.pods:
@@ -248,7 +250,18 @@ class Rollout:
                     return False
                 time.sleep(0.2)
             time.sleep(spec["minReadySeconds"])
-            old.end()
             self.pods.remove(old)
-            old.remove()
+            # The cluster does not wait for its end before the next new one starts.
+            self._ends.append(threading.Thread(target=self._end, args=[old]))
+            self._ends[-1].start()
+        self._wait_for_ends()
         return True
+
+    @staticmethod
+    def _end(pod: Pod) -> None:
+        pod.end()
+        pod.remove()
+
+    def _wait_for_ends(self) -> None:
+        for each in self._ends:
+            each.join()

@@ -274,6 +274,7 @@ def test_one_shutdown_budget_holds_from_the_apps_to_the_kubelet(kubernetes_proje
             assert allowed > seconds(objects, "LIFESPAN_STARTUP_TIMEOUT") + 5
             deadline = the(objects, "Deployment", name)["spec"]["progressDeadlineSeconds"]
             assert deadline > allowed, "or a slow start would be taken for a failed rollout"
+            assert deadline >= 600, "a node may have to be added first"
             for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
                 # The databases have two seconds to answer.
                 assert container[kind]["timeoutSeconds"] > 2
@@ -285,7 +286,8 @@ def test_probes_ask_what_they_are_for(kubernetes_project: Path) -> None:
         kind: web[f"{kind}Probe"]["httpGet"]["path"]
         for kind in ("startup", "readiness", "liveness")
     }
-    assert paths == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}
+    # A database that is gone restarts no pod, whether it serves or starts.
+    assert paths == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
     assert {"name": "http", "containerPort": 8000} in web["ports"]
 
 
@@ -295,13 +297,17 @@ def test_numbers_that_settings_reckon_with_are_those_of_the_manifests(
     for overlay in overlays(kubernetes_project):
         objects = rendered(overlay)
         scaler = the(objects, "HorizontalPodAutoscaler")["spec"]
-        assert int(configuration(objects)["WEB_REPLICAS"]) == scaler["maxReplicas"]
+        # Settings reckon with one more, which starts in a deployment; and there one ends, too.
+        assert int(configuration(objects)["WEB_REPLICAS"]) == scaler["maxReplicas"] + 1
         assert scaler["minReplicas"] <= scaler["maxReplicas"]
         worker = the(objects, "Deployment", "worker")["spec"]
         assert int(configuration(objects)["WORKER_REPLICAS"]) == worker["replicas"]
         web = the(objects, "Deployment", "web")["spec"]
         assert "replicas" not in web, "or each deployment would undo what the autoscaler did"
         assert web["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        (container,) = web["template"]["spec"]["containers"]
+        ends = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert web["minReadySeconds"] >= ends + 5, "or more than one would end at a time"
         assert the(objects, "PodDisruptionBudget")["spec"]["selector"] == web["selector"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,7 @@ class Played:
         self.project = project
         self.programs = folder / "programs"
         self.programs.mkdir()
-        for name in ("kubectl", "engine"):
+        for name in ("kubectl", "engine", "podman"):
             played = self.programs / name
             played.write_text(f"#!{sys.executable} -IS\n{program('fake_kubectl')}")
             played.chmod(0o755)
@@ -36,7 +37,8 @@ class Played:
         self.state: dict[str, Any] = {
             "calls": [], "applied": [], "images": [], "job": None, "migration": "Complete", "stuck": [],
             "revisions": {"deployment/web": "4", "deployment/worker": "4"}, "unchanged": False,
-            "image": "reg.example/shop", "pushed": False,
+            "image": "reg.example/shop",
+            "releases": {}, "phase": "Running", "refused": "", "interrupted": "",
         }  # fmt: skip
 
     def overlay(self, name: str) -> None:
@@ -56,6 +58,15 @@ class Played:
         )  # fmt: skip
         self.state = json.loads(file.read_text())
         return done.returncode, done.stdout
+
+    def impatient(self) -> None:
+        """Makes it wait no time for a pod of the migrations to start."""
+        tool = self.project / TOOLS / "serving_tools" / "deploy" / "kubernetes.py"
+        text, number = re.subn(
+            r"^START_WITHIN = .*$", "START_WITHIN = 0.0", tool.read_text(), flags=re.MULTILINE
+        )
+        assert number == 1
+        tool.write_text(text)
 
     def tool(self, *arguments: str, **variables: str) -> tuple[int, str]:
         return self.run(sys.executable, "-I", TOOLS, "deploy.kubernetes", *arguments, **variables)
@@ -78,22 +89,36 @@ def played(tmp_path: Path, kubernetes_project: Path) -> Played:
 
 
 def test_a_deployment_pushes_migrates_and_then_replaces_by_digest(played: Played) -> None:
+    rendered = played.programs / "rendered.yaml"
+    rendered.write_text(
+        f"{rendered.read_text()}---\nkind: ExternalSecret\nmetadata:\n  name: app\n"
+    )
     make = ["make", f"UV={UV}", "k8s-deploy"]
     status, said = played.run(*make)
 
     assert status == 0, said
-    first, job, rest = played.state["applied"]
-    assert set(first) == {"Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"}
-    assert job == ["Job"]
+    first, job, worker, web, rest = played.state["applied"]
+    # The Job may need whatever the overlay adds, such as what fetches its Secret.
+    assert set(first) == {
+        "Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy", "Service", "ExternalSecret"
+    }  # fmt: skip
+    assert (job, worker, web) == (["Job"], ["Deployment"], ["Deployment"])
+    assert set(rest) == {"Ingress", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    # A task that no worker knows would be enqueued.
+    waits = [call for call in played.state["calls"] if call.startswith("kubectl rollout status")]
+    # However many pods there are: a rollout that makes progress goes on.
+    assert waits == [f"kubectl rollout status deployment/{name}" for name in ("worker", "web")]
     deleted = played.state["calls"].index("kubectl delete job/migrate --ignore-not-found")
-    assert deleted < played.state["calls"].index(
-        "kubectl rollout status deployment/web --timeout=900s"
-    )
-    assert {"Deployment", "Service", "Ingress", "CronJob"} <= set(rest)
+    assert deleted < played.state["calls"].index("kubectl rollout status deployment/web")
     assert set(played.state["images"]) == {DIGEST}
-    assert "kubectl rollout status deployment/worker --timeout=900s" in played.state["calls"]
     assert "to namespace my-project-production of context test" in said
     assert "engine push reg.example/shop:1a2b3c4d5e6f" in played.state["calls"]
+
+
+def test_the_digest_is_the_one_that_podman_has_pushed(played: Played) -> None:
+    status, said = played.tool("deploy", ENGINE=str(played.programs / "podman"))
+    assert status == 0, said
+    assert set(played.state["images"]) == {DIGEST}
 
 
 def test_nothing_is_replaced_where_the_migrations_fail(played: Played) -> None:
@@ -114,19 +139,65 @@ def test_migrations_that_run_already_are_left_alone(played: Played) -> None:
 
 
 def test_a_rollout_that_fails_is_undone_and_says_why(played: Played) -> None:
-    played.state["stuck"] = ["deployment/worker"]
+    played.state["stuck"] = ["deployment/web"]
     status, said = played.tool("deploy")
     assert status == 1
     undone = [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
-    # New code beside the tasks of the old would be neither.
-    assert sorted(undone) == [
+    # The servers first, as they enqueue what the worker of before may not know.
+    assert undone == [
         f"kubectl rollout undo deployment/{name} --to-revision=4" for name in ("web", "worker")
     ]
     for words in ("CrashLoopBackOff; back-off 10s", "BackOff: restarting", "no tea today"):
         assert words in said
-    assert said.splitlines()[-1].startswith("k8s: deployment/worker did not become ready; ")
+    assert said.splitlines()[-1].startswith("k8s: the deployment failed; ")
     for name in ("web", "worker"):
         assert f"the pods of deployment/{name} of before are back" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"refused": "Ingress"},  # kubectl goes on with the other objects
+        {"stuck": ["deployment/web"], "phase": "unknown"},  # nobody can tell of the pods
+    ],
+)
+def test_a_failure_is_undone_whatever_else_fails(played: Played, state: dict[str, Any]) -> None:
+    played.state |= state
+    status, said = played.tool("deploy")
+    assert status == 1
+    for name in ("web", "worker"):
+        undone = f"kubectl rollout undo deployment/{name} --to-revision=4"
+        assert undone in played.state["calls"], said
+        assert f"the pods of deployment/{name} of before are back" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("phase", ["Pending", "none"])
+def test_migrations_that_do_not_start_are_taken_back(played: Played, phase: str) -> None:
+    """Else they would run later, beside the servers of before and whatever is deployed next."""
+    played.impatient()
+    played.state |= {"migration": "Running", "phase": phase}
+    status, said = played.tool("deploy")
+    assert status == 1
+    assert "no pod of job/migrate has started within 0 s" in said.splitlines()[-1]
+    assert "BackOff: restarting" in said, "the warnings of the Job"
+    assert played.state["calls"][-1] == "kubectl delete job/migrate --ignore-not-found"
+    assert len(played.state["applied"]) == 2
+
+
+def test_migrations_that_run_are_waited_for(played: Played) -> None:
+    played.impatient()
+    played.state["migration"] = "Running"
+    played.state["interrupted"] = "get pods"
+    status, said = played.tool("deploy")
+    assert status == 130
+    assert said.splitlines()[-1].startswith("k8s: interrupted: no pod was replaced")
+
+
+def test_who_interrupts_a_rollout_learns_how_to_undo_it(played: Played) -> None:
+    played.state["interrupted"] = "rollout status"
+    status, said = played.tool("deploy")
+    assert status == 130
+    assert "`make k8s-rollback` undoes it" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -177,13 +248,61 @@ def test_a_dry_run_changes_nothing(played: Played) -> None:
         assert words in said
 
 
-def test_a_rollback_may_name_a_revision(played: Played) -> None:
-    make = ["make", f"UV={UV}", "REVISION=3", "OVERLAY=staging", "k8s-rollback"]
+# What the cluster has of a project whose worker was deployed later, and stayed as it was for some time.
+DRIFTED: dict[str, Any] = {
+    "revisions": {"deployment/web": "9", "deployment/worker": "4"},
+    "releases": {
+        "deployment/web": {"6": "", "7": "first", "8": "second", "9": "third"},
+        "deployment/worker": {"2": "first", "3": "second", "4": "third"},
+    },
+}
+
+
+@pytest.mark.parametrize(("asked", "web", "worker"), [("", "8", "3"), ("7", "7", "2")])
+def test_a_rollback_goes_to_one_release(played: Played, asked: str, web: str, worker: str) -> None:
+    """Each Deployment has revisions of its own."""
+    make = ["make", f"UV={UV}", f"REVISION={asked}", "OVERLAY=staging", "k8s-rollback"]
     played.overlay("staging")
+    played.state |= DRIFTED
     status, said = played.run(*make)
     assert status == 0, said
-    assert "kubectl rollout undo deployment/web --to-revision=3" in played.state["calls"]
+    undone = [call for call in played.state["calls"] if call.startswith("kubectl rollout undo")]
+    assert undone == [
+        f"kubectl rollout undo deployment/web --to-revision={web}",
+        f"kubectl rollout undo deployment/worker --to-revision={worker}",
+    ]
     assert "the database stays as it is" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "end"),
+    [
+        ("5", "REVISION='5': deployment/web has no such revision of `make k8s-deploy`; there are 7, 8, 9"),
+        ("6", "REVISION='6': deployment/web has no such revision of `make k8s-deploy`; there are 7, 8, 9"),
+        ("v1", "REVISION='v1': deployment/web has no such revision of `make k8s-deploy`; there are 7, 8, 9"),
+        ("8", "deployment/worker has no pods of release second, as deployment/web has; all stay"),
+    ],
+)  # fmt: skip
+def test_a_rollback_to_what_is_not_there_changes_nothing(
+    played: Played, asked: str, end: str
+) -> None:
+    released = DRIFTED["releases"] | {"deployment/worker": {"4": "third"}}
+    played.state |= DRIFTED | {"releases": released}
+    status, said = played.tool("rollback", asked)
+    assert (status, said) == (1, f"k8s: {end}\n")
+    assert not [call for call in played.state["calls"] if call.startswith("kubectl rollout")]
+
+
+def test_a_rollback_goes_past_what_failed(played: Played) -> None:
+    played.state |= DRIFTED | {"stuck": ["deployment/web"]}
+    status, said = played.tool("deploy")
+    assert status == 1, said
+    assert "third" in played.state["releases"]["deployment/web"].values()
+    status, said = played.tool("rollback")
+    assert status == 0, said
+    for name in ("web", "worker"):
+        now = played.state["revisions"][f"deployment/{name}"]
+        assert played.state["releases"][f"deployment/{name}"][now] == "second"
 
 
 def test_what_is_missing_or_wrong_is_said_in_one_line(played: Played) -> None:
@@ -220,13 +339,16 @@ def plan(project: Path, *variables: str) -> tuple[int, str]:
 
 def test_a_plan_has_pods_threads_and_connections(kubernetes_project: Path) -> None:
     asked = ("REQUESTS=2000", "VIEW_MS=20", "CPU_MS=2")
-    status, said = plan(kubernetes_project, *asked, "CONNECTIONS=100")
+    status, said = plan(kubernetes_project, *asked, "CONNECTIONS=100", "WORKER_REPLICAS=")
     rows = [line.split() for line in said.splitlines()]
     assert (status, [row[:2] for row in rows[1:4]]) == (
-        0, [["pods", "6"], ["threads", "11"], ["connections", "94"]],
+        0, [["pods", "6"], ["threads", "10"], ["connections", "98"]],
     )  # fmt: skip
-    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50")
-    assert "PgBouncer: max_client_conn = 87, default_pool_size = 40" in said
+    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50", "WORKER_REPLICAS=")
+    assert "PgBouncer: max_client_conn = 98, default_pool_size = 40" in said
+    # Background tasks have sixteen, two workers' and four tasks' each.
+    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=120")
+    assert re.search(r"^connections +114 ", said, re.MULTILINE), said
 
 
 @pytest.mark.parametrize(
@@ -253,7 +375,8 @@ def test_a_plan_gives_pods_the_threads_that_settings_give_them(
     ask = (
         "from data import connections as c; from serving_tools.deploy import plan as p;"
         "assert (c.RESERVE, c.THREADS_MAX) == (p.RESERVE, p.THREADS_MAX);"
-        "print([c.threads(n, servers=s, workers=1) - p.threads_of(n, s) for n in range(5, 900, 7) for s in (1, 3, 40)])"
+        "assert all(c.of_tasks(r, n) == p.of_tasks(r, n) for r in (1, 2, 9) for n in (1, 4, 16));"
+        "print([c.threads(n, servers=s + 1, workers=1) - p.threads_of(n, s) for n in range(5, 900, 7) for s in (1, 3, 40)])"
     )
     variables = with_packages(kubernetes_project, {"PYTHONDONTWRITEBYTECODE": "1"})
     shown = run(kubernetes_project, "python", "-c", ask, **variables).stdout

@@ -6,6 +6,11 @@ OVERLAY ?= production
 export OVERLAY DRY_RUN UV
 CLUSTER := $(TOOLS) deploy.kubernetes
 
+{% if cookiecutter.tasks == "database" %}
+# As in base/server.env.
+WORKER_REPLICAS ?= 1
+
+{% endif %}
 .PHONY: k8s-render k8s-validate k8s-deploy k8s-rollback plan
 
 k8s-render: | $(UV)  ## print what a cluster would be given [OVERLAY=]
@@ -21,4 +26,5 @@ k8s-rollback: | $(UV)  ## put back the pods of before [OVERLAY=, REVISION=, DRY_
 	@$(CLUSTER) rollback $(REVISION)
 
 plan: | $(UV)  ## print how many pods, threads and connections a load takes [REQUESTS=, VIEW_MS=, CPU_MS=, CONNECTIONS=]
-	@REQUESTS="$(REQUESTS)" VIEW_MS="$(VIEW_MS)" CPU_MS="$(CPU_MS)" CONNECTIONS="$(CONNECTIONS)" $(TOOLS) deploy.plan
+	@REQUESTS="$(REQUESTS)" VIEW_MS="$(VIEW_MS)" CPU_MS="$(CPU_MS)" CONNECTIONS="$(CONNECTIONS)" \
+		WORKER_REPLICAS="$(WORKER_REPLICAS)" WORKER_CONCURRENCY="$(WORKER_CONCURRENCY)" $(TOOLS) deploy.plan

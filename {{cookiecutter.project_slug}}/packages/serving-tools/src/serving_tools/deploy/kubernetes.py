@@ -12,6 +12,8 @@ https://kubernetes.io/docs/reference/kubectl/
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -20,10 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, inspect, write_line
+from serving_tools.deploy.engine import ENGINE, EngineError, ask, configuration, write_line
 from serving_tools.deploy.images import Images
 
 DRY_RUN = os.environ.get("DRY_RUN", "") not in ("", "0")
@@ -35,17 +37,24 @@ RENDER = ("kubectl", "kustomize", FOLDER)
 # What an overlay says where `deploy` is to fill in the image that it has pushed.
 NO_IMAGE = re.compile(r"\S+@sha256:0{64}")
 
-# What migrations and pods need is there before them.
-FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy")
+# What is applied once the migrations are done. Everything else is there before them, since their Job may need it:
+# whatever makes the Secret or a volume, for one.
+LATER = ("Deployment", "CronJob", "HorizontalPodAutoscaler", "Ingress", "PodDisruptionBudget")
+
+WEB = "deployment/web"
+
+# The label of all pods of a deployment, which is of what was applied: the cluster counts the revisions of each
+# Deployment by themselves, so their numbers drift apart.
+RELEASE = "release-id"
+LABELS = re.compile(
+    r"^(  template:\n    metadata:\n(?:      (?!labels:).*\n)*      labels:\n)", re.MULTILINE
+)
 
 VERSIONS = ("1.35", "1.36", "1.37")  # of Kubernetes, the newest that kubernetes-validate knows
 
-START_WITHIN = (
-    180.0  # seconds that a pod of the migrations may take to be scheduled, pulled and started
-)
-ROLLOUT_WITHIN = (
-    900  # seconds; a Deployment without progress fails long before, by its progressDeadlineSeconds
-)
+# Seconds that a pod of the migrations may take to be scheduled, pulled and started; the cluster may have to add
+# a node first.
+START_WITHIN = 600.0
 POLL = 2.0
 
 
@@ -55,6 +64,15 @@ class Failed(Exception):
 
 def say(line: str) -> None:
     write_line(f"k8s: {line}")
+
+
+@contextlib.contextmanager
+def interrupted(what: str) -> Iterator[None]:
+    """Gives a Ctrl-C the words that it is told with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(what) from None
 
 
 def run(*command: str, given: str = "", check: bool = True) -> str:
@@ -137,18 +155,40 @@ def pushed_image() -> str:
         raise EngineError(f"there is no image {images.name}")
     tagged = f"{images.repository}:{images.called(image)}"
     say(f"pushing {tagged}")
-    ask("push", tagged, timeout=3600)
-    for digest in inspect("image", image)[0].get("RepoDigests") or []:
-        if digest.startswith(f"{images.repository}@"):
-            return str(digest)
-    raise Failed(f"{registry} has given {tagged} no digest; try `{ENGINE} push {tagged}`")
+    digest = push(tagged)
+    if not digest:
+        raise Failed(
+            f"`{ENGINE} push {tagged}` named no digest that {registry} gave it; where this is Podman, set ENGINE=podman"
+        )
+    return f"{images.repository}@{digest}"
+
+
+def push(tagged: str) -> str:
+    """Pushes an image; returns its digest in the registry. Podman gives one to what is built, and pushes another."""
+    if os.path.basename(ENGINE).startswith("podman"):
+        with tempfile.NamedTemporaryFile("r") as file:
+            ask("push", f"--digestfile={file.name}", tagged, timeout=3600)
+            return file.read().strip()
+    found = re.search(r"digest: (sha256:[0-9a-f]{64})", ask("push", tagged, timeout=3600))
+    return found[1] if found else ""
+
+
+def labelled(objects: list[str]) -> tuple[str, list[str]]:
+    """The release that these objects are, and the objects, of which each pod of a Deployment has its label."""
+    text = "\n---\n".join(each for each in objects if kind(each) == "Deployment")
+    release = hashlib.sha256(text.encode()).hexdigest()[:12]
+    label = f'        {RELEASE}: "{release}"\n'
+    return release, [
+        LABELS.sub(rf"\g<1>{label}", each) if kind(each) == "Deployment" else each
+        for each in objects
+    ]
 
 
 class Cluster:
     """A namespace of the cluster that kubectl knows."""
 
     def __init__(self, objects: list[str]) -> None:
-        self.objects = objects
+        self.release, self.objects = labelled(objects)
         self.namespace = name(next(each for each in objects if kind(each) == "Namespace"))
         self.kubectl = ("kubectl", f"--namespace={self.namespace}")
 
@@ -159,7 +199,9 @@ class Cluster:
         change(*self.kubectl, "apply", "--filename=-", given="\n---\n".join(objects))
 
     def deployments(self) -> list[str]:
-        return [f"deployment/{name(each)}" for each in self.of_kind("Deployment")]
+        """Their names, the servers last: nothing may enqueue what no worker knows."""
+        names = (f"deployment/{name(each)}" for each in self.of_kind("Deployment"))
+        return sorted(names, key=lambda each: each == WEB)
 
     def migrate(self) -> None:
         """Runs the Job of the migrations. Raises Failed where it fails, or its pod does not start."""
@@ -175,16 +217,28 @@ class Cluster:
             if DRY_RUN:
                 change(*self.kubectl, "wait", "--for=condition=complete", f"job/{job}")
                 continue
-            started = time.monotonic()
-            while (state := self._state_of(job)) == "running":
-                waits = any(pod["status"].get("phase") == "Pending" for pod in self._pods(job))
-                if waits and time.monotonic() > started + START_WITHIN:
-                    state = "failed"
-                    break
-                time.sleep(POLL)
-            if state == "failed":
-                self.explain(job)
-                raise Failed("the migrations failed; the pods stay as they are")
+            state = self._end_of(job)
+            if state == "complete":
+                continue
+            self.explain(job)
+            if state == "running":  # or it would migrate later, when nobody looks on
+                change(*self.kubectl, "delete", f"job/{job}", "--ignore-not-found")
+                raise Failed(
+                    f"no pod of job/{job} has started within {START_WITHIN:g} s, so it is deleted; nothing was"
+                    " migrated, and the pods stay as they are"
+                )
+            raise Failed("the migrations failed; the pods stay as they are")
+
+    def _end_of(self, job: str) -> str:
+        """The state in which a Job ends; "running" where no pod of it has started in time."""
+        started = time.monotonic()
+        while (state := self._state_of(job)) == "running":
+            phases = {pod["status"].get("phase") for pod in self._pods(job)}
+            waits = not phases & {"Running", "Succeeded", "Failed"}
+            if waits and time.monotonic() > started + START_WITHIN:
+                break
+            time.sleep(POLL)
+        return state
 
     def _state_of(self, job: str) -> str:
         """Of a Job: "complete", "failed", "running" or "none"."""
@@ -198,15 +252,26 @@ class Cluster:
     def roll_out(self) -> None:
         """Replaces the pods. Raises Failed where they do not become ready, once those of before are back."""
         before = {each: self._revision(each) for each in self.deployments()}
-        self.apply(self.of_kind(*FIRST, "Job", other=True))
-        for each in self.deployments():
-            try:
-                self._wait_for(each)
-            except Failed as error:
+        try:
+            with interrupted(
+                "what was applied goes on in the cluster; `make k8s-rollback` undoes it"
+            ):
+                for each in self.deployments():
+                    self.apply(
+                        it for it in self.of_kind("Deployment") if each == f"deployment/{name(it)}"
+                    )
+                    self._wait_for(each)
+                self.apply(self.of_kind(*LATER[1:]))
+        except Failed as error:  # also where kubectl has applied all but one object
+            say(str(error))
+            # The failed pods are gone once those of before are back.
+            for each in self.deployments():
                 self.explain(each.partition("/")[2])
-                say(str(error))
-                ends = [self._put_back(*item) for item in before.items()]
-                raise Failed(f"{each} did not become ready; {'; '.join(ends)}") from None
+            ends = [self._put_back(*item) for item in reversed(before.items())]
+            self.forget()
+            raise Failed(
+                f"the deployment failed; {'; '.join(ends)}; what else was applied stays as it is"
+            ) from None
 
     def _revision(self, deployment: str) -> str:
         """The number that the cluster gives what a Deployment runs; "" where there is none yet."""
@@ -219,21 +284,71 @@ class Cluster:
         """Puts back what a Deployment ran at a revision; returns what came of it."""
         if not revision:
             return f"{deployment} ran nothing before"
-        if self._revision(deployment) == revision:  # an undo would bring back something older
-            return f"{deployment} is what it was"
         try:
-            self.undo(deployment, f"--to-revision={revision}")
+            if self._revision(deployment) == revision:  # an undo would bring back something older
+                return f"{deployment} is what it was"
+            self.undo(deployment, revision)
         except Failed as error:
             return f"{error}: {deployment} is not what it was"
         return f"the pods of {deployment} of before are back"
 
     def _wait_for(self, deployment: str) -> None:
-        change(*self.kubectl, "rollout", "status", deployment, f"--timeout={ROLLOUT_WITHIN}s")
+        """Raises Failed where a rollout makes no progress for its progressDeadlineSeconds."""
+        change(*self.kubectl, "rollout", "status", deployment)
 
-    def undo(self, deployment: str, *revision: str) -> None:
-        """Puts back a Deployment's pods of before. Raises Failed where there are none, or they fail too."""
-        change(*self.kubectl, "rollout", "undo", deployment, *revision)
+    def undo(self, deployment: str, revision: str) -> None:
+        """Puts back a Deployment's pods of a revision. Raises Failed where there are none, or they fail too."""
+        change(*self.kubectl, "rollout", "undo", deployment, f"--to-revision={revision}")
         self._wait_for(deployment)
+
+    def forget(self) -> None:
+        """Deletes what the cluster keeps of the release that failed, so that nobody goes back to it."""
+        try:
+            for each in self.deployments():
+                now = self._revision(each)
+                for number, (release, replicas) in self._releases(each).items():
+                    if release == self.release and str(number) != now:
+                        change(*self.kubectl, "delete", replicas)
+        except Failed as error:
+            say(f"{error}: name a REVISION for the next `make k8s-rollback`")
+
+    def _releases(self, deployment: str) -> dict[int, tuple[str, str]]:
+        """Of each revision of a Deployment that the cluster has: its release, and what has its pods."""
+        selector = f"--selector=app.kubernetes.io/component={deployment.partition('/')[2]}"
+        found = run(*self.kubectl, "get", "replicasets", selector, "--output=json")
+        each_metadata = [each["metadata"] for each in json.loads(found or "{}").get("items", [])]
+        return {
+            int(each["annotations"]["deployment.kubernetes.io/revision"]): (
+                each["labels"].get(RELEASE, ""),
+                f"replicaset/{each['name']}",
+            )
+            for each in each_metadata
+        }
+
+    def revisions(self, number: str = "") -> dict[str, str]:
+        """The revision of each Deployment, servers first, that was deployed with one of the servers.
+
+        Without a number it is that of before. Raises Failed where there is none.
+        """
+        if DRY_RUN:
+            return dict.fromkeys(reversed(self.deployments()), number or "<that of before>")
+        there = self._releases(WEB)
+        now = self._revision(WEB)
+        older = [each for each in there if now and each < int(now)]
+        wanted = number or str(max(older, default=0))
+        release = next((own for no, (own, _) in there.items() if str(no) == wanted), "")
+        if not release:
+            known = ", ".join(str(each) for each in sorted(there) if there[each][0]) or "none"
+            raise Failed(
+                f"REVISION={number!r}: {WEB} has no such revision of `make k8s-deploy`; there are {known}"
+            )
+        found = {WEB: wanted}
+        for each in self.deployments()[:-1]:
+            same = [no for no, (own, _) in self._releases(each).items() if own == release]
+            if not same:
+                raise Failed(f"{each} has no pods of release {release}, as {WEB} has; all stay")
+            found[each] = str(max(same))
+        return found
 
     def _pods(self, component: str) -> list[dict[str, Any]]:
         selector = f"--selector=app.kubernetes.io/component={component}"
@@ -241,32 +356,38 @@ class Cluster:
         return list(found.get("items", []))
 
     def explain(self, component: str) -> None:
-        """Prints of each pod that is not ready why, the cluster's warnings of it, and the end of its log."""
-        for pod in self._pods(component):
-            status, pod_name = pod["status"], pod["metadata"]["name"]
-            conditions = {each["type"]: each for each in status.get("conditions", [])}
-            if conditions.get("Ready", {}).get("status") == "True":
-                continue
-            why = [each.get("message") for each in conditions.values() if each["status"] != "True"]
-            for container in status.get("containerStatuses", []):
-                for state in (container.get("state", {}), container.get("lastState", {})):
-                    for word in ("waiting", "terminated"):
-                        found = state.get(word, {})
-                        why += [found.get("reason"), found.get("message")]
-            say(f"pod {pod_name} is not ready: {'; '.join(dict.fromkeys(filter(None, why)))}")
-            warnings = f"--field-selector=involvedObject.name={pod_name},type=Warning"
-            message = '{range .items[*]}{.reason}{": "}{.message}{"\\n"}{end}'
-            told = run(
-                *self.kubectl,
-                "get",
-                "events",
-                warnings,
-                f"--output=jsonpath={message}",
-                check=False,
-            )
-            for line in told.splitlines()[-3:]:
-                say(f"  {line}")
-            write_line(run(*self.kubectl, "logs", pod_name, "--tail=20", check=False).rstrip())
+        """Prints the cluster's warnings, and of each pod that is not ready why, and the end of its log.
+
+        Raises nothing, since what is to be undone is undone after it.
+        """
+        try:
+            self._warn_of(component)
+            for pod in self._pods(component):
+                self._explain_pod(pod)
+        except (Failed, ValueError, LookupError, TypeError, AttributeError) as error:
+            say(f"why {component} failed can't be told: {error}")
+
+    def _explain_pod(self, pod: dict[str, Any]) -> None:
+        status, pod_name = pod["status"], pod["metadata"]["name"]
+        conditions = {each["type"]: each for each in status.get("conditions", [])}
+        if conditions.get("Ready", {}).get("status") == "True":
+            return
+        why = [each.get("message") for each in conditions.values() if each["status"] != "True"]
+        for container in status.get("containerStatuses", []):
+            for state in (container.get("state", {}), container.get("lastState", {})):
+                for word in ("waiting", "terminated"):
+                    found = state.get(word, {})
+                    why += [found.get("reason"), found.get("message")]
+        say(f"pod {pod_name} is not ready: {'; '.join(dict.fromkeys(filter(None, why)))}")
+        self._warn_of(pod_name)
+        write_line(run(*self.kubectl, "logs", pod_name, "--tail=20", check=False).rstrip())
+
+    def _warn_of(self, object_name: str) -> None:
+        warnings = f"--field-selector=involvedObject.name={object_name},type=Warning"
+        message = '--output=jsonpath={range .items[*]}{.reason}{": "}{.message}{"\\n"}{end}'
+        told = run(*self.kubectl, "get", "events", warnings, message, check=False)
+        for line in told.splitlines()[-3:]:
+            say(f"  {line}")
 
 
 def deploy() -> None:
@@ -278,7 +399,7 @@ def deploy() -> None:
     cluster = Cluster(objects)
     context = run("kubectl", "config", "current-context", check=False).strip() or "none"
     say(f"to namespace {cluster.namespace} of context {context}")
-    cluster.apply(cluster.of_kind(*FIRST))
+    cluster.apply(cluster.of_kind(*LATER, "Job", other=True))
     cluster.migrate()
     cluster.roll_out()
     if not DRY_RUN:
@@ -287,10 +408,19 @@ def deploy() -> None:
         )
 
 
-def rollback(*revision: str) -> None:
+def rollback(number: str = "") -> None:
     cluster = Cluster(render())
-    for each in cluster.deployments():
-        cluster.undo(each, *(f"--to-revision={number}" for number in revision))
+    errors = []
+    for each, revision in cluster.revisions(number).items():
+        try:
+            with interrupted(
+                "what was put back stays so; `make k8s-rollback` with REVISION ends it"
+            ):
+                cluster.undo(each, revision)
+        except Failed as error:
+            errors.append(f"{error}: {each} is not what it was")
+    if errors:
+        raise Failed("; ".join(errors))
     if not DRY_RUN:
         say(
             "the pods of before are back; the database stays as it is, with every migration that it has"
@@ -308,8 +438,8 @@ def main(command: str, *arguments: str) -> int:
     except (Failed, EngineError) as error:
         say(str(error))
         return 1
-    except KeyboardInterrupt:
-        say("interrupted: what was applied goes on in the cluster; `make k8s-rollback` undoes it")
+    except KeyboardInterrupt as error:
+        say(f"interrupted: {str(error) or 'no pod was replaced; a Job that has begun goes on'}")
         return 130
     return 0
 

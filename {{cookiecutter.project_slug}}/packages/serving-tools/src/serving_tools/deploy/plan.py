@@ -3,7 +3,8 @@
     REQUESTS=2000 VIEW_MS=20 CPU_MS=2 CONNECTIONS=100 python3 -m serving_tools.deploy.plan
 
 REQUESTS a second, of which each takes a thread for VIEW_MS milliseconds, as the access log has it, and computes for
-CPU_MS of them: all, unless given. CONNECTIONS are those that the database allows. A thread that waits for the database
+CPU_MS of them: all, unless given. CONNECTIONS are those that the database allows; where there is
+WORKER_REPLICAS, so many workers of background tasks have theirs of it, for WORKER_CONCURRENCY (4) at once. A thread that waits for the database
 keeps its connection; a worker computes on one core, whatever the number of its threads.
 """
 
@@ -15,11 +16,13 @@ import sys
 from dataclasses import dataclass
 
 BUSY = 0.7  # of a core or of the threads: above it requests wait for each other
+MORE = 2  # pods that there are in a deployment besides: one that starts, and one that ends
 PODS_MIN = 3  # one a zone; minReplicas in web.yaml
 
 # As data/connections.py has them.
 THREADS_MAX = 64
 RESERVE = 10
+TASK_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,24 @@ class Plan:
 
 
 def threads_of(allowed: int, pods: int) -> int:
-    """The threads that settings give each pod of so many connections; one pod more is there in a deployment."""
-    return min(THREADS_MAX, max(1, (allowed - RESERVE) // (pods + 1) - 1))
+    """The threads that settings give each pod of so many connections, where WEB_REPLICAS is one more than the pods."""
+    return min(THREADS_MAX, max(1, (allowed - RESERVE) // (pods + MORE) - 1))
 
 
-def plan(requests: float, view_ms: float, cpu_ms: float, connections: int) -> Plan:
+def of_tasks(replicas: int, concurrency: int) -> int:
+    """The connections that settings leave to so many workers of background tasks, which run so many at once."""
+    return (replicas + 1) * (concurrency + TASK_WORKER)
+
+
+def plan(requests: float, view_ms: float, cpu_ms: float, connections: int, tasks: int = 0) -> Plan:
     cores, busy = requests * cpu_ms / 1000, requests * view_ms / 1000
     wanted = math.ceil(busy / BUSY)
     pods = max(PODS_MIN, math.ceil(cores / BUSY), math.ceil(wanted / THREADS_MAX))
-    threads = threads_of(connections, pods)
+    threads = threads_of(connections - tasks, pods)
     needed = max(1, math.ceil(wanted / pods))
-    if pooled := threads < needed or (pods + 1) * 2 + RESERVE > connections:
+    if pooled := threads < needed or (pods + MORE) * 2 + RESERVE + tasks > connections:
         threads = needed
-    clients = (pods + 1) * (threads + 1) + RESERVE
+    clients = (pods + MORE) * (threads + 1) + RESERVE + tasks
     most = min(pods * threads / view_ms, pods / cpu_ms) * 1000
     return Plan(cores, busy, pods, threads, clients, pooled, most)
 
@@ -56,8 +64,12 @@ def plan(requests: float, view_ms: float, cpu_ms: float, connections: int) -> Pl
 def table(made: Plan, connections: int) -> str:
     rows = [
         ("busy", f"{made.cores:.1f} cores, {made.busy:.1f} threads", ""),
-        ("pods", made.pods, "maxReplicas in web.yaml, WEB_REPLICAS in server.env"),
-        ("threads", f"{made.threads} a pod", "SERVING_THREADS, which follows of the two below"),
+        ("pods", made.pods, "maxReplicas in web.yaml; WEB_REPLICAS in server.env is one more"),
+        (
+            "threads",
+            f"{made.threads} a pod",
+            "SERVING_THREADS; settings reckon it of the pods and connections",
+        ),
     ]
     if made.pooled:
         rows += [
@@ -104,14 +116,18 @@ def main() -> int:
             raise ValueError(
                 f"CPU_MS={cpu_ms:g} is more than VIEW_MS={view_ms:g}, of which it is a part"
             )
-        if connections <= RESERVE:
+        tasks = 0
+        if os.environ.get("WORKER_REPLICAS"):
+            tasks = of_tasks(int(number("WORKER_REPLICAS")), int(number("WORKER_CONCURRENCY", "4")))
+        if connections <= RESERVE + tasks:
             raise ValueError(
-                f"CONNECTIONS={connections} leaves none but the {RESERVE} for people; give more"
+                f"CONNECTIONS={connections} leaves none but the {RESERVE} for people and {tasks} for tasks; give"
+                " more"
             )
     except ValueError as error:
         print(f"plan: {error}", file=sys.stderr)
         return 1
-    print(table(plan(requests, view_ms, cpu_ms, connections), connections))
+    print(table(plan(requests, view_ms, cpu_ms, connections, tasks), connections))
     return 0
 
 
