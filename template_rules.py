@@ -68,13 +68,14 @@ PACKAGES = frozenset(
 # What the project imports, its own folders among it: from the folder above, its name would hide them.
 MODULES = frozenset(
     """
-    accounts ast asyncio atexit base64 collections concurrent config contextlib contextvars copy
-    data dataclasses datetime difflib dj_database_url django_ox email enum errno fcntl functools
-    getpass gzip hashlib home http importlib inspect io ipaddress itertools json keyword logging
-    manage math multiprocessing opentelemetry os pathlib pickle platform posixpath prometheus_client
-    queue random re reprlib resource runpy secrets select sentry_sdk serving serving_tools shutil signal
-    smtplib socket sqlite3 ssl stat storages subprocess sys tarfile telemetry tempfile termios tests
-    threading time traceback types typing unicodedata unittest urllib warnings weakref wsgiref
+    accounts array ast asyncio atexit base64 collections concurrent config contextlib contextvars
+    copy data dataclasses datetime difflib dj_database_url django_ox email enum errno fcntl
+    functools getpass gzip hashlib home http importlib inspect io ipaddress itertools json keyword
+    logging manage math multiprocessing opentelemetry os pathlib pickle platform posixpath
+    prometheus_client queue random re reprlib resource runpy secrets select sentry_sdk serving
+    serving_tools shutil signal smtplib socket sqlite3 ssl stat storages struct subprocess sys
+    tarfile telemetry tempfile termios tests threading time traceback types typing unicodedata
+    unittest urllib warnings weakref wsgiref
     """.split()
 )
 

@@ -131,8 +131,7 @@ def test_who_is_connected_when_the_order_comes_is_answered(
 ) -> None:
     """Also those whom the server has not accepted yet: no proxy sends a POST again that may have been done."""
     settings = project / "config" / "settings.py"
-    more_time = "import serving.stopping.listeners\n\nserving.stopping.listeners.LIMIT = 3600\n"
-    settings.write_text(settings.read_text() + more_time)
+    settings.write_text(settings.read_text() + program("wait_for_all"))
     request = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\ntea"
     server = serve(project, GRANIAN_LOOP=loop, GRANIAN_BACKPRESSURE="1").ready()
     address = ("127.0.0.1", server.port)

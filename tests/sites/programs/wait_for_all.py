@@ -1,0 +1,3 @@
+import serving.stopping.listeners
+
+serving.stopping.listeners.LIMIT = 3600
