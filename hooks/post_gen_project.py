@@ -45,6 +45,7 @@ Next:
 
     cd {}
     make setup run    # installs, makes .env with a fresh secret, migrates, serves on http://127.0.0.1:8000/
+    make superuser    # who logs in at /admin/, and sees the running server on the first page
     make dev          # serves while you write: reload, debug pages, a log for people
 
 `make` lists the other targets; README.md says what is where.
