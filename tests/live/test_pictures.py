@@ -42,5 +42,6 @@ def test_after(project: Path, run: Run, environment: Path) -> None:
     assert done.returncode == 2, "make's own, for one that fails"
     lines = tidy(done.stdout, {owner.variables["UV"]: "uv", str(project): "/app"})
     assert_drawn(
-        "after.svg", terminal(["$ make run LOG_FORMAT=console", *lines], "A startup that fails ends the server")
+        "after.svg",
+        terminal(["$ make run LOG_FORMAT=console", *lines], "A startup that fails ends the server"),
     )

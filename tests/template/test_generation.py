@@ -142,7 +142,7 @@ def test_nothing_is_left_unrendered(default_project: Path) -> None:
         if "templates/" in path:
             continue  # Django's own templates
         text = content.decode()
-        assert not re.search(r"cookiecutter\.(?!json)", text), path
+        assert "cookiecutter." not in text, path
         if not path.startswith("packages/"):  # which are copied as they are
             assert "{%" not in text, path
             assert "{{" not in text, path
