@@ -352,7 +352,7 @@ def test_an_edit_changes_the_last_layers_alone_and_is_served(
 @pytest.mark.parametrize(
     ("name", "old", "new", "says"),
     [
-        ("home/views.py", "import os", "import os, nosuch", "No module named 'nosuch'"),
+        ("home/views.py", "import asyncio", "import asyncio, nosuch", "No module named 'nosuch'"),
         ("config/settings.py", '"home",\n', '"home",\n    "shop",\n', "No module named 'shop'"),
         ("config/settings.py", "SESSION_COOKIE_SECURE = ", "", "security.W012"),
         ("pyproject.toml", '"environs', '"tomlkit", "environs', "needs to be updated"),

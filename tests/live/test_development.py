@@ -137,7 +137,7 @@ def test_flags_and_settings_are_shown_when_asked_for(start: Start) -> None:
 
 MISTAKES = {
     "a view that cannot be read": ("home/views.py", "def index(", "def (", "SyntaxError: invalid syntax"),
-    "a view that cannot be imported": ("home/views.py", "import os\n", "import os, nosuch\n", "ModuleNotFoundError: No module named 'nosuch'"),
+    "a view that cannot be imported": ("home/views.py", "import asyncio\n", "import asyncio, nosuch\n", "ModuleNotFoundError: No module named 'nosuch'"),
     "settings that cannot be read": ("config/settings.py", "DEBUG = ", "DEBUG = = ", "SyntaxError: invalid syntax"),
     "settings that fail": ("config/settings.py", "DEBUG = ", "import nosuch\nDEBUG = ", "ModuleNotFoundError: No module named 'nosuch'"),
     "an address of no module": ("config/urls.py", "home.urls", "home.nosuch", "ModuleNotFoundError: No module named 'home.nosuch'"),

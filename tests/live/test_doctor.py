@@ -249,7 +249,7 @@ def test_another_server_of_any_kind_is_seen(ready: Path, doctor: Doctor, serve: 
     """Granian lets others share its port, and IPv6 has a table of its own."""
     server = serve(ready, GRANIAN_HOST="0.0.0.0").ready()  # noqa: S104
     (line,) = doctor(ready, "run", PORT=str(server.port))[1]
-    assert "is taken by serving (process " in line
+    assert f"is taken by serving (process {server.process.pid})" in line, "and no worker of it"
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         port = other.getsockname()[1]
         (line,) = doctor(ready, "run", PORT=str(port), HOST="::1")[1]

@@ -202,7 +202,7 @@ def test_bench_that_is_ended_leaves_no_server() -> None:
         assert bench.poll() is None
         found = psutil.Process(bench.pid).children(recursive=True)
         started[:] = found
-        return len(found) > 3
+        return len(found) > 2  # its main process, its worker, and the load
 
     try:
         wait_for(is_measured, "a server with a worker")

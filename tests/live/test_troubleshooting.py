@@ -19,6 +19,13 @@ SHOWN_BY = {
         "live/test_pictures.py::test_before",
         "live/test_pictures.py::test_after",
     ],
+    "ASGI lifespan startup failed, startup failed: home: ...": [
+        "live/test_serving.py::test_a_failed_startup_ends_a_required_server",
+        "live/test_serving.py::test_a_failed_startup_is_one_warning_of_an_optional_server",
+    ],
+    "The environment holds values that are missing or wrong": [
+        "live/test_serving.py::test_wrong_variables_stop_the_server_with_all_of_them_named"
+    ],
     "Granian's interface is rsgi": [
         "live/test_start.py::test_an_interface_that_could_serve_errors_alone",
         "live/test_start.py::test_by_hand_with_the_right_interface_it_serves_and_warns",
@@ -45,7 +52,7 @@ SHOWN_BY = {
     "A redirect that never ends": [
         "live/test_proxies.py::test_an_endless_redirect_names_its_cause_once"
     ],
-    "CSRF verification failed behind TLS": [
+    "The form is out of date, or CSRF verification failed, behind TLS": [
         f"{HERE}::test_a_form_behind_tls_is_taken_from_a_proxy_that_is_believed"
     ],
     "Static files are 404": [f"{HERE}::test_a_static_file_is_found_once_it_is_collected"],

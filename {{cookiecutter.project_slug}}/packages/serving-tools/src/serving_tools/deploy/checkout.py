@@ -199,9 +199,14 @@ def holds(process: Path, files: set[str]) -> bool:
 
 
 def is_worker(process: Path, listeners: list[Path]) -> bool:
-    """Whether another process has started this one to serve: by a fork, or as multiprocessing spawns."""
-    spawned = "--multiprocessing-fork" in (process / "cmdline").read_text()
-    return spawned or parent_of(process) in listeners
+    """Whether another process has started this one to serve: by a fork, or as multiprocessing spawns.
+
+    Granian's main process forks workers, and does not listen itself.
+    """
+    command, parent = (process / "cmdline").read_text(), parent_of(process)
+    if "--multiprocessing-fork" in command or parent in listeners:
+        return True
+    return parent.exists() and (parent / "cmdline").read_text() == command
 
 
 def parent_of(process: Path) -> Path:
