@@ -37,7 +37,7 @@ test-quick: .venv/.synced  ## run those that answer in under a minute: rules, ge
 test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
 
-# What depends on the interpreter: the standard library, and that before 3.14 workers are forked.
+# What depends on the interpreter: the standard library, and how it forks.
 test-pythons: .venv/.synced  ## run those of projects, of the packages and of processes on Python 3.13 and 3.12
 	for version in 3.13 3.12; do \
 		found=$$(PYENV_VERSION=$$version .venv/bin/uv python find $$version) || exit 1; \
