@@ -28,7 +28,7 @@ FLOORS = {
     "async view, against Django's handler": cheaper(
         ASYNC, Measure(ASYNC, "granian-asgi", "cpu"), 5
     ),
-    "async view, against its own sync view": cheaper(ASYNC, Measure(SYNC, "ours", "cpu"), 0.75),
+    "async view, against its own sync view": cheaper(ASYNC, Measure(SYNC, "ours", "cpu"), 0.6),
     "10 rows from SQLite, against Granian `wsgi`": cheaper(
         ROWS, Measure(ROWS, "granian-wsgi", "cpu"), 0.75
     ),
