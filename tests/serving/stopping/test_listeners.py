@@ -1,6 +1,7 @@
 """What waits for a process to accept it, when that is told to stop."""
 
 import asyncio
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -103,3 +104,27 @@ def test_without_a_port_or_a_filter_it_still_ends(
     began = time.monotonic()
     stop(listener)
     assert time.monotonic() - began >= listeners.QUIET
+
+
+def test_a_process_that_may_open_no_more_files_still_ends(listener: socket.socket) -> None:
+    """Busy, it may have as many connections as it may have files."""
+    called = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def main() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            empty_accept_queues(listener.getsockname()[1], lambda: called.append("told"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    asyncio.run(main())
+    assert called == ["told"]
+
+
+def test_a_system_that_says_nothing_of_its_queues_ends_too() -> None:
+    class Short:
+        def getsockopt(self, *names: int) -> bytes:
+            return b"\0" * 8
+
+    assert listeners.waiting(Short()) == 0  # type: ignore[arg-type]
