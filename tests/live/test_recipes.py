@@ -1,16 +1,15 @@
 """docs/lifespan-recipes.md, copied into a project as an owner copies it: typed, linted and served."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Run, Serve
 from tests.support import readme
-from tests.support.server import wait_for
+from tests.support.server import answering_with, wait_for
 from tests.support.services import Valkey
 from tests.support.sites import put_site
 
@@ -39,13 +38,8 @@ class Other(BaseHTTPRequestHandler):
 def other() -> Iterator[str]:
     """The address of a server that answers as the page's do."""
     Other.asked = 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Other)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering_with(Other) as address:
+        yield address
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ tests/live/test_package.py does the same with the README of packages/django-serv
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,7 @@ import pytest
 from tests.conftest import ROOT, TEMPLATE, Run, Serve, add_ada, bake_into
 from tests.live import test_celery, test_csp, test_logins, test_recipes, test_tasks, test_uploads
 from tests.support import readme
-from tests.support.server import PATIENCE, Server, server_environment
+from tests.support.server import PATIENCE, Server, answering_with, server_environment
 from tests.support.sites import SITES
 
 LIFESPAN = ROOT / "docs" / "lifespan.md"
@@ -53,13 +52,8 @@ class Stock(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def stock() -> Iterator[str]:
     """The address of a server that answers as the pages' does."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stock)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering_with(Stock) as address:
+        yield address
 
 
 def copied(folder: Path, page: Path, stock: str = "https://stock.example") -> Path:
