@@ -30,6 +30,13 @@ def test_under_pytest(shop: Path, run: Run) -> None:
     assert re.search(r"\d\d passed", done.stdout)
 
 
+@pytest.mark.parametrize("case", ["test_doors.py::SimpleDoors", "tests.py::SimpleDoors"])
+def test_a_case_of_djangos_is_the_first_of_its_process(shop: Path, run: Run, case: str) -> None:
+    """As it may be where tests are spread over processes."""
+    done = run(shop, "pytest", "-p", "no:cacheprovider", f"shop/{case}")
+    assert re.search(r"\d passed", done.stdout)
+
+
 def test_under_pytest_in_parallel(shop: Path, run: Run, tmp_path: Path) -> None:
     """With this repository's own pytest-xdist: projects do without it."""
     plugins = tmp_path / "plugins"

@@ -258,6 +258,7 @@ def test_a_task_that_takes_longer_is_given_back_and_run_by_another(
     assert all("than DRAIN_TIMEOUT=0.5" in r["message"] for r in given)
     assert "errands: stopped in" in worker.log
     assert lines(tmp_path / "async") == ["begun", "open=True"], "it cleans up before"
+    assert "heard of a cut task: open=True" in worker.log, "and its thread, too"
     (tmp_path / "release").touch()
     site.worker()
     site.becomes(key, "SUCCESSFUL")

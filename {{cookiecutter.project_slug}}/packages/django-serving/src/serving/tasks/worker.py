@@ -42,6 +42,14 @@ SURPLUS = 1.0  # until an event loop that does not end is left as it is
 ONE_ORDER = 1.0  # seconds in which all signals are the same order to stop
 
 
+class Attempt:
+    """A task that a thread runs."""
+
+    def __init__(self) -> None:
+        self.async_tasks: list[asyncio.Task[Any]] = []  # what it awaits on the event loop
+        self.ended = threading.Event()
+
+
 class TaskWorker(Worker):
     """django-ox's worker; TASKS names it, so `ox_worker` runs it too."""
 
@@ -49,7 +57,7 @@ class TaskWorker(Worker):
         super().__init__(**options)
         self._resources: Resources | None = None  # while they are open
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._async_tasks: list[asyncio.Task[Any]] = []  # those that run on that loop
+        self._attempts: set[Attempt] = set()  # in hand, in their threads
         self._closing = threading.Lock()
         self._timer: threading.Timer | None = None
         self._is_lost = False  # a lifespan has ended by itself
@@ -105,22 +113,33 @@ class TaskWorker(Worker):
 
     def _leave(self, resources: Resources) -> None:
         if not self._is_lost:
-            resources.run(self._cancel_tasks())
+            self._cancel_tasks(resources)
             resources.__exit__(None, None, None)
 
-    async def _cancel_tasks(self) -> None:
-        """Cancels async tasks, which may clean up while what the apps have opened is there."""
-        if cancelled := [*self._async_tasks]:
-            for task in cancelled:
-                task.cancel()
-            await asyncio.wait(cancelled, timeout=CLEAN_UP_TIMEOUT)
+    def _cancel_tasks(self, resources: Resources) -> None:
+        """Cancels async tasks, which may clean up while what the apps have opened is there.
+
+        So may what hears of their end, a tracer say: in the threads, which go on when the loop is done with them.
+        """
+        until = time.monotonic() + CLEAN_UP_TIMEOUT
+        cut = [attempt for attempt in self._attempts.copy() if attempt.async_tasks]
+        if cut:
+            resources.run(cancelled([task for attempt in cut for task in attempt.async_tasks]))
+        for attempt in cut:
+            attempt.ended.wait(until - time.monotonic())
 
     def execute(self, db_task: OxTask, *, inline: bool = False) -> None:
         """Runs a task that was claimed, in a context of its own: what it sets there, the next one does not find."""
+        attempt = Attempt()
         if self._loop and not inline:
             # An async task runs where what the apps have opened belongs to.
-            bind_to_loop(self._loop, self._async_tasks)
-        copy_context().run(self._execute, db_task, inline)
+            bind_to_loop(self._loop, attempt.async_tasks)
+        self._attempts.add(attempt)
+        try:
+            copy_context().run(self._execute, db_task, inline)
+        finally:
+            self._attempts.discard(attempt)
+            attempt.ended.set()
 
     def _execute(self, db_task: OxTask, inline: bool) -> None:
         """Under the id of the request that enqueued it, and with the site's path in the links that it makes."""
@@ -202,6 +221,14 @@ class TaskWorker(Worker):
                     conf.DRAIN_TIMEOUT(),
                     extra={"event": "task_given_back", "task_id": str(key)},
                 )
+
+
+async def cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancels tasks of this event loop, and waits for their ends, but no longer than CLEAN_UP_TIMEOUT."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLEAN_UP_TIMEOUT)
 
 
 def completed(record: logging.LogRecord) -> bool:
