@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +18,9 @@ from tests.support.sites import put_site, put_tests
 
 def left(project: Path, run: Run, handler: str) -> dict[str, Any]:
     """What requests of each kind leave behind."""
+    database = shutil.copy(project / "db.sqlite3", project / f"{handler}.sqlite3")
     variables = server_environment(project) | {
+        "DATABASE_URL": f"sqlite:///{database}",
         "DJANGO_SETTINGS_MODULE": "tests.sites.garbage_settings",
         "DEBUG": "false",
         "LIFESPAN": "disabled",

@@ -171,6 +171,7 @@ class Server:
     def listens(self) -> bool:
         """Whether somebody listens, asked without a request that the access log would show."""
         with socket.socket() as asker:
+            asker.bind(("127.0.0.2", 0))  # from the server's own port it would reach itself
             return asker.connect_ex(("127.0.0.1", self.port)) == 0
 
     def answering(self) -> "Server":

@@ -61,6 +61,17 @@ def test_an_address_that_is_free_is_free_afterwards(clock: Clock) -> None:
         pass
 
 
+def test_nobody_is_let_in_before_the_server_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a client, or a load balancer that looks for a port, would be reset."""
+
+    class Silent(socket.socket):
+        def listen(self, backlog: int = 0, /) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(socket, "socket", Silent)
+    check_addresses({**FLAGS, "metrics_enabled": True})
+
+
 def test_a_port_that_is_taken_is_waited_for_and_then_named(clock: Clock, taken: int) -> None:
     with pytest.raises(AddressError) as refused:
         check_addresses({**FLAGS, "port": taken})

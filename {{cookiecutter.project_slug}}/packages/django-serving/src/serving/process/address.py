@@ -73,11 +73,10 @@ def check_tcp(host_variable: str, host: str, port_variable: str, port: int) -> N
         raise AddressError(f"{port_variable}={port} is not a port: they go up to {PORT_MAX}")
     with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as tried:
         # Past the connections that an earlier server has closed. A listener is found all the same, since
-        # this socket does not offer to share the port.
+        # this socket does not offer to share the port. It never listens: whoever came then would be reset.
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((host, port))
-            tried.listen()
         except OSError as error:
             where = f"[{host}]:{port}" if version == 6 else f"{host}:{port}"
             raise cannot_listen(where, error, f"{host_variable} or {port_variable}") from None
