@@ -10,7 +10,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 # Hundreds of processes of tests would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-pythons test-django test-browser test-container pictures reference mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-matrix-full test-pythons test-django test-browser test-container pictures reference mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,8 +34,11 @@ test-slow: .venv/.synced  ## run those on faults of processes and services, on p
 test-quick: .venv/.synced  ## run those that answer in under a minute: rules, generation, most of the package
 	.venv/bin/pytest -m "quick and not slow and not matrix"
 
-test-matrix: .venv/.synced  ## run them on every combination of answers, and on 2,000 at random
+test-matrix: .venv/.synced  ## run them on the combinations of answers that matter, and on 2,000 at random
 	.venv/bin/pytest -m "matrix or fuzz"
+
+test-matrix-full: .venv/.synced  ## run them on every combination; an hour or two
+	MATRIX=full .venv/bin/pytest -m matrix
 
 # What depends on the interpreter: the standard library, and how it forks.
 test-pythons: .venv/.synced  ## run those of projects, of the packages and of processes on Python 3.13 and 3.12

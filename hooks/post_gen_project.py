@@ -10,7 +10,7 @@ from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
-ONLY_FOR = {
+ONLY_FOR: dict[str, list[tuple[str, str]]] = {
     "accounts/forms.py": [("tasks", "database")],
     "accounts/tasks.py": [("tasks", "database")],
     "data/cache_values.py": [("cache", "valkey")],

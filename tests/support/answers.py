@@ -1,12 +1,9 @@
-"""The answers as tests need them: all combinations, a few that hold every value, typed ones."""
+"""The answers as tests need them: those that are mere values, the files that some give, typed ones."""
 
-import functools
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import template_rules
 from tests.conftest import bake_into, questions
 
 Answers = dict[str, Any]
@@ -75,44 +72,6 @@ def choices() -> dict[str, list[Any]]:
 def text_questions() -> set[str]:
     """The questions that take text."""
     return questions().keys() - choices().keys()
-
-
-# Answers that would multiply the combinations, and change what only these others change as well: each value stands
-# beside every value of any other answer that takes it, and beside every database with every cache.
-SPREAD = ("tasks", "telemetry")
-
-
-@functools.cache
-def every_combination() -> list[Answers]:
-    """All accepted combinations of what changes files or code, but for SPREAD; the pure defaults cycled through them."""
-    offered = choices()
-    kept = offered.keys() - PURE_DEFAULTS.keys() - set(SPREAD)
-    multiplied = {key: values for key, values in offered.items() if key in kept}
-    combinations: list[Answers] = []
-    for places in itertools.product(*(range(len(values)) for values in multiplied.values())):
-        answers = {
-            key: values[place]
-            for (key, values), place in zip(multiplied.items(), places, strict=True)
-        }
-        for key in SPREAD:
-            turn = sum(places) % len(offered[key])
-            tried = [answers | {key: value} for value in offered[key][turn:] + offered[key][:turn]]
-            answers = next((a for a in tried if not list(template_rules.problems(a))), tried[0])
-        if not list(template_rules.problems(answers)):
-            number = len(combinations)
-            cycled = {key: values[number % len(values)] for key, values in PURE_DEFAULTS.items()}
-            combinations.append(answers | cycled)
-    return combinations
-
-
-def quick_combinations() -> list[Answers]:
-    """A few of them that hold every value of every answer at least once."""
-    missing = {item for answers in every_combination() for item in answers.items()}
-    chosen = []
-    while missing:
-        chosen.append(max(every_combination(), key=lambda answers: len(missing & answers.items())))
-        missing -= chosen[-1].items()
-    return chosen
 
 
 def name_of(answers: Answers) -> str:

@@ -1,7 +1,7 @@
-"""Every combination of answers gives a project that is whole, finished, and passes its own checks.
+"""Combinations of answers give projects that are whole, finished, and pass their own checks.
 
-Generating is cheap and is done for each. A check is dear and is done once for all projects that are
-alike, byte for byte, in everything that it reads.
+tests/support/combinations.py chooses them. Generating is cheap and is done for each. A check is dear and is done
+once for all projects that are alike, byte for byte, in everything that it reads.
 """
 
 import hashlib
@@ -18,18 +18,17 @@ import yaml
 from dotenv import dotenv_values
 from filelock import FileLock
 
-from tests.conftest import BUILD, Bake, Run, clean_environment, questions
+from tests.conftest import BUILD, Bake, Run, bake_into, clean_environment, questions
 from tests.support.answers import (
     FILES_OF,
     PURE_DEFAULTS,
     Answers,
     Once,
     choices,
-    every_combination,
     files,
     name_of,
-    quick_combinations,
 )
+from tests.support.combinations import every_combination, of_files, quick_combinations
 from tests.support.command import UV
 from tests.support.server import server_environment
 from tests.support.sites import program
@@ -111,27 +110,28 @@ def no_key_twice(node: yaml.Node | None, name: str) -> None:
             no_key_twice(item, name)
 
 
-def pyproject_that_tools_read(project: Path) -> str:
-    """pyproject.toml without what differs by answers and is read by installers alone."""
+def pyproject_that_tools_read(project: Path, requires: str = "") -> str:
+    """pyproject.toml without what differs by answers and is read by installers alone.
+
+    `requires`: the Python in the place of its own, for what does not read that either.
+    """
     text = (project / "pyproject.toml").read_text()
-    requires = tomllib.loads(text)["project"]["requires-python"]
+    requires = requires or tomllib.loads(text)["project"]["requires-python"]
     tools = text[text.index("[tool.") :]
     return f'[project]\nname = "x"\nversion = "0"\nrequires-python = "{requires}"\n\n{tools}'
 
 
-def fingerprint(project: Path, reads: Callable[[str], bool]) -> str:
+def fingerprint(project: Path, reads: Callable[[str], bool], requires: str = "") -> str:
     """One text for all projects whose files are the same, as far as a check reads them."""
-    state = hashlib.sha256(pyproject_that_tools_read(project).encode())
+    state = hashlib.sha256(pyproject_that_tools_read(project, requires).encode())
     for name, path in files(project):
         if name != "pyproject.toml" and reads(name):
             state.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return state.hexdigest()
 
 
-def prove(
-    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
-) -> None:
-    """Generates a combination and makes every check on it."""
+def prove(answers: Answers, bake: Bake, run: Run, once: Once, request: Any) -> Path:
+    """Generates a combination and makes every check on it but that of its types."""
     project = bake(**answers)
     own = {name for name, _ in files(project) if not name.startswith("packages/")}
     assert own == expected_files(answers)
@@ -141,23 +141,21 @@ def prove(
     python = fingerprint(project, lambda name: name.endswith(".py"))
     once(f"ruff {python}", lambda: run(project, "ruff", "check", "--no-cache"))
     once(f"format {python}", lambda: run(project, "ruff", "format", "--check", "--no-cache"))
-    version = answers["python_version"]
-    once(f"types {version} {python}", lambda: check_types(project, version, run))
 
-    code = fingerprint(project, lambda name: name not in UNREAD)
+    code = fingerprint(project, lambda name: name not in UNREAD, ">=3")
     once(f"deploy {code}", lambda: check_deployment(project, run, **addresses(answers)))
 
-    flags = (project / "config" / "granian.env").read_text()
-    once(f"flags {flags}", lambda: check_flags(project, answers, run))
-
-    required = tomllib.loads((project / "pyproject.toml").read_text())
-    installed = json.dumps([required["project"]["dependencies"], required["dependency-groups"]])
-    once(f"wheels {version} {installed}", lambda: check_wheels(project, version, environment))
+    # Granian reads each flag by itself, but for these two.
+    flags = dotenv_values(project / "config" / "granian.env")
+    pair = f"{flags['GRANIAN_INTERFACE']} {flags['GRANIAN_LOOP']}"
+    for flag in (pair, *map(str, flags.items())):
+        once(f"flags {flag}", lambda: check_flags(project, answers, run))
 
     server = {}
     if answers["database"] == "postgres":
         server["DATABASE_URL"] = request.getfixturevalue("postgres").url()
     once(f"suite {code}", lambda: run(project, "pytest", "-p", "no:cacheprovider", **server))
+    return project
 
 
 def check_types(project: Path, version: str, run: Run) -> None:
@@ -195,40 +193,68 @@ def check_flags(project: Path, answers: Answers, run: Run) -> None:
     }
 
 
-def check_wheels(project: Path, version: str, environment: Path) -> None:
-    """Every package that the project asks for has a wheel: nothing is compiled by `make setup`."""
-    command = f"pip compile --quiet --only-binary :all: --python-version {version} --group dev"
-    for platform in PLATFORMS:
-        done = subprocess.run(
-            [UV, *command.split(), "--python-platform", platform, "--no-python-downloads",
-             "--python", environment / "bin" / "python", "pyproject.toml"],
-            cwd=project, env=clean_environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"Python {version} on {platform}: {done.stderr}"
+def types_once(answers: Answers, project: Path, run: Run, once: Once) -> None:
+    python = fingerprint(project, lambda name: name.endswith(".py"))
+    version = answers["python_version"]
+    once(f"types {version} {python}", lambda: check_types(project, version, run))
 
 
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("answers", quick_combinations(), ids=name_of)
 def test_a_few_combinations_with_every_value(
-    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
+    answers: Answers, bake: Bake, run: Run, once: Once, request: Any
 ) -> None:
-    prove(answers, bake, run, once, environment, request)
+    project = prove(answers, bake, run, once, request)
+    types_once(answers, project, run, once)
 
 
 @pytest.mark.matrix
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("answers", every_combination(), ids=name_of)
-def test_every_combination(
-    answers: Answers, bake: Bake, run: Run, once: Once, environment: Path, request: Any
+def test_every_combination_that_matters(
+    answers: Answers, bake: Bake, run: Run, once: Once, request: Any
 ) -> None:
-    prove(answers, bake, run, once, environment, request)
+    prove(answers, bake, run, once, request)
+
+
+@pytest.mark.matrix
+@pytest.mark.usefixtures("fast_hooks")
+@pytest.mark.parametrize("answers", of_files(".py"), ids=name_of)
+def test_types_on_every_python(answers: Answers, bake: Bake, run: Run, once: Once) -> None:
+    """By mypy's --python-version: what differs is what the standard library's types say."""
+    types_once(answers, bake(**answers), run, once)
+
+
+@pytest.mark.matrix
+@pytest.mark.usefixtures("fast_hooks")
+def test_nothing_is_compiled_by_make_setup(tmp_path: Path, environment: Path) -> None:
+    """Every package that any project asks for has a wheel: where all resolve together, some of them do."""
+    projects = []
+    for number, answers in enumerate(of_files("pyproject.toml", strength=2)):
+        (tmp_path / str(number)).mkdir()
+        projects.append(bake_into(tmp_path / str(number), **answers))
+    requirements = [tomllib.loads((each / "pyproject.toml").read_text()) for each in projects]
+    asked = sorted({line for each in requirements for line in each["project"]["dependencies"]})
+    assert {"psycopg", "redis", "sentry-sdk"} <= {re.split(r"\W*[\[>]", line)[0] for line in asked}
+    own = projects[0] / "pyproject.toml"
+    listed = re.compile(r"^dependencies = \[\n.*?^\]", re.MULTILINE | re.DOTALL)
+    own.write_text(listed.sub(lambda found: f"dependencies = {json.dumps(asked)}", own.read_text()))
+    for version in choices()["python_version"]:
+        command = f"pip compile --quiet --only-binary :all: --python-version {version} --group dev"
+        for platform in PLATFORMS:
+            done = subprocess.run(
+                [UV, *command.split(), "--python-platform", platform, "--no-python-downloads",
+                 "--python", environment / "bin" / "python", "pyproject.toml"],
+                cwd=projects[0], env=clean_environment(), capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"Python {version} on {platform}: {done.stderr}"
 
 
 def test_the_suite_reads_nothing_that_the_fingerprint_leaves_out(bake: Bake, run: Run) -> None:
     project = bake()
     for name in UNREAD:
-        (project / name).unlink()
-    (project / "pyproject.toml").write_text(pyproject_that_tools_read(project))
+        (project / name).unlink(missing_ok=True)  # some are of other answers
+    (project / "pyproject.toml").write_text(pyproject_that_tools_read(project, ">=3"))
 
     run(project, "pytest", "-p", "no:cacheprovider")
     check_deployment(project, run)
@@ -264,9 +290,3 @@ def defaults() -> Answers:
         key: default[0] if isinstance(default, list) else default
         for key, default in questions().items()
     }
-
-
-def test_the_few_combinations_hold_every_value_of_every_choice() -> None:
-    for answer, values in choices().items():
-        assert {answers[answer] for answers in quick_combinations()} == set(values), answer
-    assert len(quick_combinations()) <= 2 * max(map(len, choices().values()))
