@@ -58,6 +58,13 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens at a port of this machine."""
+    with socket.socket() as asker:
+        asker.bind(("127.0.0.2", 0))  # from that port itself it would reach itself
+        return asker.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def answering_with(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """The address of a server of this process's own, which is another service to those under test."""
@@ -170,9 +177,7 @@ class Server:
 
     def listens(self) -> bool:
         """Whether somebody listens, asked without a request that the access log would show."""
-        with socket.socket() as asker:
-            asker.bind(("127.0.0.2", 0))  # from the server's own port it would reach itself
-            return asker.connect_ex(("127.0.0.1", self.port)) == 0
+        return listens(self.port)
 
     def answering(self) -> "Server":
         """Waits until the server answers: at some levels the log does not say that it started."""

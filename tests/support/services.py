@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.server import PATIENCE, free_port, wait_for
+from tests.support.server import PATIENCE, free_port, listens, wait_for
 
 PASSWORD = "sesame/open:@%"  # with letters that a URL would take for its own
 
@@ -76,8 +76,7 @@ class Service:
     def answers(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.log_file.read_text()
-        with socket.socket() as asker:
-            return asker.connect_ex(("127.0.0.1", self.port)) == 0
+        return listens(self.port)
 
     def stop(self, number: int | None = None) -> None:
         """Ends it, and waits for the end."""

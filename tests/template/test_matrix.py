@@ -253,7 +253,7 @@ def test_nothing_is_compiled_by_make_setup(tmp_path: Path, environment: Path) ->
 def test_the_suite_reads_nothing_that_the_fingerprint_leaves_out(bake: Bake, run: Run) -> None:
     project = bake()
     for name in UNREAD:
-        (project / name).unlink(missing_ok=True)  # some are of other answers
+        (project / name).unlink()
     (project / "pyproject.toml").write_text(pyproject_that_tools_read(project, ">=3"))
 
     run(project, "pytest", "-p", "no:cacheprovider")

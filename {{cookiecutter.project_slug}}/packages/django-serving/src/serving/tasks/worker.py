@@ -123,8 +123,7 @@ class TaskWorker(Worker):
         """
         until = time.monotonic() + CLEAN_UP_TIMEOUT
         cut = [attempt for attempt in self._attempts.copy() if attempt.async_tasks]
-        if cut:
-            resources.run(cancelled([task for attempt in cut for task in attempt.async_tasks]))
+        resources.run(cancelled([task for attempt in cut for task in attempt.async_tasks]))
         for attempt in cut:
             attempt.ended.wait(until - time.monotonic())
 
