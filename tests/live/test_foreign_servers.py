@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from tests.conftest import Run, bake_into, clean_environment
-from tests.support.server import server_environment
+from tests.support.server import listens, server_environment
 from tests.support.services import PASSWORD, Postgres, Valkey
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]
@@ -67,8 +67,7 @@ def test_another_projects_postgres_is_named_with_the_fix(ask: Ask, postgres: Pos
         assert f"port {postgres.port} is answered by a PostgreSQL that refuses this user" in line
         assert "it is another's server; set POSTGRES_PORT=" in line
         free = int(line.partition("POSTGRES_PORT=")[2].split()[0])
-        with socket.socket() as asker:
-            assert asker.connect_ex(("127.0.0.1", free)) != 0, "a port that is free"
+        assert not listens(free), "a port that is free"
     line = told(ask({"db": 1}, DATABASE_URL=postgres.url("nosuch")), 1)
     assert "has no database of this name" in line
     assert "another's server" in line

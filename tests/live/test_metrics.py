@@ -1,7 +1,6 @@
 """The figures that a live server gives to Prometheus: Granian's own, and those of each worker."""
 
 import signal
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,27 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Run, Serve
-from tests.support.server import PATIENCE, Server, free_port, wait_for
+from tests.support.server import PATIENCE, Server, free_ports, listens, wait_for
 from tests.support.sites import put_site
 
 
 @pytest.fixture
 def ports() -> int:
     """The first of four ports in a row that nobody listens on."""
-
-    def found() -> int | None:
-        first = free_port()
-        try:
-            for port in range(first, first + 4):
-                with socket.socket() as asker:
-                    asker.bind(("127.0.0.1", port))
-        except OSError:
-            return None
-        return first
-
-    first = wait_for(found, "four free ports in a row")
-    assert first
-    return first
+    return free_ports(4)
 
 
 def figures(port: int) -> dict[str, float]:
@@ -41,11 +27,6 @@ def figures(port: int) -> dict[str, float]:
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0) + sample.value
     return found
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as asker:
-        return asker.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_worker_serves_the_figures_of_its_threads(

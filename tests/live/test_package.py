@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, clean_environment
 from tests.support import readme
-from tests.support.server import PATIENCE, Server, free_port, wait_for
+from tests.support.server import PATIENCE, Server, free_ports, wait_for
 from tests.support.sites import SITES
 
 UV = ROOT / ".venv" / "bin" / "uv"
@@ -121,7 +121,7 @@ def follow(project: Path, *headings: str) -> None:
     """Follows the README, beside what a test asks for. Metrics get a port that is free."""
     readme.follow(project, *headings)
     asgi = project / "mysite" / "asgi.py"
-    metrics_port = free_port() - 1
+    metrics_port = free_ports(2)
     asgi.write_text(asgi.read_text().replace("9090", str(metrics_port)))
     add_settings(project, f"METRICS_PORT = {metrics_port}")
     settings = (project / "mysite" / "settings.py").read_text()

@@ -20,7 +20,13 @@ import pytest
 
 from tests.conftest import Run, Serve, clean_environment, with_packages
 from tests.support.packages import SERVING
-from tests.support.server import PATIENCE, Server, free_port, server_environment, wait_for
+from tests.support.server import (
+    PATIENCE,
+    Server,
+    free_ports,
+    server_environment,
+    wait_for,
+)
 from tests.support.sites import program, put_lifespan, put_site
 
 GONE = "the server's main process is gone"
@@ -62,7 +68,7 @@ def all_end(pids: list[int]) -> bool:
 
 def metrics_flags(enabled: str) -> dict[str, str]:
     """With metrics, workers are spawned; without, they are forked."""
-    return {"GRANIAN_METRICS_ENABLED": enabled, "GRANIAN_METRICS_PORT": str(free_port())}
+    return {"GRANIAN_METRICS_ENABLED": enabled, "GRANIAN_METRICS_PORT": str(free_ports(3))}
 
 
 @pytest.mark.parametrize("metrics", ["false", "true"], ids=["plain", "metrics"])

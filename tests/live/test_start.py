@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run, Serve, clean_environment
-from tests.support.server import PATIENCE, free_port, server_environment, wait_for
+from tests.support.server import PATIENCE, free_port, free_ports, server_environment, wait_for
 
 ByHand = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -137,7 +137,7 @@ def test_by_hand_with_the_right_interface_it_serves_and_warns(
 
 def test_by_hand_with_metrics_it_warns_of_forks(project: Path, serve: Serve, run: Run) -> None:
     """From Python 3.14 on Granian forks none."""
-    flags = {"GRANIAN_METRICS_ENABLED": "true", "GRANIAN_METRICS_PORT": str(free_port())}
+    flags = {"GRANIAN_METRICS_ENABLED": "true", "GRANIAN_METRICS_PORT": str(free_ports(3))}
     server = serve(project, "granian --port {port} config.asgi:application", **flags)
     server.wait_for_log("Started worker-")
     default = "import multiprocessing; print(multiprocessing.get_start_method())"
@@ -176,7 +176,7 @@ def test_a_signal_at_once(project: Path, serve: Serve, metrics: str) -> None:
             project,
             GRANIAN_WORKERS="2",
             GRANIAN_METRICS_ENABLED=metrics,
-            GRANIAN_METRICS_PORT=str(free_port()),
+            GRANIAN_METRICS_PORT=str(free_ports(3)),
         )
         wait_for(lambda: server.log.count("\n") >= delay, f"{delay} lines")  # noqa: B023
         server.stop()

@@ -28,7 +28,7 @@ from tests.support.server import (
     PATIENCE,
     Server,
     dev_variables,
-    free_port,
+    free_ports,
     server_environment,
     wait_for,
 )
@@ -537,7 +537,7 @@ def test_the_healthcheck_sees_whether_a_worker_asks_for_tasks(
 
 
 def test_the_queues_figures_are_among_the_servers(site: Site, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_ports(2)
     site.server.stop()
     variables = {"GRANIAN_METRICS_ENABLED": "true", "GRANIAN_METRICS_PORT": str(port)}
     site.server = site.serve(site.project, **variables).ready()

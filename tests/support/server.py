@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,8 @@ SECRET_KEY = "for-tests-only-" + "0123456789" * 5
 PATIENCE = 180.0
 
 NUMBERS = count(1)  # of servers: two may have one port, one after the other
+
+HELD: deque[socket.socket] = deque(maxlen=256)  # the newest of the sockets that keep a port free
 
 
 def server_environment(project: Path) -> dict[str, str]:
@@ -51,11 +54,34 @@ def dev_variables(project: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that the kernel gives to no connection or server of others."""
+    return free_ports(1)
+
+
+def free_ports(number: int) -> int:
+    """The first of so many in a row.
+
+    This process keeps a socket bound to each, which never listens: a server that was told the port may share
+    it (SO_REUSEADDR, which all but the simplest set), and the kernel chooses it for nobody else.
+    """
+    while True:
+        first = hold(0)
+        if all(hold(first + further) for further in range(1, number)):
+            return first
+
+
+def hold(port: int) -> int:
+    """Binds a socket to a port, or to one that the kernel chooses for 0; 0 if somebody has it."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(("127.0.0.1", port))
+    except OSError:
+        held.close()
+        return 0
+    HELD.append(held)
+    found: int = held.getsockname()[1]
+    return found
 
 
 def listens(port: int) -> bool:

@@ -1,6 +1,5 @@
 """Every way to run the template: from a clone, a zip, a config file, a replay; over what is there."""
 
-import socket
 import subprocess
 import sys
 import zipfile
@@ -13,7 +12,7 @@ from dotenv import dotenv_values
 from tests.conftest import ROOT, Run
 from tests.support.answers import files
 from tests.support.command import UV, generate, git, home, interpreter, template_repository
-from tests.support.server import free_port, wait_for
+from tests.support.server import free_port, listens, wait_for
 from tests.template.test_matrix import assert_finished
 
 
@@ -45,11 +44,7 @@ def forge(repository: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
-    def listens() -> bool:
-        with socket.socket() as connection:
-            return connection.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_for(listens, "the git server")
+    wait_for(lambda: listens(port), "the git server")
     yield f"git://127.0.0.1:{port}"
     server.terminate()
     server.wait()
