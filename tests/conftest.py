@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -23,6 +24,12 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
+# A background job of a shell ignores SIGINT, and one of nohup SIGHUP. So would all that the tests start, to the last
+# server that they interrupt: what is ignored is inherited, and a handler that does nothing is not.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda number, frame: None)
+
 Bake = Callable[..., Path]
 
 # What projects run on in these tests: the Python that runs the tests, or another (`make test-pythons`).
@@ -42,10 +49,11 @@ WIDEST: Mapping[str, str] = {
 SLOW = frozenset(
     f"test_{name}.py"
     for name in """
-      addresses bodies celery connections conversation demo deploy_faults development documented doors foreign_servers
-      garbage healthcheck libraries lifespan_faults logins mail make moving new_app object_store orm other_servers
-      own_warnings package pgbouncer postgres process readme recipes restore secret_files snippets sqlite strangers streams tasks
-      telemetry troubleshooting updates upgrade uploads valkey valkey_refuses
+      addresses bodies celery ci_steps connections conversation demo deploy_faults development documented
+      doors foreign_servers garbage healthcheck libraries lifespan_faults logins mail make moving new_app
+      object_store orm other_servers own_warnings package pgbouncer plan postgres process readme recipes
+      restore secret_files snippets sqlite strangers streams tasks telemetry troubleshooting updates upgrade
+      uploads valkey valkey_refuses
     """.split()
 )
 
@@ -117,6 +125,12 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def widest_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project that asks for the most packages; tests must not write into it."""
     return bake_into(tmp_path_factory.mktemp("widest"), **WIDEST)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The widest project, with its manifests; tests must not write into it."""
+    return bake_into(tmp_path_factory.mktemp("kubernetes"), **WIDEST, kubernetes=True)
 
 
 @pytest.fixture(scope="session")
@@ -207,11 +221,13 @@ def with_packages(project: Path, variables: Mapping[str, str]) -> dict[str, str]
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's variables, less what points at the template's own environment.
+    """This process's variables, less what points at the template's own environment, and pytest's options.
 
     uv takes INTERPRETER, whatever a project's .python-version says: the machine may have no other.
     """
-    unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "DJANGO_", "GRANIAN_", "UV_", "MAKE", "MFLAGS")
+    unwanted = (
+        "VIRTUAL_ENV", "PYTHONPATH", "PYTEST_ADDOPTS", "DJANGO_", "GRANIAN_", "UV_", "MAKE", "MFLAGS",
+    )  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return kept | {"UV_PYTHON": INTERPRETER}
 

@@ -144,6 +144,38 @@ def test_a_file_that_no_server_would_take_is_named(project: Path, check: Check) 
     assert "Connection refused" in words
 
 
+@pytest.mark.parametrize(
+    ("hosts", "redirects", "prefix"),
+    [
+        ("shop.example,other.example", "true", ""), (" .shop.example", "false", ""),
+        ("*, shop.example", "true", "/app"), ("*", "false", "/app"),
+    ],
+)  # fmt: skip
+def test_a_page_of_a_server_as_it_is_deployed(
+    project: Path, serve: Serve, check: Check, hosts: str, redirects: str, prefix: str
+) -> None:
+    """Django answers to its own names alone, with 400 to others; and sends http to https."""
+    flags = {
+        "ALLOWED_HOSTS": hosts, "SECURE_SSL_REDIRECT": redirects, "GRANIAN_URL_PATH_PREFIX": prefix,
+        "GRANIAN_PORT": str(free_port()),
+    }  # fmt: skip
+    server = serve(project, BY_VARIABLES, **flags)
+    healthy(check, server, "/readyz", **flags)
+    assert check("/accounts/login/", **flags) == (0, "")
+    status, words = check("/accounts/login", **flags)  # APPEND_SLASH
+    assert (status, " 301" in words) == ((0, False) if redirects == "true" else (1, True))
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://shop.example/cart/", "https://shop.example/", "https://shop.example/login/?next=/cart/", "/cart/", "https:"],
+)  # fmt: skip
+def test_a_redirect_elsewhere_is_no_answer(check: Check, location: str) -> None:
+    with Answering(b"/cart/", f"301 Moved\r\nLocation: {location}".encode()) as port:
+        status, words = check("/cart/", GRANIAN_PORT=str(port))
+    assert (status, words) == (1, f"http://127.0.0.1:{port}/cart/: 301 nothing here")
+
+
 def test_a_server_with_a_prefix(project: Path, serve: Serve, check: Check) -> None:
     flags = {"GRANIAN_URL_PATH_PREFIX": "/app", "GRANIAN_PORT": str(free_port())}
     healthy(check, serve(project, BY_VARIABLES, **flags), **flags)
@@ -160,8 +192,8 @@ def test_a_server_that_answers_under_its_prefix_alone(check: Check) -> None:
 class Answering:
     """A server that has one path alone, on a thread of its own; gives its port."""
 
-    def __init__(self, path: bytes) -> None:
-        self.path = path
+    def __init__(self, path: bytes, answer: bytes = b"200 OK") -> None:
+        self.path, self.answer = path, answer
 
     def __enter__(self) -> int:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -177,7 +209,7 @@ class Answering:
                 return
             with connection:
                 found = connection.recv(4096).split()[1] == self.path
-                status = b"200 OK" if found else b"404 Not Found"
+                status = self.answer if found else b"404 Not Found"
                 connection.sendall(b"HTTP/1.1 %s\r\n\r\nnothing\nhere" % status)
 
     def __exit__(self, *_: object) -> None:

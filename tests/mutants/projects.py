@@ -61,8 +61,15 @@ class Project:
         """Makes the sound project anew."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.answers is None:
-            unwanted = shutil.ignore_patterns("build", ".*", "__pycache__")
-            shutil.copytree(ROOT, self.folder, ignore=unwanted)
+            own = shutil.ignore_patterns("build", ".*", "__pycache__")
+            inner = shutil.ignore_patterns(
+                "__pycache__"
+            )  # a project's own names begin with a dot, too
+            shutil.copytree(
+                ROOT,
+                self.folder,
+                ignore=lambda folder, names: (own if folder == str(ROOT) else inner)(folder, names),
+            )
             (self.folder / ".venv").symlink_to(ROOT / ".venv")
         else:
             bake(self.answers).rename(self.folder)

@@ -40,6 +40,23 @@ FILES_OF: Mapping[tuple[str, Any], frozenset[str]] = {
             "tests/test_postgres.py",
         }
     ),
+    ("ci", "github"): frozenset(
+        {
+            ".github/dependabot.yml",
+            ".github/workflows/ci.yml",
+            ".github/workflows/publish.yml",
+            ".github/workflows/template.yml",
+        }
+    ),
+    ("ci", "gitlab"): frozenset({".gitlab-ci.yml", ".gitlab/renovate.json"}),
+    ("kubernetes", True): frozenset(
+        f"deploy/kubernetes/{path}"
+        for path in """
+          base/jobs.yaml base/kustomization.yaml base/namespace.yaml base/network.yaml base/server.env
+          base/web.yaml overlays/production/kustomization.yaml overlays/production/server.env
+          overlays/staging/kustomization.yaml overlays/staging/server.env targets.mk
+        """.split()
+    ),
     ("tasks", "database"): frozenset(
         {"accounts/forms.py", "accounts/tasks.py", "tests/test_tasks.py"}
     ),

@@ -139,7 +139,7 @@ def test_so_are_those_that_meet_in_a_files_name_its_condition_and_a_derived_vari
     (template / TEMPLATE.name / "notes").mkdir()
     (template / TEMPLATE.name / "notes" / file).write_text("{{ cookiecutter.__both }}\n")
     hook = template / "hooks" / "post_gen_project.py"
-    table = "ONLY_FOR: dict[str, list[tuple[str, str]]] = {\n"
+    table = "ONLY_FOR: dict[str, list[tuple[str, str | bool]]] = {\n"
     assert table in hook.read_text()
     hook.write_text(
         hook.read_text().replace(table, f'{table}    "notes": [("python_version", "3.12")],\n')

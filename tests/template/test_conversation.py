@@ -194,6 +194,34 @@ def test_a_choice_that_is_none_is_asked_again(conversation: Conversation) -> Non
     assert status == 0, said
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (("database", "1"), ("kubernetes", "y", "n"), "database=sqlite with kubernetes=true: the pods share"),
+        (("lifespan_mode", "3"), ("telemetry", "2", "1"), "lifespan_mode=disabled with telemetry=sentry: "),
+    ],
+    ids=["a switch", "a choice"],
+)  # fmt: skip
+def test_of_two_answers_that_cannot_stand_together_the_later_is_asked_again(
+    conversation: Conversation,
+    tmp_path: Path,
+    first: tuple[str, str],
+    second: tuple[str, str, str],
+    says: str,
+) -> None:
+    (earlier, value), (later, wrong, right) = first, second
+    asked = list(questions())
+    behind = asked.index(later) + 1
+    for question in asked[:behind]:
+        conversation.answer(question, {earlier: value, later: wrong}.get(question, ""))
+    conversation.child.expect_exact(says)
+    for question, reply in [(later, right), *((question, "") for question in asked[behind:])]:
+        conversation.answer(question, reply)
+    status, said = conversation.end()
+    assert status == 0, said
+    assert (tmp_path / "my-project" / "manage.py").exists()
+
+
 def test_a_folder_that_exists_is_said_behind_the_slug_with_a_free_one(
     conversation: Conversation, tmp_path: Path
 ) -> None:

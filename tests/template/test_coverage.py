@@ -79,6 +79,10 @@ OTHER_TEXT = {
 }
 
 
+# What an answer cannot be given without.
+NEEDED: dict[str, dict[str, Any]] = {"kubernetes": {"database": "postgres"}}
+
+
 @pytest.mark.usefixtures("fast_hooks")
 @pytest.mark.parametrize("answer", questions())
 def test_every_value_of_every_answer_changes_the_project(
@@ -87,9 +91,13 @@ def test_every_value_of_every_answer_changes_the_project(
     """An answer that does nothing is a promise that is not kept."""
     values: list[Any] = choices()[answer][1:] if answer in choices() else [OTHER_TEXT[answer]]
     assert OTHER_TEXT.keys() == text_questions()
+    beside = NEEDED.get(answer, {})
     seen = [contents(default_project)]
+    if beside:
+        seen = [contents(bake_into(tmp_path_factory.mktemp("beside"), **beside))]
     for value in values:
-        seen.append(contents(bake_into(tmp_path_factory.mktemp("other"), **{answer: value})))
+        other = beside | {answer: value}
+        seen.append(contents(bake_into(tmp_path_factory.mktemp("other"), **other)))
         assert seen[-1] not in seen[:-1], value
 
 

@@ -15,6 +15,7 @@ from benchmarks.report import report
 from benchmarks.results import Results
 from tests.conftest import ROOT, TEMPLATE, Bake, package_sources
 from tests.support.answers import choices
+from tests.support.command import home
 from tests.support.names import is_there, module_file
 
 OWN_PACKAGES = sorted((TEMPLATE / "packages").iterdir())
@@ -26,15 +27,29 @@ PAGES = [
 ]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
+SCALING = ROOT / "docs" / "scaling.md"
+
 # What a path in a text may be relative to.
-ROOTS = [ROOT, ROOT / "docs", TEMPLATE, *OWN_PACKAGES, *package_sources(TEMPLATE)]
+MANIFESTS = TEMPLATE / "deploy" / "kubernetes"
+ROOTS = [ROOT, ROOT / "docs", TEMPLATE, MANIFESTS, *OWN_PACKAGES, *package_sources(TEMPLATE)]
 
 # Files that are no part of the template: an owner writes them, or something that runs does.
 ELSEWHERE = re.compile(
     r"(shop|mysite|build|\.secrets|\.venv)/.*|lifespan\.py|tests\.py|\.?/.*|0\.0\.0\.0/0|.*/"
+    r"|deployment/\w+|[\w.-]+\.io/.*"  # objects and labels of a cluster
 )
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+
+def test_single_answers_are_tried_as_contributing_says(tmp_path: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (command,) = re.findall(r"`(\S*cookiecutter \. .*)`", text)
+    words = command.split()
+    words[words.index("/tmp")] = str(tmp_path)  # noqa: S108
+    subprocess.run(words, cwd=ROOT, env=home(tmp_path), check=True)
+    made = (tmp_path / "my-project" / "compose.yaml").read_text()
+    assert "image: postgres:" in made
 
 
 # The generated README
@@ -58,6 +73,13 @@ def test_the_generated_readme_can_be_read_in_one_go(
 def test_no_other_answer_changes_its_length() -> None:
     conditions = re.findall(r"cookiecutter\.(\w+) ==", (TEMPLATE / "README.md").read_text())
     assert set(conditions) == {"database", "cache", "tasks", "telemetry"}
+
+
+def test_what_scaling_does_to_a_deployment_it_does_in_its_namespace() -> None:
+    """`kubectl` would take the context's, which is `default` most often."""
+    commands = re.findall(r"`(kubectl\s[^`]*\brollout\s[^`]*)`", SCALING.read_text())
+    assert len(commands) > 1
+    assert all("--namespace" in each for each in commands), commands
 
 
 # What all texts name

@@ -223,6 +223,9 @@ def test_every_free_text_question_has_a_rule_checked_right_behind_it() -> None:
     for question in free_text:
         assert keys[keys.index(question) + 1] == f"__check_{question}"
     assert keys.index("__check_combination") > max(map(keys.index, questions()))
+    for (first, _), (second, _), _ in rules.REFUSED_COMBINATIONS:
+        assert keys.index(first) < keys.index(second), "the second is asked again"
+        assert keys[keys.index(second) + 1] == f"__check_{second}"
 
 
 def test_a_suggested_slug_is_valid() -> None:
@@ -509,7 +512,8 @@ def test_the_newest_rules_judge_though_older_ones_are_loaded(
     (tmp_path / "template_rules.py").write_text(
         source.replace("WORKERS_MAX = 64", "WORKERS_MAX = 2")
     )
-    shutil.copy(ROOT / "cookiecutter.json", tmp_path)
+    for name in ("cookiecutter.json", "versions.json"):
+        shutil.copy(ROOT / name, tmp_path)
     assert rules.newest_filters() is rules.FILTERS
     monkeypatch.setattr(sys, "path", [path for path in sys.path if not holds_rules(path)])
     assert rules.newest_filters() is rules.FILTERS, "as where they are no file on the path"

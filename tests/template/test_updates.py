@@ -3,9 +3,13 @@
 import ast
 import json
 import re
+import shlex
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,17 @@ import httpx
 import pexpect
 import pytest
 
-from tests.conftest import ROOT, Run, Serve, questions
+from tests.conftest import BUILD, ROOT, TEMPLATE, Run, Serve, clean_environment, questions
 from tests.support.answers import files
-from tests.support.command import PROGRAMS, generate, git, home, template_repository, working_tree
+from tests.support.command import (
+    PROGRAMS,
+    UV,
+    generate,
+    git,
+    home,
+    template_repository,
+    working_tree,
+)
 from tests.support.names import is_there, parameters
 from tests.support.server import PATIENCE, server_environment
 from tests.support.sites import SITES
@@ -40,6 +52,42 @@ def cruft(folder: Path, *arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def by_git(
+    project: Path, *, tool: list[str] | None = None, status: int = 0, **variables: str
+) -> str:
+    """Runs `make update` in a project, or the tool that it runs; gives what it prints."""
+    variables = {"UV": str(UV), "UV_CACHE_DIR": str(BUILD / "uv-of-updates"), **variables}
+    given = [f"{key}={value}" for key, value in variables.items()]
+    done = subprocess.run(
+        tool or ["make", "--no-print-directory", "update", *given],
+        cwd=project, env=home(project.parent) | variables, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
+# What `make update` runs, for a project that has no such target yet.
+TOOL = [sys.executable, "-IB", str(TEMPLATE / "packages/serving-tools/src"), "update"]
+
+Update = Callable[..., str]
+
+
+@pytest.fixture(params=["cruft", "git"])
+def update(request: pytest.FixtureRequest) -> Update:
+    """Updates a project by one of the two ways: `update(project, log_format="console")`."""
+
+    def by_cruft(project: Path, *, conflicts: bool = False, **answers: str) -> str:
+        changed = ["--variables-to-update", json.dumps(answers)] if answers else []
+        return cruft(project, "update", "-y", *changed)
+
+    def by_make(project: Path, *, conflicts: bool = False, **answers: str) -> str:
+        words = " ".join(f"{key}={value}" for key, value in answers.items())
+        return by_git(project, status=2 * conflicts, ANSWERS=words)
+
+    return by_cruft if request.param == "cruft" else by_make
+
+
 def replace(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text, f"{path.name} has changed: no {old!r}"
@@ -60,7 +108,8 @@ def make_older(template: Path) -> None:
     questions = json.loads((template / "cookiecutter.json").read_text())
     del questions["log_format"]
     (template / "cookiecutter.json").write_text(json.dumps(questions, indent=2))
-    replace(project / "config" / "granian.env", "{{ cookiecutter.log_format }}", "json")
+    for name in ("config/granian.env", "deploy/kubernetes/base/server.env"):
+        replace(project / name, "{{ cookiecutter.log_format }}", "json")
     replace(template / "template_rules.py", "WORKERS_MAX = 64", "WORKERS_MAX = 8")
     replace(template / "template_rules.py", '    "markdown": markdown,\n', "")
     replace(project / "README.md", " | markdown", "")
@@ -104,17 +153,21 @@ def commit_all(project: Path) -> None:
 
 def contents(project: Path) -> dict[str, bytes]:
     own = (".git/", ".cruft.json")
-    return {name: path.read_bytes() for name, path in files(project) if not name.startswith(own)}
+    return {
+        name: path.read_bytes()
+        for name, path in files(project)
+        if not name.startswith(own) and "__pycache__" not in name
+    }
 
 
 def test_an_update_gives_what_the_newest_template_would(
-    tmp_path: Path, template: Path, project: Path
+    tmp_path: Path, template: Path, project: Path, update: Update
 ) -> None:
     cruft(project, "check")
     renew(template)
     cruft(project, "check", status=1)
 
-    cruft(project, "update", "-y")
+    update(project)
 
     cruft(project, "check")
     fresh = tmp_path / "fresh"
@@ -126,7 +179,9 @@ def test_an_update_gives_what_the_newest_template_would(
     cruft(project, "diff", "--exit-code")
 
 
-def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: Run) -> None:
+def test_an_update_keeps_what_users_changed(
+    template: Path, project: Path, run: Run, update: Update
+) -> None:
     replace(project / "config" / "granian.env", "GRANIAN_WORKERS=3", "GRANIAN_WORKERS=5")
     replace(
         project / "config" / "settings.py", '    "accounts",\n', '    "accounts",\n    "shop",\n'
@@ -140,7 +195,7 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     renew(template)
     assert "GRANIAN_WORKERS=5" in cruft(project, "diff")
 
-    cruft(project, "update", "-y")
+    update(project)
 
     flags = (project / "config" / "granian.env").read_text()
     assert "GRANIAN_WORKERS=5" in flags, "a line of the user's"
@@ -160,23 +215,28 @@ def test_an_update_keeps_what_users_changed(template: Path, project: Path, run: 
     run(project, "ruff", "check", "--no-cache", "config", "data")
 
 
-def test_lines_that_both_changed_are_left_to_the_user(template: Path, project: Path) -> None:
+def test_lines_that_both_changed_are_left_to_the_user(
+    template: Path, project: Path, update: Update
+) -> None:
     replace(project / "config" / "granian.env", "RESPAWN_INTERVAL=3", "RESPAWN_INTERVAL=9")
     commit_all(project)
     renew(template)
 
-    cruft(project, "update", "-y")
+    update(project, conflicts=True)
 
     flags = (project / "config" / "granian.env").read_text()
     assert re.search("<<<.*RESPAWN_INTERVAL=9.*===.*RESPAWN_INTERVAL=5.*>>>", flags, re.DOTALL)
     assert not (project / "config" / "gone.py").exists(), "the rest of the update is applied"
+    unmerged = git(project, "diff", "--name-only", "--diff-filter=U").split()
+    assert unmerged == ["config/granian.env"], "git knows of the conflict, too"
 
 
-def test_an_update_judges_by_the_newest_rules(template: Path, project: Path) -> None:
+def test_an_update_judges_by_the_newest_rules(
+    template: Path, project: Path, update: Update
+) -> None:
     renew(template)
-    answers = json.dumps({"workers": "64", "log_format": "console"})
 
-    cruft(project, "update", "-y", "--variables-to-update", answers)
+    update(project, workers="64", log_format="console")
 
     flags = (project / "config" / "granian.env").read_text()
     assert "GRANIAN_WORKERS=64" in flags, "the older version's rule said 8 at most"
@@ -222,6 +282,383 @@ def test_the_question_of_cruft_answered_yes_works_or_can_be_taken_back_as_the_pa
 
     cruft(project, "check")
     assert "RESPAWN_INTERVAL=5" in (project / "config" / "granian.env").read_text()
+
+
+# `make update`: what differs from cruft's way, and what it refuses.
+
+
+def keep_nothing(project: Path) -> tuple[str, str, str]:
+    """What a refused update must leave as it was: the commit, its branches, and the working tree."""
+    shown = (["rev-parse", "HEAD"], ["for-each-ref"], ["status", "--porcelain", "--ignored"])
+    head, refs, tree = (git(project, *arguments) for arguments in shown)
+    return head, refs, tree
+
+
+def spoil(project: Path, old: str, new: str) -> None:
+    """Changes .cruft.json, and commits it."""
+    kept = project / ".cruft.json"
+    text, found = re.subn(old, new, kept.read_text())
+    assert found, old
+    kept.write_text(text)
+    commit_all(project)
+
+
+def forget_the_answers(project: Path) -> None:
+    (project / ".cruft.json").unlink()
+    commit_all(project)
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
+    "dirty": (
+        lambda project: (project / "README.md").write_text("mine"), {},
+        "what is not committed could be lost, README.md for one; commit it first",
+    ),
+    "untracked": (
+        lambda project: (project / "own.py").touch(), {},
+        "what is not committed could be lost, own.py for one; commit it first",
+    ),
+    "no commit": (
+        lambda project: shutil.rmtree(project / ".git"), {},
+        "git has no commit of this folder; `git init`, and commit all of it first",
+    ),
+    "no answers": (
+        forget_the_answers, {},
+        ".cruft.json is not here, which has the answers; docs/updating.md of the template says how to link a project",
+    ),
+    "broken": (
+        lambda project: spoil(project, r"^\{", "<<<<<<< HEAD"), {},
+        ".cruft.json: Expecting value: line 1 column 1 .char 0.; take it from git, or docs/updating.md .*",
+    ),
+    "missing answer": (
+        lambda project: spoil(project, r' *"workers": "3",\n', ""), {},
+        ".cruft.json has no answer to 'workers'; write it there and commit it",
+    ),
+    "missing commit": (
+        lambda project: spoil(project, r' *"commit": "\w+",\n', ""), {},
+        ".cruft.json: it has no 'commit'; take it from git, or docs/updating.md .*",
+    ),
+    "unknown commit": (
+        lambda project: spoil(project, r'"commit": "\w+"', f'"commit": "{"0" * 40}"'), {},
+        f"the template has no commit '{'0' * 40}', which .cruft.json names; docs/updating.md .*",
+    ),
+    "unknown template": (
+        lambda project: spoil(project, r'"template": "\S+"', '"template": "/nowhere"'), {},
+        "/nowhere: fatal: repository '/nowhere' does not exist; correct `template` in .cruft.json, or try again",
+    ),
+    "unknown version": (
+        lambda project: None, {"VERSION": "v99"},
+        "the template has no commit 'v99', which VERSION names; `git tag` there lists those it has",
+    ),
+    "unknown answer": (
+        lambda project: None, {"ANSWERS": "event_lop=rloop"},
+        "ANSWERS: 'event_lop' is no question; project_name, .*",
+    ),
+    "refused answer": (
+        lambda project: None, {"ANSWERS": "workers=99"},
+        r"version \w{7} of the template: workers: '99'.*",
+    ),
+    "no such choice": (
+        lambda project: None, {"ANSWERS": "event_loop=trio"},
+        r"version \w{7} of the template: .*trio.*",
+    ),
+    "absolute skip": (
+        lambda project: spoil(project, r"^\{", '{"skip": ["/etc/*"],'), {},
+        r"skip: \['/etc/\*'\]: .*; name paths in the project",
+    ),
+    "skip of numbers": (
+        lambda project: spoil(project, r"^\{", '{"skip": [1],'), {},
+        r"skip: \[1\]: .*; name paths in the project",
+    ),
+    "skip of a text": (
+        lambda project: spoil(project, r"^\{", '{"skip": "config/",'), {},
+        r"\.cruft\.json: skip: 'config/' is no list; name paths in the project",
+    ),
+    "broken pyproject": (
+        lambda project: skip_in_pyproject(project, "[tool.cruft]\nskip = ["), {},
+        r"pyproject\.toml: .*; correct it and commit it",
+    ),
+    "open quotes": (
+        lambda project: None, {"ANSWERS": "workers='4"},
+        "ANSWERS: .*: No closing quotation; close the quotes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_updated_is_one_line_and_nothing_is_left_behind(
+    tmp_path: Path, template: Path, project: Path, case: str
+) -> None:
+    prepare, variables, line = REFUSED[case]
+    prepare(project)
+    renew(template)
+    repository = (project / ".git").exists()
+    before = keep_nothing(project) if repository else None
+    (tmp_path / "temporary").mkdir()
+
+    said = by_git(project, tool=TOOL, status=1, TMPDIR=str(tmp_path / "temporary"), **variables)
+
+    assert re.fullmatch(f"make update: {line}\n", said), said
+    assert not repository or keep_nothing(project) == before
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_what_an_update_changes_in_files_that_the_user_removed_or_moved(
+    template: Path, project: Path
+) -> None:
+    git(project, "rm", "--quiet", PROBES)
+    git(project, "mv", "config/granian.env", "config/server.env")
+    commit_all(project)
+    renew(template)
+
+    said = by_git(project)
+
+    assert not (project / PROBES).exists(), "removed by the user, changed by the template"
+    told = re.fullmatch(
+        rf"not here any more, and changed by the template: {re.escape(PROBES)}; `(git diff .*)` shows it\nupdated .*\n",
+        said,
+    )
+    assert told, said
+    shown = git(project, *shlex.split(told[1])[1:])
+    assert re.search(r"^-.*alivez", shown, re.MULTILINE)
+    assert re.search(r"^\+.*/livez", shown, re.MULTILINE)
+    assert "RESPAWN_INTERVAL=5" in (project / "config" / "server.env").read_text()
+    assert not (project / "config" / "granian.env").exists()
+    assert "U" not in git(project, "diff", "--name-status")
+
+
+def test_a_file_that_the_template_removes_and_the_user_changed_is_a_conflict(
+    template: Path, project: Path
+) -> None:
+    (project / "config" / "gone.py").write_text('"""Ours."""\n')
+    commit_all(project)
+    renew(template)
+
+    said = by_git(project, status=2)
+
+    assert said.splitlines()[0] == "conflict: config/gone.py"
+    assert (project / "config" / "gone.py").read_text() == '"""Ours."""\n'
+    assert "RESPAWN_INTERVAL=5" in (project / "config" / "granian.env").read_text()
+
+
+def test_a_file_that_git_ignores_is_not_overwritten(template: Path, project: Path) -> None:
+    """A merge of git's takes what is ignored for what can be lost."""
+    (project / ".git" / "info" / "exclude").write_text("icon.svg\ngranian.env\n")
+    git(project, "rm", "--quiet", "--cached", "config/granian.env")
+    git(project, "commit", "--quiet", "--message", "My own flags")
+    own = (project / "config" / "granian.env").read_text()
+    (project / "static" / "icon.svg").write_text("mine")
+    renew(template)
+
+    by_git(project)
+
+    assert (project / "static" / "icon.svg").read_text() == "mine"
+    assert (project / "config" / "granian.env").read_text() == own
+    assert "/livez" in (project / PROBES).read_text()
+
+
+def test_a_project_in_a_folder_of_a_repository_is_updated_there(
+    tmp_path: Path, template: Path, project: Path
+) -> None:
+    whole = tmp_path / "whole"
+    (whole / "backend").mkdir(parents=True)
+    shutil.rmtree(project / ".git")
+    moved = Path(shutil.move(project, whole / "backend" / "shop"))
+    (whole / "config").mkdir()
+    (whole / "config" / "granian.env").write_text("another\n")
+    replace(moved / "config" / "granian.env", "RESPAWN_INTERVAL=3", "RESPAWN_INTERVAL=9")
+    (moved / "deploy" / "Caddyfile").unlink()
+    commit_all(whole)
+    renew(template)
+    with (template / FOLDER / "deploy" / "Caddyfile").open("a") as file:
+        file.write("# More.\n")
+    git(template, "commit", "--quiet", "--all", "--message", "One more")
+
+    said = by_git(moved, status=2)
+
+    assert said.splitlines()[0] == "conflict: config/granian.env"
+    (command,) = re.findall("changed by the template: deploy/Caddyfile; `(.*)`", said)
+    assert "+# More." in git(moved, *shlex.split(command)[1:])
+    assert "RESPAWN_INTERVAL=5" in (moved / "config" / "granian.env").read_text()
+    assert not (moved / "config" / "gone.py").exists()
+    assert "/livez" in (moved / PROBES).read_text()
+    assert (whole / "config" / "granian.env").read_text() == "another\n"
+    assert {path.name for path in whole.iterdir()} == {".git", "backend", "config"}
+
+
+def test_work_in_the_first_commit_is_kept_without_more_ado(tmp_path: Path, template: Path) -> None:
+    cruft(tmp_path, "create", str(template), "--no-input", "--extra-context", json.dumps(ANSWERS))
+    project = tmp_path / "cafe-1"
+    replace(project / "config" / "granian.env", "GRANIAN_WORKERS=3", "GRANIAN_WORKERS=5")
+    commit_all(project)
+    renew(template)
+
+    by_git(project)
+
+    flags = (project / "config" / "granian.env").read_text()
+    assert "GRANIAN_WORKERS=5" in flags
+    assert "RESPAWN_INTERVAL=5" in flags
+
+
+def test_either_way_goes_on_where_the_other_ended(template: Path, project: Path) -> None:
+    made_from = git(template, "rev-parse", "HEAD").strip()
+    renew(template)
+    git(template, "tag", "v1")
+    flags = project / "config" / "granian.env"
+    theirs = template / FOLDER / "config" / "granian.env"
+    replace(theirs, "RESPAWN_INTERVAL=5", "RESPAWN_INTERVAL=6")
+    git(template, "commit", "--quiet", "--all", "--message", "A third version")
+
+    assert by_git(project, VERSION=made_from).startswith("nothing to update: ")
+    by_git(project, VERSION="v1")
+    assert "RESPAWN_INTERVAL=5" in flags.read_text()
+    commit_all(project)
+    kept = json.loads((project / ".cruft.json").read_text())["context"]["cookiecutter"]
+    assert (kept["description"], kept["log_format"]) == (ANSWERS["description"], "json")
+    assert not {"_output_dir", "_repo_dir", "_checkout"} & kept.keys()
+    cruft(project, "update", "-y")
+    cruft(project, "check")
+    assert "RESPAWN_INTERVAL=6" in flags.read_text()
+    commit_all(project)
+
+    assert by_git(project).startswith("nothing to update: ")
+    by_git(project, ANSWERS="event_loop=asyncio description='a new one'")
+
+    assert "GRANIAN_LOOP=asyncio" in flags.read_text()
+    assert 'description = "a new one"' in (project / "pyproject.toml").read_text()
+
+
+def test_a_version_that_was_asked_for_stays_until_the_newest_is(
+    template: Path, project: Path
+) -> None:
+    made_from = git(template, "rev-parse", "HEAD").strip()
+    spoil(project, r'"checkout": null', f'"checkout": "{made_from}"')
+    renew(template)
+    git(template, "tag", "v2")
+    git(template, "commit", "--quiet", "--allow-empty", "--message", "A third version")
+
+    by_git(project, VERSION="v2")
+    commit_all(project)
+    said = by_git(project)
+
+    assert said.endswith(", v2; VERSION=HEAD is the newest\n"), "not back to what it was made from"
+    assert git(project, "status", "--porcelain") == ""
+    by_git(project, VERSION="HEAD")
+    commit_all(project)
+    assert json.loads((project / ".cruft.json").read_text())["checkout"] is None
+    cruft(project, "check")
+
+
+def skip_in_pyproject(project: Path, table: str) -> None:
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(f"\n{table}\n")
+    commit_all(project)
+
+
+@pytest.mark.parametrize("where", [".cruft.json", "pyproject.toml", "both"])
+def test_what_skip_names_is_left_alone_as_by_cruft(
+    template: Path, project: Path, update: Update, where: str
+) -> None:
+    skip = ["config/granian.env", "static", "config/go*.py", "nowhere", "[a].txt"]
+    kept = {".cruft.json": skip, "pyproject.toml": [], "both": skip[:2]}[where]
+    spoil(project, r"^\{", f'{{"skip": {json.dumps(kept)},')
+    skip_in_pyproject(project, f"[tool.cruft]\nskip = {json.dumps(skip[len(kept) :])}")
+    renew(template)
+
+    update(project)
+
+    changed = git(project, "diff", "HEAD", "--name-only").split()
+    assert PROBES in changed
+    assert not {"config/granian.env", "static/icon.svg", "config/gone.py"}.intersection(changed)
+    if update.__name__ == "by_make":  # cruft writes those of pyproject.toml there, too
+        assert json.loads((project / ".cruft.json").read_text())["skip"] == kept
+
+
+def test_a_python_that_reads_no_toml_does_not_overlook_skip_in_pyproject(
+    tmp_path: Path, template: Path, project: Path
+) -> None:
+    """As one before 3.11, by which the tool may run."""
+    skip_in_pyproject(project, "[ tool . cruft ]\nskip = []")
+    renew(template)
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['tomllib'] = None\n")
+    tool = [sys.executable, "-B", *TOOL[2:]]
+
+    said = by_git(project, tool=tool, status=1, PYTHONPATH=str(tmp_path))
+
+    line = "pyproject.toml: this Python cannot read [tool.cruft]; move its `skip` to .cruft.json\n"
+    assert said == f"make update: {line}"
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_update_that_is_stopped_says_so_and_leaves_no_folder_behind(
+    tmp_path: Path, template: Path, project: Path, how: signal.Signals
+) -> None:
+    renew(template)
+    (tmp_path / "temporary").mkdir()
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho >rendering\nexec sleep 600\n")
+    uv.chmod(0o755)
+    variables = {"TMPDIR": str(tmp_path / "temporary"), "UV": str(uv)}
+    with subprocess.Popen(
+        TOOL, cwd=project, env=home(tmp_path) | variables, text=True, stderr=subprocess.PIPE
+    ) as tool:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not list((tmp_path / "temporary").glob("*/old/rendering")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+            tool.send_signal(how)
+            _, said = tool.communicate(timeout=PATIENCE)
+        finally:
+            tool.kill()
+
+    assert said == "make update: stopped; `git reset --hard` takes back what `git status` shows\n"
+    assert tool.returncode == 130
+    assert not list((tmp_path / "temporary").iterdir())
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_what_tests_start_can_be_interrupted_where_they_run_in_the_background() -> None:
+    """A shell has a background job ignore SIGINT, as nohup has it ignore SIGHUP, and so would its children."""
+    code = "import subprocess, tests.conftest; subprocess.run(['cat', '/proc/self/status'])"
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" INT HUP; exec "$0" -c "$1"', sys.executable, code],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (ignored,) = re.findall(r"^SigIgn:\s*(\w+)$", done.stdout, re.MULTILINE)
+    assert int(ignored, 16) & (1 << signal.SIGINT - 1 | 1 << signal.SIGHUP - 1) == 0
+
+
+def test_options_of_the_tests_are_none_of_the_tests_of_a_project(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever runs these with PYTEST_ADDOPTS=--durations=9 would see them in what a project's own tests print."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=9")
+    assert "PYTEST_ADDOPTS" not in clean_environment()
+
+
+def test_a_project_made_by_cookiecutter_is_linked_as_the_page_says(
+    tmp_path: Path, template: Path
+) -> None:
+    answers = [f"{key}={value}" for key, value in ANSWERS.items()]
+    assert generate(tmp_path, *answers, template=template).returncode == 0
+    project = tmp_path / "cafe-1"
+    made_from = git(template, "rev-parse", "HEAD").strip()
+    renew(template)
+    page = (ROOT / "docs" / "updating.md").read_text()
+    (command,) = re.findall(r"^    printf .*\n(?:    .*\n)*", page, re.MULTILINE)
+    command = command.replace("https://github.com/org/cookiecutter-django-granian", str(template))
+
+    assert "compare `project_slug` and `database` in it before you commit" in page
+    follow(project, command.replace("THAT_COMMIT", made_from))
+    kept = json.loads((project / ".cruft.json").read_text())["context"]["cookiecutter"]
+    assert {"project_slug", "database"} <= kept.keys()
+    commit_all(project)
+    by_git(project)
+
+    assert "RESPAWN_INTERVAL=5" in (project / "config" / "granian.env").read_text()
+    cruft(project, "check")
 
 
 def test_a_project_made_by_cookiecutter_is_linked_first(tmp_path: Path, template: Path) -> None:
@@ -369,11 +806,16 @@ def follow(project: Path, command: str) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-def update_by_the_changelog(project: Path) -> None:
+def update_by_the_changelog(project: Path, *, way: str = "cruft") -> None:
     told = instructions()
     before, after = re.findall(r"^```sh\n(.*?)^```$", told, re.MULTILINE | re.DOTALL)
-    assert before.endswith("\ncruft update -y\n")
-    follow(project, before)
+    before, updates, rest = before.rpartition("cruft update -y\n")
+    assert (updates, rest) == ("cruft update -y\n", "")
+    if way == "cruft":
+        follow(project, before + updates)
+    else:  # git sees the files as they were generated without being shown them
+        follow(project, "".join(line for line in before.splitlines(True) if "cruft" not in line))
+        by_git(project, tool=TOOL, status=1)
 
     assert not list(project.rglob("*.rej")), "cruft has merged nothing"
     removed = git(project, "diff", "--cached", "--find-renames", "--diff-filter=D", "--name-only")
@@ -390,13 +832,17 @@ def update_by_the_changelog(project: Path) -> None:
         write_own_lines_again(project, name)
     packages = project / "pyproject.toml"
     conflict = re.compile(
-        r"^<<<<<<< ours\n(.*?)^=======\n(.*?)^>>>>>>> theirs\n", re.MULTILINE | re.DOTALL
+        r"^<<<<<<< .*?\n(.*?)^=======\n(.*?)^>>>>>>> .*?\n", re.MULTILINE | re.DOTALL
     )
     packages.write_text(
         conflict.sub(lambda found: own_packages(found[1]) + found[2], packages.read_text())
     )
     addresses = project / "config" / "urls.py"
     addresses.write_text(conflict.sub(r"\1\2", addresses.read_text()))
+    targets = project / "Makefile"
+    targets.write_text(
+        conflict.sub(lambda found: found[2] + found[1].partition("\n")[2], targets.read_text())
+    )
     own = [project / "tests" / "test_shop.py", project / "config" / "shop_logging.json"]
     for path in [*(project / "shop").rglob("*.py"), *own]:
         path.write_text(with_new_names(path.read_text()))
@@ -450,11 +896,14 @@ def assert_all_is_moved_and_kept(project: Path) -> None:
     cruft(project, "check")
 
 
-def test_work_in_the_first_commit_moves_to_packages_as_well(tmp_path: Path, history: Path) -> None:
+@pytest.mark.parametrize("way", ["cruft", "git"])
+def test_work_in_the_first_commit_moves_to_packages_as_well(
+    tmp_path: Path, history: Path, way: str
+) -> None:
     """git never saw the files as they were generated, and could not merge them by itself."""
     project = work_in_the_older_layout(tmp_path, history, first=True)
 
-    update_by_the_changelog(project)
+    update_by_the_changelog(project, way=way)
 
     assert_all_is_moved_and_kept(project)
 

@@ -2,7 +2,8 @@
 
 Or looks at the file that a worker touches while it asks for tasks: `... serving_tools.healthcheck --heartbeat FILE`.
 
-Exit status 0 for an answer of 200; else 1, with one line about what was asked and answered. It finds the
+Exit status 0 for an answer of 200, or for a redirect to the same path by https, which is all that plain http gets
+where SECURE_SSL_REDIRECT is set; else 1, with one line about what was asked and answered. It finds the
 address in the server's own variables, of the environment or of config/granian.env: it can't know what only
 the command line says (`--port`).
 
@@ -100,24 +101,47 @@ def with_tls(connection: socket.socket, flags: Mapping[str, str]) -> socket.sock
     return context.wrap_socket(connection)
 
 
-def ask(connection: socket.socket, path: str) -> tuple[int, str]:
-    """The status and the body of an answer over HTTP/1.1."""
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+def site_name(flags: Mapping[str, str]) -> str:
+    """A host name that Django answers to: the first that ALLOWED_HOSTS spells out."""
+    names = (name.strip().lstrip(".") for name in flags.get("ALLOWED_HOSTS", "").split(","))
+    return next((name for name in names if name not in ("", "*")), "localhost")
+
+
+def ask(connection: socket.socket, path: str, flags: Mapping[str, str]) -> tuple[int, str]:
+    """The status and the body of an answer over HTTP/1.1. A redirect to the same path by https counts as 200."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {site_name(flags)}\r\nConnection: close\r\n\r\n"
     connection.sendall(request.encode())
     with connection.makefile("rb") as stream:
         head, _, body = stream.read().decode(errors="replace").partition("\r\n\r\n")
-    status = head.split(maxsplit=2)[1:2]
+    first, *headers = head.split("\r\n")
+    status = first.split(maxsplit=2)[1:2]
+    same = (path, prefix(flags) + path)
+    if status == ["301"] and any(path_by_https(header) in same for header in headers):
+        return 200, body
     return (int(status[0]) if status and status[0].isdigit() else 0), body
 
 
-def ask_http2(connection: socket.socket, path: str) -> tuple[int, str]:
+def path_by_https(header: str) -> str | None:
+    """Where a header redirects to by https, as Django's SECURE_SSL_REDIRECT does, to whatever host."""
+    name, _, address = header.partition(": ")
+    scheme, _, rest = address.partition("://")
+    by_https = (name.lower(), scheme) == ("location", "https")
+    return "/" + rest.partition("/")[2] if by_https else None
+
+
+def prefix(flags: Mapping[str, str]) -> str:
+    """The path below which the site is."""
+    return flags.get("GRANIAN_URL_PATH_PREFIX", "").rstrip("/")
+
+
+def ask_http2(connection: socket.socket, path: str, flags: Mapping[str, str]) -> tuple[int, str]:
     """The same over HTTP/2, for a server with GRANIAN_HTTP=2. A status other than 200 counts as 0.
 
     https://www.rfc-editor.org/rfc/rfc9113 https://www.rfc-editor.org/rfc/rfc7541
     """
     data, headers, settings, end_stream, end_headers, acknowledged = 0, 1, 4, 1, 4, 1
     # Of the static table: GET, http (it does not matter which); literals: path, authority.
-    block = b"\x82\x86" + literal(4, path.encode()) + literal(1, b"localhost")
+    block = b"\x82\x86" + literal(4, path.encode()) + literal(1, site_name(flags).encode())
     connection.sendall(
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         + frame(settings, 0, 0, b"")
@@ -126,15 +150,15 @@ def ask_http2(connection: socket.socket, path: str) -> tuple[int, str]:
     status, body = 0, b""
     with connection.makefile("rb") as stream:
         while len(head := stream.read(9)) == 9:
-            length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
+            length, kind, marks = int.from_bytes(head[:3]), head[3], head[4]
             content = stream.read(length)
-            if kind == settings and not flags & acknowledged:
+            if kind == settings and not marks & acknowledged:
                 connection.sendall(frame(settings, acknowledged, 0, b""))
             elif kind == headers:  # the status comes first, and 200 stands in the static table
                 status = 200 if content.lstrip(bytes(range(0x20, 0x40)))[:1] == b"\x88" else 0
             elif kind == data:
                 body += content
-            if kind in (data, headers) and flags & end_stream:
+            if kind in (data, headers) and marks & end_stream:
                 break
     return status, body.decode(errors="replace")
 
@@ -151,14 +175,13 @@ def literal(name: int, value: bytes) -> bytes:
 
 def check(path: str, flags: Mapping[str, str]) -> str | None:
     """Asks; returns what is wrong, on one line, or None."""
-    prefix = flags.get("GRANIAN_URL_PATH_PREFIX", "").rstrip("/")
     where = Address(flags)
     over = ask_http2 if flags.get("GRANIAN_HTTP") == "2" else ask
     try:
-        for asked in (path, prefix + path):
+        for asked in dict.fromkeys((path, prefix(flags) + path)):
             with where.connect() as connection:
-                status, body = over(connection, asked)
-            if status != 404 or not prefix:
+                status, body = over(connection, asked, flags)
+            if status != 404:
                 break
     except OSError as error:
         return f"{where}{path}: {explained(error, flags)}"

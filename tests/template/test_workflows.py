@@ -1,0 +1,269 @@
+"""This repository's workflows: valid, without findings of zizmor, and running what .ci/run runs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.support.command import PROGRAMS, git
+from tests.support.workflows import Runner
+from tests.support.workflows import job as job_of
+
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+USES = re.compile(r"uses: ([\w./-]+)@(\S+)(?: # (v[\d.]+))?$", re.MULTILINE)
+
+each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+
+
+def jobs(workflow: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(workflow.read_text())["jobs"]
+    return found
+
+
+def scripts(workflow: Path) -> list[str]:
+    """The commands of its steps."""
+    return [
+        step["run"] for job in jobs(workflow).values() for step in job["steps"] if "run" in step
+    ]
+
+
+def test_every_workflow_follows_the_schema() -> None:
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run(
+        [PROGRAMS / "check-jsonschema", *schema, *WORKFLOWS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_zizmor_finds_nothing() -> None:
+    done = subprocess.run(
+        [PROGRAMS / "zizmor", "--offline", "--no-config", "--persona", "pedantic", FOLDER],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "No findings to report" in done.stdout + done.stderr
+
+
+def test_actions_are_those_of_the_template() -> None:
+    """By their commits, each with its version behind it: what raises the one raises the other."""
+    texts = [workflow.read_text() for workflow in WORKFLOWS]
+    used = {
+        f"{action}@{commit} # {version}"
+        for text in texts
+        for action, commit, version in USES.findall(text)
+    }
+    assert sum(len(USES.findall(text)) for text in texts) == sum(
+        text.count("uses:") for text in texts
+    )
+    held = json.loads((ROOT / "versions.json").read_text())["actions"].values()
+    assert used - set(held) == set()
+    assert not (FOLDER.parent / "dependabot.yml").exists(), "a second one that raises them"
+
+
+@each
+def test_a_job_has_the_least_permissions_a_limit_of_time_and_keeps_no_credentials(
+    workflow: Path,
+) -> None:
+    whole = yaml.safe_load(workflow.read_text())
+    assert whole["permissions"] == {}
+    assert "concurrency" in whole
+    for name, job in jobs(workflow).items():
+        assert job["timeout-minutes"] <= 60, name
+        assert "permissions" in job, name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, name
+
+
+@each
+def test_the_steps_are_shell_and_name_what_is_there(workflow: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for script in scripts(workflow):
+        assert "${{" not in script, "a variable of env, which the shell quotes"
+        done = subprocess.run(
+            ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        for module in re.findall(r"python -m (maintenance\.\w+)", script):
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+        for target in re.findall(r"\bmake ([a-z-]+)", script):
+            assert f"\n{target}:" in makefile
+        for stages in re.findall(r"\.ci/run ([a-z- ]+)$", script, re.MULTILINE):
+            assert set(stages.split()) <= set(stages_of_ci())
+
+
+@each
+def test_a_pipe_in_a_step_fails_where_a_part_of_it_does(workflow: Path) -> None:
+    """GitHub adds pipefail to a shell that is named, and not to its own choice."""
+    assert yaml.safe_load(workflow.read_text())["defaults"] == {"run": {"shell": "bash"}}
+    assert not [step for job in jobs(workflow).values() for step in job["steps"] if "shell" in step]
+
+
+@pytest.mark.parametrize(("defaults", "status"), [("{ run: { shell: bash } }", 1), ("{}", 0)])
+def test_the_runner_has_pipefail_where_a_shell_is_named(
+    tmp_path: Path, defaults: str, status: int
+) -> None:
+    workflow = tmp_path / "checkout" / ".github" / "workflows" / "a.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text(f"defaults: {defaults}\njobs: {{ a: {{ steps: [run: false | true] }} }}\n")
+    checkout = tmp_path / "checkout"
+    assert Runner(checkout, os.environ).run(job_of(checkout, "a.yml", "a")) == status
+
+
+def stages_of_ci() -> list[str]:
+    return re.findall(r"^stage make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+def test_each_stage_is_a_job_and_every_system_and_python_generates() -> None:
+    found = jobs(FOLDER / "test.yml")
+    assert found["stage"]["strategy"]["matrix"]["stage"] == stages_of_ci()
+    matrix = found["generate"]["strategy"]["matrix"]
+    assert {system.partition("-")[0] for system in matrix["system"]} == {
+        "ubuntu",
+        "macos",
+        "windows",
+    }
+    assert matrix["python"] == ["3.12", "3.13", "3.14"]
+
+
+@pytest.fixture
+def ci(tmp_path: Path) -> Path:
+    """A copy of .ci/run, its look for programs left out, whose `make` says what it is asked for."""
+    (tmp_path / ".ci").mkdir()
+    text = (ROOT / ".ci" / "run").read_text()
+    head, _, rest = text.partition("# Debian's packages")
+    _, mark, stages = rest.partition("# A test that would be skipped fails")
+    assert mark
+    (tmp_path / ".ci" / "run").write_text(f"{head}\n# {stages}")
+    (tmp_path / "make").write_text('#!/bin/sh\necho "made $*"\n')
+    for name in ("make", ".ci/run"):
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def test_ci_installs_what_is_missing_one_by_one(tmp_path: Path) -> None:
+    """As on Ubuntu: no `chromium` for apt, but Chrome; here Debian's npm, which apt could not install, is there."""
+    text = (ROOT / ".ci" / "run").read_text()
+    head, mark, _ = text.partition("# The interpreter that")
+    assert mark
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_text(
+        f"{head}\nhas wrk; has chromium; ! has caddy; echo done\n"
+    )
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "dirname", "chmod"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    for name in ("google-chrome", "npm", "java"):
+        (programs / name).symlink_to("/bin/true")
+    (programs / "id").write_text("#!/bin/bash\necho 0\n")
+    (programs / "apt-get").write_text(
+        '#!/bin/bash\nname="${*: -1}"\necho "$1 $name" >>asked\n'
+        '[ "$1" = install ] || exit 0\n[ "$name" != caddy ] || exit 100\n'
+        f'cd "{programs}" && : >"$name" && chmod +x "$name"\n'
+    )
+    for name in ("id", "apt-get"):
+        (programs / name).chmod(0o755)
+
+    done = subprocess.run(
+        [programs / "bash", ".ci/run"],
+        cwd=tmp_path, env={"PATH": str(programs)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "done\n", done.stderr
+    first, *asked = (tmp_path / "asked").read_text().splitlines()
+    assert first.startswith("update ")
+    assert all(line.startswith("install ") for line in asked)
+    assert {"install curl", "install wrk", "install nghttp2-client", "install caddy"} <= set(asked)
+    assert not {"install npm", "install chromium", "install default-jre-headless"} & set(asked)
+
+
+def run_ci(ci: Path, *stages: str) -> subprocess.CompletedProcess[str]:
+    path = f"{ci}:{os.environ['PATH']}"
+    return subprocess.run(
+        [ci / ".ci" / "run", *stages],
+        env={"PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_ci_runs_all_stages_or_those_that_are_named(ci: Path) -> None:
+    every = re.findall(r"^made ([a-z-]+)", run_ci(ci).stdout, re.MULTILINE)
+    assert every == stages_of_ci()
+    two = run_ci(ci, "lint", "test")
+    assert re.findall(r"^made (.*)$", two.stdout, re.MULTILINE) == ["lint", "test"]
+    none = run_ci(ci, "lintt")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith(".ci/run: there is no stage lintt; ")
+
+
+def test_the_push_of_the_demos_makes_a_commit_only_where_they_differ(tmp_path: Path) -> None:
+    """As the workflow's step does it, with a repository on this disk in the place of GitHub's."""
+    (step,) = [text for text in scripts(FOLDER / "demos.yml") if "git push" in text]
+    remote = tmp_path / "remote"
+    git(tmp_path, "init", "--quiet", "--bare", str(remote))
+    here = re.sub(r"https://\S+(?=\")", str(remote), step)
+    assert here != step
+
+    def push(content: str) -> list[str]:
+        work = tmp_path / f"work{len(list(tmp_path.iterdir()))}"
+        (work / "build" / "demos").mkdir(parents=True)
+        (work / "build" / "demos" / "page").write_text(content)
+        environ = {**os.environ, "GITHUB_SHA": "abc", "GH_TOKEN": "", "GITHUB_REPOSITORY": ""}
+        subprocess.run(["bash", "-eo", "pipefail", "-c", here], cwd=work, env=environ, check=True)
+        return git(remote, "log", "--format=%s", "demos").splitlines()
+
+    assert len(push("one")) == 1
+    assert len(push("one")) == 1
+    assert len(push("two")) == 2
+
+
+def test_the_weekly_push_replaces_its_own_branch_and_nobody_elses(tmp_path: Path) -> None:
+    """As the workflow's step does it, in a clone of a repository on this disk."""
+    (step,) = [text for text in scripts(FOLDER / "weekly.yml") if "git push" in text]
+    seed, remote, gh = tmp_path / "seed", tmp_path / "remote", tmp_path / "programs" / "gh"
+    git(tmp_path, "init", "--quiet", str(seed))
+    (seed / "versions").write_text("old\n")
+    git(seed, "add", "--all")
+    git(seed, "commit", "--quiet", "--message", "First")
+    git(tmp_path, "clone", "--quiet", "--bare", str(seed), str(remote))
+    gh.parent.mkdir()
+    gh.write_text("#!/bin/sh\necho 1\n")
+    gh.chmod(0o755)
+    (tmp_path / "bump").mkdir()
+
+    def week(version: str) -> str:
+        work = tmp_path / f"week{len(list(tmp_path.iterdir()))}"
+        git(tmp_path, "clone", "--quiet", str(remote), str(work))
+        (work / "versions").write_text(f"{version}\n")
+        (tmp_path / "bump" / "changes.patch").write_text(git(work, "diff"))
+        git(work, "checkout", "--quiet", ".")
+        path = f"{gh.parent}{os.pathsep}{os.environ['PATH']}"
+        environ = {
+            **os.environ,
+            "PATH": path,
+            "RUNNER_TEMP": str(tmp_path),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+        subprocess.run(["bash", "-eo", "pipefail", "-c", step], cwd=work, env=environ, check=True)
+        return git(remote, "show", "weekly-versions:versions")
+
+    assert week("1") == "1\n"
+    assert week("2") == "2\n"
+    git(seed, "fetch", "--quiet", str(remote), "weekly-versions")
+    git(seed, "checkout", "--quiet", "FETCH_HEAD")
+    git(seed, "commit", "--quiet", "--amend", "--message", "Mine")
+    git(seed, "push", "--quiet", "--force", str(remote), "HEAD:weekly-versions")
+    assert week("3") == "2\n"
+    whole = jobs(FOLDER / "weekly.yml")["propose"]["steps"][0]["with"]["fetch-depth"]
+    assert whole == 0, "or more than the branch's own commits are not main's"
