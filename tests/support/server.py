@@ -30,7 +30,8 @@ PATIENCE = 180.0
 
 NUMBERS = count(1)  # of servers: two may have one port, one after the other
 
-HELD: deque[socket.socket] = deque(maxlen=256)  # the newest of the sockets that keep a port free
+HELD: deque[socket.socket] = deque()  # the newest of the sockets that keep a port free
+HELD_AT_MOST = 256
 
 
 def server_environment(project: Path) -> dict[str, str]:
@@ -80,6 +81,8 @@ def hold(port: int) -> int:
         held.close()
         return 0
     HELD.append(held)
+    if len(HELD) > HELD_AT_MOST:
+        HELD.popleft().close()
     found: int = held.getsockname()[1]
     return found
 

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tests.support.server import free_port, free_ports
+from tests.support.server import HELD, HELD_AT_MOST, free_port, free_ports
 
 IP_LOCAL_PORT_RANGE = (
     51  # ip(7), Linux 6.3: the ports of which the kernel chooses one, lower | upper << 16
@@ -45,3 +45,12 @@ def test_a_server_may_listen_there(host: str) -> None:
 def test_none_is_given_twice() -> None:
     given = [free_ports(2) for _ in range(20)]
     assert len({port + further for port in given for further in (0, 1)}) == 40
+
+
+def test_those_of_a_long_run_are_let_go() -> None:
+    free_port()
+    oldest = HELD[0]
+    for _ in range(HELD_AT_MOST):
+        free_port()
+    assert len(HELD) == HELD_AT_MOST
+    assert oldest.fileno() == -1, "closed, not left to the collector of garbage, which warns"
