@@ -10,7 +10,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 # Hundreds of processes of tests would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo package test test-slow test-quick test-matrix test-matrix-full test-pythons test-django test-browser test-container pictures reference mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
+.PHONY: help demo package test test-slow test-quick test-matrix test-matrix-full test-pythons test-django test-browser test-image test-container pictures reference mutants fuzz bench bench-compare bench-flame bench-guard lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -60,6 +60,9 @@ test-browser: .venv/.synced build/npm/.installed  ## run those in Debian's Chrom
 build/npm/.installed:
 	npm install --silent --no-audit --no-fund --prefix build/npm vnu-jar@26
 	@touch $@
+
+test-image: .venv/.synced  ## run those on the image alone
+	.venv/bin/pytest -m container tests/containers/test_container.py tests/containers/test_image_content.py
 
 test-container: .venv/.synced  ## run them on the image and the Compose project, and hold their budgets
 	.venv/bin/pytest -m container

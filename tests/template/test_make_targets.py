@@ -55,7 +55,9 @@ def test_every_target_of_a_project_is_run(
 
 def test_every_target_of_the_template_is_run(run_by_tests: set[str]) -> None:
     in_ci = re.findall(
-        r"^stage make ([a-z-]+)(?: [A-Z]+=\S+)*$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE
+        r"^(?:stage|further) make ([a-z-]+)(?: [A-Z]+=\S+)*$",
+        (ROOT / ".ci" / "run").read_text(),
+        re.MULTILINE,
     )
     missing = sorted(targets(ROOT / "Makefile") - run_by_tests - set(in_ci))
     assert not missing, f"neither a test nor .ci/run runs make {', make '.join(missing)}"

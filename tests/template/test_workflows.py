@@ -122,7 +122,8 @@ def test_the_runner_has_pipefail_where_a_shell_is_named(
 
 
 def stages_of_ci() -> list[str]:
-    return re.findall(r"^stage make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    text = (ROOT / ".ci" / "run").read_text()
+    return re.findall(r"^(?:stage|further) make ([a-z-]+)", text, re.MULTILINE)
 
 
 def test_each_stage_is_a_job_and_every_system_and_python_generates() -> None:
@@ -150,6 +151,14 @@ def ci(tmp_path: Path) -> Path:
     for name in ("make", ".ci/run"):
         (tmp_path / name).chmod(0o755)
     return tmp_path
+
+
+def test_ci_fails_with_a_stage(ci: Path) -> None:
+    for stage in ("test", "mutants"):
+        (ci / "make").write_text(f'#!/bin/sh\necho "made $*"\n[ "$1" != {stage} ]\n')
+        done = run_ci(ci, "all")
+        assert done.returncode == 1
+        assert done.stdout.splitlines()[-1].startswith(f"made {stage}")
 
 
 def test_ci_installs_what_is_missing_one_by_one(tmp_path: Path) -> None:
@@ -197,11 +206,16 @@ def run_ci(ci: Path, *stages: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_ci_runs_all_stages_or_those_that_are_named(ci: Path) -> None:
-    every = re.findall(r"^made ([a-z-]+)", run_ci(ci).stdout, re.MULTILINE)
-    assert every == stages_of_ci()
-    two = run_ci(ci, "lint", "test")
-    assert re.findall(r"^made (.*)$", two.stdout, re.MULTILINE) == ["lint", "test"]
+def test_ci_runs_what_a_change_must_pass_or_all_or_what_is_named(ci: Path) -> None:
+    def made(*stages: str) -> list[str]:
+        return re.findall(r"^made ([a-z-]+)", run_ci(ci, *stages).stdout, re.MULTILINE)
+
+    assert made("all") == stages_of_ci()
+    must_pass = made()
+    assert must_pass[:2] == ["lint", "test"]
+    assert must_pass == [stage for stage in stages_of_ci() if stage in must_pass]
+    assert not {"test-matrix", "test-pythons", "mutants"} & set(must_pass), "half an hour is all"
+    assert made("lint", "test-matrix") == ["lint", "test-matrix"]
     none = run_ci(ci, "lintt")
     assert (none.returncode, none.stdout) == (1, "")
     assert none.stderr.startswith(".ci/run: there is no stage lintt; ")
