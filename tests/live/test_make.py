@@ -126,6 +126,8 @@ def test_clean_keeps_what_cannot_be_made_again(owned: Path, make: Make) -> None:
     assert not list(owned.rglob("__pycache__"))
     assert (owned / ".env").exists()
     assert (owned / "db.sqlite3").exists()
+    make("setup")
+    assert (owned / ".venv").exists(), "what can be made again is"
 
 
 # The template's
