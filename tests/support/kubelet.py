@@ -119,12 +119,12 @@ class Pod:
         return docker("logs", self.id)
 
     def answers(self, kind: str) -> bool:
-        """Whether a probe succeeds: a redirect does, as for the kubelet."""
+        """Whether a probe succeeds. A redirect does not: the kubelet follows one to the same host, where none leads."""
         probe = self.container[f"{kind}Probe"]
         asked = HTTPConnection(self.address, timeout=probe["timeoutSeconds"])
         try:
             asked.request("GET", probe["httpGet"]["path"])
-            return 200 <= asked.getresponse().status < 400
+            return 200 <= asked.getresponse().status < 300
         except (HTTPException, OSError):
             return False
         finally:

@@ -239,8 +239,8 @@ def test_the_network_is_closed_but_for_what_was_answered(
     assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     requests = the(objects, "NetworkPolicy", "requests")["spec"]
     assert requests["podSelector"] == {"matchLabels": the(objects, "Service")["spec"]["selector"]}
-    assert ports(objects) == {5432, 6432, 6379, 465, 587, 443, 4318}
-    assert ports(production(bake(**ON))) == {5432, 6432, 465, 587, 443}
+    assert ports(objects) == {5432, 6432, 6379, 25, 465, 587, 443, 4318}
+    assert ports(production(bake(**ON))) == {5432, 6432, 25, 465, 587, 443}
 
 
 # Figures that must fit

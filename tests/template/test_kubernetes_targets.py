@@ -322,7 +322,6 @@ def test_a_dry_run_changes_nothing(played: Played) -> None:
         f"UV={UV}",
         "DRY_RUN=1",
         "k8s-deploy",
-        "k8s-rollback",
         "k8s-render",
         "k8s-validate",
     ]
@@ -330,10 +329,20 @@ def test_a_dry_run_changes_nothing(played: Played) -> None:
     assert status == 0, said
     asked = {call.split()[1] for call in played.state["calls"]}
     assert asked <= {"kustomize", "config", "compose"}
-    for words in ("make --no-print-directory build", "push", "rollout undo deployment/web", "Job/migrate",
-                  "kubectl kustomize deploy/kubernetes/overlays/production",
-                  "--kubernetes-version 1.37"):  # fmt: skip
+    for words in ("make --no-print-directory build", "push", "Job/migrate",
+                  "kubectl kustomize deploy/kubernetes/overlays/production > production.yaml",
+                  "--kubernetes-version 1.37 production.yaml"):  # fmt: skip
         assert words in said
+
+
+def test_a_dry_run_makes_no_file(played: Played) -> None:
+    for name in (".env", "uv.lock"):
+        (played.project / name).unlink()
+    status, said = played.run("make", f"UV={UV}", "DRY_RUN=1", "k8s-deploy")
+    assert status != 0
+    assert ".env is not there; `make .env` writes one" in said
+    for name in (".env", "uv.lock"):
+        assert not (played.project / name).exists()
 
 
 # What the cluster has of a project whose worker was deployed later, and stayed as it was for some time.
@@ -361,6 +370,70 @@ def test_a_rollback_goes_to_one_release(played: Played, asked: str, web: str, wo
         f"kubectl rollout undo deployment/worker --to-revision={worker}",
     ]
     assert "the database stays as it is" in said
+
+
+@pytest.mark.parametrize("asked", ["", "7", "first", "99"])
+def test_a_dry_rollback_says_what_the_true_one_does(played: Played, asked: str) -> None:
+    played.state |= DRIFTED
+    dry, planned = played.tool("rollback", *asked.split(), DRY_RUN="1")
+    assert {call.split()[1] for call in played.state["calls"]} == {"kustomize", "get"}
+    status, said = played.tool("rollback", *asked.split())
+    assert dry == status
+    undone = [line for line in planned.splitlines() if "rollout undo" in line]
+    assert [
+        line.replace("--namespace=my-project-production ", "") for line in undone
+    ] == played.undone()
+    assert undone or planned == said
+
+
+def test_a_rollback_that_fails_leaves_the_worker_and_says_why(played: Played) -> None:
+    """The servers that still serve enqueue what only the newer worker knows."""
+    played.state |= DRIFTED | {"stuck": ["deployment/web"], "lost": ["deployment/web"]}
+    status, said = played.tool("rollback")
+    assert status == 1
+    assert played.undone() == ["kubectl rollout undo deployment/web --to-revision=8"]
+    assert "no tea today" in said
+    assert said.splitlines()[-1].endswith(
+        ": deployment/web does not run release second; what comes after it stays as it is"
+    )
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "apiVersion: v1\ndata:\n  name: aHVudGVyMmFi\nkind: Secret\nmetadata:\n  name: app\n",
+        'apiVersion: v1\ndata:\n  password: aHVudGVyMmFi\nkind: Secret\nmetadata:\n  name: "1234"\n',
+        "data:\n  password: aHVudGVyMmFi\nkind: Secret\nmetadata:\n  labels:\n    name: x\n",
+    ],
+    ids=["a key called name", "a name of digits", "no name"],
+)
+@pytest.mark.parametrize("dry", ["", "1"])
+def test_a_secret_of_the_overlay_reaches_no_terminal(played: Played, secret: str, dry: str) -> None:
+    rendered = played.programs / "rendered.yaml"
+    rendered.write_text(f"{rendered.read_text()}---\n{secret}")
+    _, said = played.tool("deploy", DRY_RUN=dry)
+    assert "aHVudGVyMmFi" not in said
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_pods_that_would_not_be_found_are_refused(played: Played, kind: str) -> None:
+    rendered = played.programs / "rendered.yaml"
+    text = rendered.read_text()
+    name = {"Deployment": "web", "Job": "migrate"}[kind]
+    own = re.search(
+        rf"^[^-]*?^kind: {kind}\nmetadata:\n(?:  .*\n)*?  name: {name}\n", text, re.MULTILINE
+    )
+    assert own
+    rendered.write_text(
+        text.replace(own[0], own[0].replace(f"  name: {name}\n", "  name: other\n"))
+    )
+    status, said = played.tool("deploy")
+    assert (status, said) == (
+        1,
+        f"k8s: {kind}/other of OVERLAY=production: its pods are found by a label;"
+        " give its template 'app.kubernetes.io/component: other'\n",
+    )
+    assert not played.state["applied"]
 
 
 @pytest.mark.parametrize(
@@ -538,9 +611,22 @@ def test_a_plan_has_pods_threads_and_connections(kubernetes_project: Path) -> No
     )  # fmt: skip
     _, said = plan(kubernetes_project, *asked, "CONNECTIONS=50", "WORKER_REPLICAS=")
     assert "PgBouncer: max_client_conn = 98, default_pool_size = 40" in said
+    # Forty connections, at 0.7, have 28 seconds of each second for 2,000 requests.
+    assert "enough while a request's transactions take 14 ms at most" in said
     # Background tasks have sixteen, two workers' and four tasks' each.
     _, said = plan(kubernetes_project, *asked, "CONNECTIONS=120")
     assert re.search(r"^connections +114 ", said, re.MULTILINE), said
+    _, said = plan(kubernetes_project, *asked, "CONNECTIONS=106", "WORKER_REPLICAS=0")
+    assert re.search(r"^connections +106 ", said, re.MULTILINE), said
+
+
+def test_a_plan_says_what_the_autoscaler_would_not_see(kubernetes_project: Path) -> None:
+    """Views that wait: its pods would be three."""
+    waits = ("REQUESTS=1000", "VIEW_MS=200", "CONNECTIONS=1000", "WORKER_REPLICAS=")
+    _, said = plan(kubernetes_project, *waits, "CPU_MS=1")
+    assert re.search(r"^pods +5 +minReplicas and maxReplicas in web.yaml", said, re.MULTILINE), said
+    _, said = plan(kubernetes_project, *waits, "CPU_MS=20")
+    assert re.search(r"^pods +29 +maxReplicas in web.yaml", said, re.MULTILINE), said
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ k8s-render: | $(UV)  ## print what a cluster would be given [OVERLAY=]
 k8s-validate: | $(UV)  ## check it against the schemas of Kubernetes, offline [OVERLAY=]
 	@$(CLUSTER) validate
 
-k8s-deploy: .env uv.lock  ## build, push, migrate, replace the pods and wait; undone where it fails [OVERLAY=, DIGEST=, DRY_RUN=1]
+k8s-deploy: $(if $(filter-out 0,$(DRY_RUN)),| $(UV),.env uv.lock)  ## build, push, migrate, replace the pods and wait; undone where it fails [OVERLAY=, DIGEST=, DRY_RUN=1]
 	@$(WITH_ENV) $(CLUSTER) deploy
 
 k8s-rollback: | $(UV)  ## put back the pods of before [OVERLAY=, REVISION=, DRY_RUN=1]

@@ -6,7 +6,7 @@ OVERLAY names a folder of deploy/kubernetes/overlays/, and kubectl knows the clu
 and names it by its digest; runs the migrations, in a Job, and stops where they fail; then replaces the pods, and puts
 back those of before where the new ones do not become ready. With DIGEST the image is there already, as IMAGE in a
 registry, and nothing is built or pushed. DRY_RUN=1 prints each command that would change something, and runs none of
-them.
+them; what a rollback would put back is asked of the cluster.
 
 https://kubernetes.io/docs/reference/kubectl/
 """
@@ -116,13 +116,16 @@ def render() -> list[str]:
     if not os.path.isfile(f"{FOLDER}/kustomization.yaml"):
         there = ", ".join(sorted(os.listdir(OVERLAYS)))
         raise Failed(f"OVERLAY={OVERLAY!r} has no {FOLDER}/kustomization.yaml; there are {there}")
-    return run(*RENDER).rstrip("\n").split("\n---\n")
+    objects = run(*RENDER).rstrip("\n").split("\n---\n")
+    for each in objects:
+        check_label(each)
+    return objects
 
 
 def field(pattern: str, text: str) -> str:
     found = re.search(pattern, text, re.MULTILINE)
     if not found:
-        raise Failed(f"an object of OVERLAY={OVERLAY} has no line {pattern!r}:\n{text}")
+        raise Failed(f"an object of OVERLAY={OVERLAY} has no line {pattern!r}")
     return found[1]
 
 
@@ -131,18 +134,33 @@ def kind(text: str) -> str:
 
 
 def name(text: str) -> str:
-    return field(r"^  name: ([\w.-]+)$", text)
+    return field(r'^metadata:\n(?:  .*\n)*?  name: "?([^\s"]+)"?$', text)
+
+
+def check_label(text: str) -> None:
+    """Raises Failed where the pods of a Deployment or a Job lack the label by which they are found."""
+    if kind(text) not in ("Deployment", "Job"):
+        return
+    label = f"app.kubernetes.io/component: {name(text)}"
+    _, _, pods = text.partition("\n  template:\n")
+    if not re.search(rf"^        {re.escape(label)}$", pods, re.MULTILINE):
+        raise Failed(
+            f"{kind(text)}/{name(text)} of OVERLAY={OVERLAY}: its pods are found by a label; give its template {label!r}"
+        )
 
 
 def validate() -> None:
     """Raises Failed where an object is not as the schemas of Kubernetes have it."""
     uv = os.environ.get("UV") or "uv"
+    tool = (uv, "run", "--quiet", "--group", "scan", "kubernetes-validate", "--strict", "--quiet")
     with tempfile.NamedTemporaryFile("w", suffix=f"-{OVERLAY}.yaml") as file:
         file.write("\n---\n".join(render()))
         file.flush()
+        if DRY_RUN:
+            print(f"{shlex.join(RENDER)} > {OVERLAY}.yaml")
         for version in VERSIONS:
-            tool = (uv, "run", "--quiet", "--group", "scan", "kubernetes-validate")
-            change(*tool, "--strict", "--quiet", "--kubernetes-version", version, file.name)
+            where = f"{OVERLAY}.yaml" if DRY_RUN else file.name
+            change(*tool, "--kubernetes-version", version, where)
             if not DRY_RUN:
                 say(f"{OVERLAY} is right for Kubernetes {version}")
 
@@ -268,8 +286,8 @@ class Cluster:
             if state == "running":  # or it would migrate later, when nobody looks on
                 change(*self.kubectl, "delete", f"job/{job}", "--ignore-not-found")
                 raise Failed(
-                    f"no pod of job/{job} has started within {START_WITHIN:g} s, so it is deleted; nothing was"
-                    " migrated, and the pods stay as they are"
+                    f"no pod of job/{job} has started within {START_WITHIN:g} s, so it is deleted; it did nothing,"
+                    " and the pods stay as they are"
                 )
             raise Failed("the migrations failed; the pods stay as they are")
 
@@ -326,9 +344,7 @@ class Cluster:
                 ) from None
 
     def _revisions(self, deployment: str) -> list[Revision]:
-        """Those that the cluster has of a Deployment, in any order; none in a dry run."""
-        if DRY_RUN:
-            return []
+        """Those that the cluster has of a Deployment, in any order."""
         selector = f"--selector=app.kubernetes.io/component={deployment.partition('/')[2]}"
         found = run(*self.kubectl, "get", "replicasets", selector, "--output=json")
         each_metadata = [each["metadata"] for each in json.loads(found or "{}").get("items", [])]
@@ -342,7 +358,9 @@ class Cluster:
         ]
 
     def _current(self, deployment: str) -> Revision:
-        """What a Deployment runs, which has the highest number; 0 where there is none yet."""
+        """What a Deployment runs, which has the highest number; 0 where there is none yet, and in a dry run."""
+        if DRY_RUN:
+            return Revision(0, "", succeeded=False)
         return max(self._revisions(deployment), default=Revision(0, "", succeeded=False))
 
     def _put_back(self, deployment: str, before: Revision) -> str:
@@ -361,7 +379,7 @@ class Cluster:
         """Raises Failed where a rollout makes no progress for its progressDeadlineSeconds."""
         change(*self.kubectl, "rollout", "status", deployment)
 
-    def undo(self, deployment: str, number: int | str) -> None:
+    def undo(self, deployment: str, number: int) -> None:
         """Puts back a Deployment's pods of a revision. Raises Failed where there are none, or they fail too."""
         change(*self.kubectl, "rollout", "undo", deployment, f"--to-revision={number}")
         # kubectl takes away what it has applied, and no longer finds in a file; of what an undo brings back it knows
@@ -383,14 +401,12 @@ class Cluster:
         applied["spec"]["template"] = there["spec"]["template"]
         return json.dumps(applied)
 
-    def release_of(self, wanted: str = "") -> tuple[str, dict[str, int | str]]:
+    def release_of(self, wanted: str = "") -> tuple[str, dict[str, int]]:
         """A release, and its revision of each Deployment, servers first, by a revision of the servers or its own name.
 
         Without one it is the last that succeeded and that they do not run. Raises Failed where there is none.
         """
         names = self.deployments()[::-1]
-        if DRY_RUN:
-            return wanted, dict.fromkeys(names, wanted or "<that of before>")
         kept = {each: self._revisions(each) for each in names}
         known = sorted(each for each in kept[WEB] if each.release)
         if wanted:
@@ -406,7 +422,7 @@ class Cluster:
                 f"REVISION={wanted!r}: {WEB} has no {what} of `make k8s-deploy`; there are {there}"
             )
         target = fit[-1]
-        found: dict[str, int | str] = {WEB: target.number}
+        found = {WEB: target.number}
         for each in names[1:]:
             same = [it for it in kept[each] if it.release == target.release]
             if not same:
@@ -481,15 +497,16 @@ def deploy() -> None:
 def rollback(wanted: str = "") -> None:
     cluster = Cluster(render())
     release, revisions = cluster.release_of(wanted)
-    errors = []
     with interrupted(f"what was changed goes on in the cluster; {way_back(release)}"):
         for each, number in revisions.items():
             try:
                 cluster.undo(each, number)
             except Failed as error:
-                errors.append(f"{error}: {each} is not what it was")
-    if errors:
-        raise Failed("; ".join(errors))
+                # The worker after the servers, of which those that serve may still be of the newer release.
+                cluster.explain(each.partition("/")[2])
+                raise Failed(
+                    f"{error}: {each} does not run release {release}; what comes after it stays as it is"
+                ) from None
     if not DRY_RUN:
         say(
             "the pods of before are back; the database stays as it is, with every migration that it has"

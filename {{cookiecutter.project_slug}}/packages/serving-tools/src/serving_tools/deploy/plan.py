@@ -4,8 +4,8 @@
 
 REQUESTS a second, of which each takes a thread for VIEW_MS milliseconds, as the access log has it, and computes for
 CPU_MS of them: all, unless given. CONNECTIONS are those that the database allows; where there is
-WORKER_REPLICAS, so many workers of background tasks have theirs of it, for WORKER_CONCURRENCY (4) at once. A thread that waits for the database
-keeps its connection; a worker computes on one core, whatever the number of its threads.
+WORKER_REPLICAS, so many workers of background tasks have theirs of it, for WORKER_CONCURRENCY (4) at once. A thread
+that waits for the database keeps its connection; a worker computes on one core, whatever the number of its threads.
 """
 
 from __future__ import annotations
@@ -61,10 +61,14 @@ def plan(requests: float, view_ms: float, cpu_ms: float, connections: int, tasks
     return Plan(cores, busy, pods, threads, clients, pooled, most)
 
 
-def table(made: Plan, connections: int) -> str:
+def table(made: Plan, connections: int, requests: float) -> str:
+    # The autoscaler adds pods by CPU time: those that wait for threads it would not add.
+    by_cpu = max(PODS_MIN, math.ceil(made.cores / BUSY))
+    where = "maxReplicas" if made.pods == by_cpu else "minReplicas and maxReplicas"
+    pool = connections - RESERVE
     rows = [
         ("busy", f"{made.cores:.1f} cores, {made.busy:.1f} threads", ""),
-        ("pods", made.pods, "maxReplicas in web.yaml; WEB_REPLICAS in server.env is one more"),
+        ("pods", made.pods, f"{where} in web.yaml; WEB_REPLICAS in server.env is one more"),
         (
             "threads",
             f"{made.threads} a pod",
@@ -81,7 +85,12 @@ def table(made: Plan, connections: int) -> str:
             (
                 "",
                 "",
-                f"PgBouncer: max_client_conn = {made.clients}, default_pool_size = {connections - RESERVE}",
+                f"PgBouncer: max_client_conn = {made.clients}, default_pool_size = {pool}",
+            ),
+            (
+                "",
+                "",
+                f"enough while a request's transactions take {BUSY * pool / requests * 1000:.3g} ms at most",
             ),
             ("", "", f"server.env: DATABASE_MAX_CONNECTIONS={made.clients}"),
         ]
@@ -94,7 +103,7 @@ def table(made: Plan, connections: int) -> str:
 
 
 def number(name: str, default: str = "") -> float:
-    """A variable. Raises ValueError, in one line, where it is no positive number."""
+    """A variable. Raises ValueError, in one line, where it is no number above 0."""
     given = os.environ.get(name) or default
     try:
         value = float(given)
@@ -117,8 +126,9 @@ def main() -> int:
                 f"CPU_MS={cpu_ms:g} is more than VIEW_MS={view_ms:g}, of which it is a part"
             )
         tasks = 0
-        if os.environ.get("WORKER_REPLICAS"):
-            tasks = of_tasks(int(number("WORKER_REPLICAS")), int(number("WORKER_CONCURRENCY", "4")))
+        if replicas := os.environ.get("WORKER_REPLICAS"):
+            workers = 0 if replicas == "0" else int(number("WORKER_REPLICAS"))
+            tasks = of_tasks(workers, int(number("WORKER_CONCURRENCY", "4")))
         if connections <= RESERVE + tasks:
             raise ValueError(
                 f"CONNECTIONS={connections} leaves none but the {RESERVE} for people and {tasks} for tasks; give"
@@ -127,7 +137,7 @@ def main() -> int:
     except ValueError as error:
         print(f"plan: {error}", file=sys.stderr)
         return 1
-    print(table(plan(requests, view_ms, cpu_ms, connections, tasks), connections))
+    print(table(plan(requests, view_ms, cpu_ms, connections, tasks), connections, requests))
     return 0
 
 
