@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import shutil
@@ -308,6 +309,13 @@ def forget_the_answers(project: Path) -> None:
     commit_all(project)
 
 
+def ignore_tracked(project: Path, name: str) -> None:
+    """Takes a file out of git, and leaves it where it is."""
+    (project / ".git" / "info" / "exclude").write_text(f"{name}\n")
+    git(project, "rm", "--quiet", "--cached", name)
+    git(project, "commit", "--quiet", "--message", "My own")
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "dirty": (
         lambda project: (project / "README.md").write_text("mine"), {},
@@ -324,6 +332,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "no answers": (
         forget_the_answers, {},
         ".cruft.json is not here, which has the answers; docs/updating.md of the template says how to link a project",
+    ),
+    "ignored answers": (
+        lambda project: ignore_tracked(project, ".cruft.json"), {},
+        r"\.cruft\.json is not in git, which could not take an update back; "
+        r"`git add --force \.cruft\.json` and commit it",
     ),
     "broken": (
         lambda project: spoil(project, r"^\{", "<<<<<<< HEAD"), {},
@@ -442,9 +455,9 @@ def test_a_file_that_the_template_removes_and_the_user_changed_is_a_conflict(
 
 def test_a_file_that_git_ignores_is_not_overwritten(template: Path, project: Path) -> None:
     """A merge of git's takes what is ignored for what can be lost."""
-    (project / ".git" / "info" / "exclude").write_text("icon.svg\ngranian.env\n")
-    git(project, "rm", "--quiet", "--cached", "config/granian.env")
-    git(project, "commit", "--quiet", "--message", "My own flags")
+    ignore_tracked(project, "config/granian.env")
+    with (project / ".git" / "info" / "exclude").open("a") as file:
+        file.write("icon.svg\n")
     own = (project / "config" / "granian.env").read_text()
     (project / "static" / "icon.svg").write_text("mine")
     renew(template)
@@ -454,6 +467,60 @@ def test_a_file_that_git_ignores_is_not_overwritten(template: Path, project: Pat
     assert (project / "static" / "icon.svg").read_text() == "mine"
     assert (project / "config" / "granian.env").read_text() == own
     assert "/livez" in (project / PROBES).read_text()
+
+
+def add_files(template: Path, *names: str) -> None:
+    for name in names:
+        (template / FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        (template / FOLDER / name).write_text("new\n")
+    git(template, "add", "--all", "--force")
+    git(template, "commit", "--quiet", "--message", "More files")
+
+
+def test_nothing_that_git_ignores_makes_way_for_a_new_file(
+    tmp_path: Path, template: Path, project: Path
+) -> None:
+    """Files and links where the template adds a folder, and folders and links where it adds a file."""
+    (project / ".git" / "info" / "exclude").write_text("/own-*\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (project / "own-file").write_text("mine")
+    (project / "own-link").symlink_to(elsewhere)
+    (project / "own-lost-link").symlink_to("nowhere")
+    for name in ("own-folder/README.txt", "own-deep"):
+        (project / name).mkdir(parents=True)
+    (project / "own-folder" / "README.txt" / "own.txt").write_text("mine")
+    (project / "own-deep" / "folder").write_text("mine")
+    (project / "own-link.txt").symlink_to(elsewhere)
+    before = {path: path.lstat() for path in project.glob("own-*/**/*")}
+    before |= {path: path.lstat() for path in project.glob("own-*")}
+    assert len(before) == 9
+    folders = ("own-file", "own-link", "own-lost-link", "own-folder", "own-deep/folder")
+    add_files(template, *(f"{name}/README.txt" for name in folders), "own-link.txt", "notes.txt")
+
+    by_git(project)
+
+    assert {path: path.lstat()[:7] for path in before if os.path.lexists(path)} == {
+        path: status[:7] for path, status in before.items()
+    }
+    assert not list(elsewhere.iterdir()), "nor is anything written behind a link"
+    assert (project / "notes.txt").read_text() == "new\n"
+
+
+def test_a_new_file_goes_where_the_template_has_it_though_its_folder_was_moved(
+    template: Path, project: Path
+) -> None:
+    """git would take it along, over a file that git ignores."""
+    (project / ".git" / "info" / "exclude").write_text("/start/extra.py\n")
+    git(project, "mv", "home", "start")
+    commit_all(project)
+    (project / "start" / "extra.py").write_text("mine")
+    add_files(template, "home/extra.py")
+
+    by_git(project)
+
+    assert (project / "start" / "extra.py").read_text() == "mine"
+    assert (project / "home" / "extra.py").read_text() == "new\n"
 
 
 def test_a_project_in_a_folder_of_a_repository_is_updated_there(
