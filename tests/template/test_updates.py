@@ -747,11 +747,32 @@ def test_a_project_made_by_cookiecutter_is_linked_first(tmp_path: Path, template
     assert (project / "own.txt").read_text() == "own"
 
 
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+FOR_PROJECTS = "\n### For projects already generated\n"
+
+
+def releases(changelog: str) -> list[str]:
+    """Those that CHANGELOG.md tells of, the newest first; it begins the next one before there is a word on it."""
+    told = changelog.split("\n## ")[1:]
+    return told[1:] if told[0].strip() == "Unreleased" else told
+
+
 def test_the_changelog_says_what_each_release_means_for_projects() -> None:
-    releases = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
-    assert releases
-    for release in releases:
-        assert "\n### For projects already generated\n" in release, release.splitlines()[0]
+    assert releases(CHANGELOG)
+    for release in releases(CHANGELOG):
+        assert FOR_PROJECTS in release, release.splitlines()[0]
+
+
+def test_a_release_leaves_what_the_changelog_said_before() -> None:
+    """CONTRIBUTING.md has a release give its changes a heading of their own, below a new one."""
+    told = CHANGELOG.partition("\n## ")[2]
+    newer = f"99.0.0 (a date)\n\n- A change.\n{FOR_PROJECTS}\n| `serving.a` | `serving.b` |\n"
+    released = f"# Changelog\n\n## Unreleased\n\n## {newer}\n## {told}"
+    begun = released.replace("Unreleased\n", "Unreleased\n\n- Another.\n", 1)
+
+    assert [release.split()[0] for release in releases(released)][:1] == ["99.0.0"]
+    assert [release.split()[0] for release in releases(begun)][:2] == ["Unreleased", "99.0.0"]
+    assert instructions(released) == instructions(begun) == instructions()
 
 
 # From the layout of commit 7d40ac0, whose projects hold `serving/` as code of their own, to packages/. The
@@ -774,10 +795,9 @@ OWN_LINES = {
 }
 
 
-def instructions() -> str:
-    """What CHANGELOG.md says to owners of projects of the older layout."""
-    (release,) = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
-    return release.partition("\n### For projects already generated\n")[2]
+def instructions(changelog: str = CHANGELOG) -> str:
+    """What CHANGELOG.md says to owners of projects of the older layout: that of the first release."""
+    return releases(changelog)[-1].partition(FOR_PROJECTS)[2]
 
 
 def new_names() -> dict[str, str]:
