@@ -841,6 +841,49 @@ def release_this(history: Path) -> None:
     git(history, "commit", "--quiet", "--message", "The template")
 
 
+def releases_of(repository: Path) -> list[str]:
+    """The tags of releases, as git has them."""
+    return git(repository, "tag", "--list", "--sort=version:refname", "v[0-9]*").split()
+
+
+def test_each_release_is_one_that_projects_are_updated_from(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "A version")
+    assert releases_of(tmp_path) == []
+    for tag in ("v1.10.0", "v1.9.0", "vendor-import", "draft"):
+        git(tmp_path, "tag", tag)
+
+    assert releases_of(tmp_path) == ["v1.9.0", "v1.10.0"]
+
+
+@pytest.mark.parametrize("version", [BEFORE, *releases_of(ROOT)])
+def test_a_project_of_each_release_becomes_one_of_this_version(
+    tmp_path: Path, history: Path, version: str
+) -> None:
+    """By either way, with a line of its own."""
+    git(history, "checkout", "--quiet", "-B", "main", version)
+    cruft(tmp_path, "create", str(history), "--no-input")
+    project = tmp_path / "my-project"
+    commit_all(project)
+    line = '    "home",\n'
+    replace(project / "config" / "settings.py", line, f'    "shop",\n{line}')
+    commit_all(project)
+    other = tmp_path / "by-git" / "my-project"
+    shutil.copytree(project, other, symlinks=True)
+    release_this(history)
+
+    cruft(project, "update", "-y")
+    by_git(other, tool=None if "\nupdate:" in (other / "Makefile").read_text() else TOOL)
+
+    kept = json.loads((project / ".cruft.json").read_text())["context"]["cookiecutter"]
+    answers = [f"{key}={kept[key]}" for key in questions()]
+    fresh = tmp_path / "fresh" / "my-project"
+    fresh.parent.mkdir()
+    assert generate(fresh.parent, *answers, template=history).returncode == 0
+    replace(fresh / "config" / "settings.py", line, f'    "shop",\n{line}')
+    assert contents(project) == contents(other) == contents(fresh)
+
+
 def do_an_owners_work(project: Path, *, beside: bool) -> None:
     """An app, its tests, and the lines that it needs where the template has its own.
 
