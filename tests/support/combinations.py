@@ -44,7 +44,7 @@ def answers_by_file(root: Path = ROOT) -> dict[str, set[str]]:
 
 def named(text: str, asked: dict[str, Any]) -> Iterator[str]:
     """The answers that a text names, or whose derived variables it names."""
-    for key in re.findall(r"cookiecutter\.(\w+)", text):
+    for key in re.findall(r"""cookiecutter\s*(?:\.|\[\s*["'])(\w+)""", text):
         if key.startswith("__"):
             yield from named(str(asked[key]), asked)
         else:

@@ -119,9 +119,13 @@ def every_four() -> list[Answers]:
     return [dict(zip(FOUR, values, strict=True)) for values in products]
 
 
-def test_four_answers_that_meet_in_a_file_are_found(template: Path) -> None:
+@pytest.mark.parametrize(
+    "form", ["cookiecutter.{}", 'cookiecutter["{}"]', "cookiecutter['{}']", "cookiecutter [ '{}' ]"]
+)
+def test_four_answers_that_meet_in_a_file_are_found(template: Path, form: str) -> None:
+    """In each form in which Jinja reads them."""
     assert not are_tried(every_four(), rows_of(template)), "nor need be"
-    condition = " and ".join(f'cookiecutter.{key} == "{value}"' for key, value in FOUR.items())
+    condition = " and ".join(f'{form.format(key)} == "{value}"' for key, value in FOUR.items())
     with (template / TEMPLATE.name / "manage.py").open("a") as file:
         file.write(f"{{% if {condition} %}}\n(\n{{% endif %}}\n")
 

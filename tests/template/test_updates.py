@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import shutil
@@ -308,6 +309,13 @@ def forget_the_answers(project: Path) -> None:
     commit_all(project)
 
 
+def ignore_tracked(project: Path, name: str) -> None:
+    """Takes a file out of git, and leaves it where it is."""
+    (project / ".git" / "info" / "exclude").write_text(f"{name}\n")
+    git(project, "rm", "--quiet", "--cached", name)
+    git(project, "commit", "--quiet", "--message", "My own")
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "dirty": (
         lambda project: (project / "README.md").write_text("mine"), {},
@@ -324,6 +332,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
     "no answers": (
         forget_the_answers, {},
         ".cruft.json is not here, which has the answers; docs/updating.md of the template says how to link a project",
+    ),
+    "ignored answers": (
+        lambda project: ignore_tracked(project, ".cruft.json"), {},
+        r"\.cruft\.json is not in git, which could not take an update back; "
+        r"`git add --force \.cruft\.json` and commit it",
     ),
     "broken": (
         lambda project: spoil(project, r"^\{", "<<<<<<< HEAD"), {},
@@ -442,9 +455,9 @@ def test_a_file_that_the_template_removes_and_the_user_changed_is_a_conflict(
 
 def test_a_file_that_git_ignores_is_not_overwritten(template: Path, project: Path) -> None:
     """A merge of git's takes what is ignored for what can be lost."""
-    (project / ".git" / "info" / "exclude").write_text("icon.svg\ngranian.env\n")
-    git(project, "rm", "--quiet", "--cached", "config/granian.env")
-    git(project, "commit", "--quiet", "--message", "My own flags")
+    ignore_tracked(project, "config/granian.env")
+    with (project / ".git" / "info" / "exclude").open("a") as file:
+        file.write("icon.svg\n")
     own = (project / "config" / "granian.env").read_text()
     (project / "static" / "icon.svg").write_text("mine")
     renew(template)
@@ -454,6 +467,60 @@ def test_a_file_that_git_ignores_is_not_overwritten(template: Path, project: Pat
     assert (project / "static" / "icon.svg").read_text() == "mine"
     assert (project / "config" / "granian.env").read_text() == own
     assert "/livez" in (project / PROBES).read_text()
+
+
+def add_files(template: Path, *names: str) -> None:
+    for name in names:
+        (template / FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        (template / FOLDER / name).write_text("new\n")
+    git(template, "add", "--all", "--force")
+    git(template, "commit", "--quiet", "--message", "More files")
+
+
+def test_nothing_that_git_ignores_makes_way_for_a_new_file(
+    tmp_path: Path, template: Path, project: Path
+) -> None:
+    """Files and links where the template adds a folder, and folders and links where it adds a file."""
+    (project / ".git" / "info" / "exclude").write_text("/own-*\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (project / "own-file").write_text("mine")
+    (project / "own-link").symlink_to(elsewhere)
+    (project / "own-lost-link").symlink_to("nowhere")
+    for name in ("own-folder/README.txt", "own-deep"):
+        (project / name).mkdir(parents=True)
+    (project / "own-folder" / "README.txt" / "own.txt").write_text("mine")
+    (project / "own-deep" / "folder").write_text("mine")
+    (project / "own-link.txt").symlink_to(elsewhere)
+    before = {path: path.lstat() for path in project.glob("own-*/**/*")}
+    before |= {path: path.lstat() for path in project.glob("own-*")}
+    assert len(before) == 9
+    folders = ("own-file", "own-link", "own-lost-link", "own-folder", "own-deep/folder")
+    add_files(template, *(f"{name}/README.txt" for name in folders), "own-link.txt", "notes.txt")
+
+    by_git(project)
+
+    assert {path: path.lstat()[:7] for path in before if os.path.lexists(path)} == {
+        path: status[:7] for path, status in before.items()
+    }
+    assert not list(elsewhere.iterdir()), "nor is anything written behind a link"
+    assert (project / "notes.txt").read_text() == "new\n"
+
+
+def test_a_new_file_goes_where_the_template_has_it_though_its_folder_was_moved(
+    template: Path, project: Path
+) -> None:
+    """git would take it along, over a file that git ignores."""
+    (project / ".git" / "info" / "exclude").write_text("/start/extra.py\n")
+    git(project, "mv", "home", "start")
+    commit_all(project)
+    (project / "start" / "extra.py").write_text("mine")
+    add_files(template, "home/extra.py")
+
+    by_git(project)
+
+    assert (project / "start" / "extra.py").read_text() == "mine"
+    assert (project / "home" / "extra.py").read_text() == "new\n"
 
 
 def test_a_project_in_a_folder_of_a_repository_is_updated_there(
@@ -680,11 +747,32 @@ def test_a_project_made_by_cookiecutter_is_linked_first(tmp_path: Path, template
     assert (project / "own.txt").read_text() == "own"
 
 
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+FOR_PROJECTS = "\n### For projects already generated\n"
+
+
+def releases(changelog: str) -> list[str]:
+    """Those that CHANGELOG.md tells of, the newest first; it begins the next one before there is a word on it."""
+    told = changelog.split("\n## ")[1:]
+    return told[1:] if told[0].strip() == "Unreleased" else told
+
+
 def test_the_changelog_says_what_each_release_means_for_projects() -> None:
-    releases = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
-    assert releases
-    for release in releases:
-        assert "\n### For projects already generated\n" in release, release.splitlines()[0]
+    assert releases(CHANGELOG)
+    for release in releases(CHANGELOG):
+        assert FOR_PROJECTS in release, release.splitlines()[0]
+
+
+def test_a_release_leaves_what_the_changelog_said_before() -> None:
+    """CONTRIBUTING.md has a release give its changes a heading of their own, below a new one."""
+    told = CHANGELOG.partition("\n## ")[2]
+    newer = f"99.0.0 (a date)\n\n- A change.\n{FOR_PROJECTS}\n| `serving.a` | `serving.b` |\n"
+    released = f"# Changelog\n\n## Unreleased\n\n## {newer}\n## {told}"
+    begun = released.replace("Unreleased\n", "Unreleased\n\n- Another.\n", 1)
+
+    assert [release.split()[0] for release in releases(released)][:1] == ["99.0.0"]
+    assert [release.split()[0] for release in releases(begun)][:2] == ["Unreleased", "99.0.0"]
+    assert instructions(released) == instructions(begun) == instructions()
 
 
 # From the layout of commit 7d40ac0, whose projects hold `serving/` as code of their own, to packages/. The
@@ -707,10 +795,9 @@ OWN_LINES = {
 }
 
 
-def instructions() -> str:
-    """What CHANGELOG.md says to owners of projects of the older layout."""
-    (release,) = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
-    return release.partition("\n### For projects already generated\n")[2]
+def instructions(changelog: str = CHANGELOG) -> str:
+    """What CHANGELOG.md says to owners of projects of the older layout: that of the first release."""
+    return releases(changelog)[-1].partition(FOR_PROJECTS)[2]
 
 
 def new_names() -> dict[str, str]:
@@ -752,6 +839,49 @@ def release_this(history: Path) -> None:
     working_tree(history)
     git(history, "add", "--all", "--force")
     git(history, "commit", "--quiet", "--message", "The template")
+
+
+def releases_of(repository: Path) -> list[str]:
+    """The tags of releases, as git has them."""
+    return git(repository, "tag", "--list", "--sort=version:refname", "v[0-9]*").split()
+
+
+def test_each_release_is_one_that_projects_are_updated_from(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "A version")
+    assert releases_of(tmp_path) == []
+    for tag in ("v1.10.0", "v1.9.0", "vendor-import", "draft"):
+        git(tmp_path, "tag", tag)
+
+    assert releases_of(tmp_path) == ["v1.9.0", "v1.10.0"]
+
+
+@pytest.mark.parametrize("version", [BEFORE, *releases_of(ROOT)])
+def test_a_project_of_each_release_becomes_one_of_this_version(
+    tmp_path: Path, history: Path, version: str
+) -> None:
+    """By either way, with a line of its own."""
+    git(history, "checkout", "--quiet", "-B", "main", version)
+    cruft(tmp_path, "create", str(history), "--no-input")
+    project = tmp_path / "my-project"
+    commit_all(project)
+    line = '    "home",\n'
+    replace(project / "config" / "settings.py", line, f'    "shop",\n{line}')
+    commit_all(project)
+    other = tmp_path / "by-git" / "my-project"
+    shutil.copytree(project, other, symlinks=True)
+    release_this(history)
+
+    cruft(project, "update", "-y")
+    by_git(other, tool=None if "\nupdate:" in (other / "Makefile").read_text() else TOOL)
+
+    kept = json.loads((project / ".cruft.json").read_text())["context"]["cookiecutter"]
+    answers = [f"{key}={kept[key]}" for key in questions()]
+    fresh = tmp_path / "fresh" / "my-project"
+    fresh.parent.mkdir()
+    assert generate(fresh.parent, *answers, template=history).returncode == 0
+    replace(fresh / "config" / "settings.py", line, f'    "shop",\n{line}')
+    assert contents(project) == contents(other) == contents(fresh)
 
 
 def do_an_owners_work(project: Path, *, beside: bool) -> None:

@@ -75,6 +75,10 @@ def state() -> dict[str, Any]:
     """What .cruft.json says: "template", "commit" and the answers. Raises UpdateError."""
     if not KEPT.exists():
         raise UpdateError(f"{KEPT} is not here, which has the answers; {LINK}")
+    if not git("ls-files", "--", str(KEPT)):
+        raise UpdateError(
+            f"{KEPT} is not in git, which could not take an update back; `git add --force {KEPT}` and commit it"
+        )
     try:
         kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
         kept["template"], kept["commit"], kept["context"]["cookiecutter"].items()
@@ -182,12 +186,21 @@ def commit_tree(tree: str, message: str, *parents: str) -> str:
 
 
 def unknown_to_git(folder: Path) -> set[str]:
-    """The files of a render that stand in the project and that git ignores: they are the user's."""
+    """The files of a render in whose place stands something that git does not have: it is the user's."""
     (project,) = (folder / "out").iterdir()
     tracked = set(git("ls-files", "-z").split("\0"))
     rendered = (path for path in project.rglob("*") if not path.is_dir())
     names = (path.relative_to(project).as_posix() for path in rendered)
-    return {name for name in names if name not in tracked and os.path.lexists(name)}
+    return {name for name in names if in_the_way(name, tracked)}
+
+
+def in_the_way(name: str, tracked: set[str]) -> bool:
+    """Whether git would write over something that it does not have: at a path, or where its folders would be."""
+    if name in tracked:
+        return False
+    folders = [str(path) for path in Path(name).parents][:-1]
+    others = [path for path in folders if os.path.islink(path) or not os.path.isdir(path)]
+    return any(os.path.lexists(path) and path not in tracked for path in [name, *others])
 
 
 def skip_of(kept: dict[str, Any]) -> list[str]:
@@ -236,7 +249,9 @@ def pick(commit: str) -> tuple[list[str], list[str]]:
     Gives the files with conflicts, and those that it changes and the user removed: these stay away, where git would
     leave the template's new version.
     """
-    done = run(["git", "cherry-pick", "--no-commit", commit], ".")
+    # A new file goes where the template has it, which unknown_to_git has looked at, and not where its folder went.
+    command = ["git", "-c", "merge.directoryRenames=false", "cherry-pick", "--no-commit", commit]
+    done = run(command, ".")
     removed = unmerged("DU")
     for name in removed:
         git("rm", "--quiet", "--force", "--", name)
