@@ -167,6 +167,9 @@ def refusal(answers: dict[str, Any]) -> bool:
         answer: as_cookiecutter_takes_it(answer, value) for answer, value in answers.items()
     }
     name = given_as.get("project_name", "My Project")
+    for answer, default in questions().items():  # of which two may not stand together
+        if isinstance(default, list | bool):
+            given_as.setdefault(answer, default[0] if isinstance(default, list) else default)
     given_as.setdefault("author_name", f"The {name} team")
     return any(template_rules.problems(given_as))
 
