@@ -227,9 +227,10 @@ def week(ci: str, forge: Callable[[str], Path], environment: Path, tmp_path: Pat
         shutil.rmtree(checkout, ignore_errors=True)
         git(tmp_path, "clone", "--quiet", str(tmp_path / "forge.git"), name)
         variables = machine(checkout, environment) | {
-            "CI_PROJECT_DIR": str(checkout), "CI_SERVER_HOST": "gitlab.example", "CI_PROJECT_PATH": "org/shop",
-            # The address that the job pushes to is that of the forge on this machine.
-            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": f"https://template:{TOKEN}@gitlab.example/org/shop.git",
+            "CI_PROJECT_DIR": str(checkout), "CI_SERVER_HOST": "gitlab.example",
+            # One with a port and below a path. What the job pushes to is the forge on this machine.
+            "CI_PROJECT_URL": "http://gitlab.example:8929/git/org/shop",
+            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": f"http://template:{TOKEN}@gitlab.example:8929/git/org/shop.git",
             "GIT_CONFIG_KEY_0": f"url.{tmp_path / 'forge.git'}.insteadOf",
         }  # fmt: skip
         for role in ("AUTHOR", "COMMITTER"):
@@ -245,9 +246,8 @@ def week(ci: str, forge: Callable[[str], Path], environment: Path, tmp_path: Pat
 
     def of(update: str) -> Week:
         put_program(programs, "make", f"env | grep -q TOKEN={TOKEN} && exit 1\n{update}")
-        put_program(
-            programs, "gh", 'case "$*" in *list*) cat "$0.count" 2>/dev/null || echo 0 ;; esac'
-        )
+        listed = 'if test -e "$0.open"; then cat "$0.open"; else echo "[]"; fi'
+        put_program(programs, "gh", f'case "$*" in *list*) {listed} ;; esac')
         status, said = run("update")
         if status:
             return Week(status, said, [])
@@ -284,10 +284,28 @@ def test_an_update_from_the_template_is_pushed_to_a_branch(
         assert done.called[0] == "gh auth setup-git"
         assert done.called[-1] == "gh pr create --fill --head template"
 
-        (tmp_path / "programs" / "gh.count").write_text("1\n")
+
+@pytest.mark.parametrize("ci", ["github"])
+def test_a_pull_request_is_made_where_none_of_this_repository_is_open(
+    week: Weekly, tmp_path: Path
+) -> None:
+    """On GitLab the push itself asks for one."""
+    listed = tmp_path / "programs" / "gh.open"
+    listed.parent.mkdir()
+    for request, created in (
+        ('[{"isCrossRepository":false}]', False),
+        ('[{"isCrossRepository":true},{"isCrossRepository":false}]', False),
+        ('[{"isCrossRepository":true}]', True),
+    ):
+        listed.write_text(f"{request}\n")
         done = week(UPDATED)
         assert done.status == 0, done.said
-        assert not [call for call in done.called if "create" in call], "it is open already"
+        assert ("gh pr create --fill --head template" in done.called) == created, request
+
+    listed.unlink()
+    listed.mkdir()  # so that it cannot be said
+    done = week(UPDATED.replace("new", "newer"))
+    assert done.status != 0, "a job that proposes nothing, and is green"
 
 
 @each_ci

@@ -242,6 +242,17 @@ def test_the_push_of_the_demos_makes_a_commit_only_where_they_differ(tmp_path: P
     assert len(push("two")) == 2
 
 
+@pytest.mark.parametrize(
+    ("tag", "released"),
+    [("v1.2.3", True), ("v10.0.12", True), ("v1.x.y", False), ("va.b.c", False)],
+)
+def test_a_tag_of_a_version_alone_is_a_release(tag: str, released: bool) -> None:
+    """As GitHub reads a pattern: a dot is a dot, and a class with a plus as in other expressions."""
+    whole = yaml.safe_load((FOLDER / "release.yml").read_text())
+    (pattern,) = whole[True]["push"]["tags"]
+    assert bool(re.fullmatch(pattern.replace(".", r"\."), tag)) == released
+
+
 def test_the_weekly_push_replaces_its_own_branch_and_nobody_elses(tmp_path: Path) -> None:
     """As the workflow's step does it, in a clone of a repository on this disk."""
     (step,) = [text for text in scripts(FOLDER / "weekly.yml") if "git push" in text]
@@ -252,8 +263,9 @@ def test_the_weekly_push_replaces_its_own_branch_and_nobody_elses(tmp_path: Path
     git(seed, "commit", "--quiet", "--message", "First")
     git(tmp_path, "clone", "--quiet", "--bare", str(seed), str(remote))
     gh.parent.mkdir()
-    gh.write_text("#!/bin/sh\necho 1\n")
+    gh.write_text('#!/bin/sh\necho "gh $*" >>"$0.calls"\ncat "$0.open"\n')
     gh.chmod(0o755)
+    gh.with_name("gh.open").write_text('[{"isCrossRepository":false}]\n')
     (tmp_path / "bump").mkdir()
 
     def week(version: str) -> str:
@@ -279,5 +291,15 @@ def test_the_weekly_push_replaces_its_own_branch_and_nobody_elses(tmp_path: Path
     git(seed, "commit", "--quiet", "--amend", "--message", "Mine")
     git(seed, "push", "--quiet", "--force", str(remote), "HEAD:weekly-versions")
     assert week("3") == "2\n"
+    called = gh.with_name("gh.calls")
+    assert "gh pr create" not in called.read_text(), "one is open"
+
+    git(remote, "branch", "--quiet", "-D", "weekly-versions")
+    gh.with_name("gh.open").write_text('[{"isCrossRepository":true}]\n')  # from a fork
+    week("4")
+    assert "gh pr create --head weekly-versions --title " in called.read_text()
+    gh.with_name("gh.open").unlink()
+    with pytest.raises(subprocess.CalledProcessError):
+        week("5")
     whole = jobs(FOLDER / "weekly.yml")["propose"]["steps"][0]["with"]["fetch-depth"]
     assert whole == 0, "or more than the branch's own commits are not main's"
