@@ -482,6 +482,14 @@ def test_agents_md_says_where_a_container_has_its_variables(
     assert len(said.splitlines()) < 60
 
 
+def test_the_page_says_what_the_week_is_not_for(gitlab: Path) -> None:
+    """Renovate decides by it which update there is; uv, which writes the lock file, is told nothing of it."""
+    page = " ".join((ROOT / "docs" / "ci.md").read_text().split())
+    told = "For Python packages on GitLab that is all: Renovate's `uv lock` takes the newest version within"
+    assert "exclude-newer" not in (gitlab / "pyproject.toml").read_text()
+    assert told in page
+
+
 def test_what_no_file_can_turn_on_stands_in_the_page(github: Path, gitlab: Path) -> None:
     page = (ROOT / "docs" / "ci.md").read_text()
     settings = " ".join(page.partition("Settings, Advanced Security: ")[2].split())
