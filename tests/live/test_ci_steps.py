@@ -484,18 +484,30 @@ def test_a_release_on_github_is_named_after_it_was_attested(
 def test_a_release_on_gitlab_says_its_digest(forge: Callable[..., Path], environment: Path) -> None:
     checkout = forge("gitlab")
     programs = checkout.parent / "programs"
-    put_program(programs, "docker", f'echo \'{{"containerimage.digest": "{DIGEST}"}}\' >build.json')
+    put_program(programs, "apt-get", "")
+    put_program(
+        programs, "docker",
+        f'case "$1 $2" in login*) cat >"$0.login" ;; "buildx build") echo \'{{"containerimage.digest": "{DIGEST}"}}\' >build.json ;; esac',
+    )  # fmt: skip
     variables = machine(checkout, environment) | {
         "CI_PROJECT_DIR": str(checkout), "CI_REGISTRY_IMAGE": "registry.example/shop", "CI_COMMIT_TAG": "v1.2.3",
         "CI_COMMIT_SHA": "c0ffee", "CI_PROJECT_URL": "https://gitlab.example/org/shop",
-        "EXTRAS": "s3",
+        "EXTRAS": "s3", "CI_REGISTRY": "registry.example", "CI_REGISTRY_USER": "ci", "CI_REGISTRY_PASSWORD": TOKEN,
     }  # fmt: skip
     variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
     (programs / "python").symlink_to(sys.executable)
     runner = Runner(checkout, variables, actions=ACTIONS)
 
     assert runner.run(job(checkout, ".gitlab-ci.yml", "publish")) == 0, runner.said
-    (built,) = calls(programs)
+    *before, built = calls(programs)
+    assert [call.split(" --")[0] for call in before] == [
+        "apt-get update -qq", "apt-get install -qq", "docker login", "docker context create engine",
+        "docker buildx create",
+    ]  # fmt: skip
+    assert before[1].endswith(" docker-cli docker-compose docker-buildx")
+    assert before[2] == "docker login --username ci --password-stdin registry.example"
+    assert (programs / "docker.login").read_text() == f"{TOKEN}\n"
+    assert before[4] == "docker buildx create --use engine"
     assert "--build-arg REVISION=c0ffee --build-arg EXTRAS=s3 " in built
     assert built.endswith("--tag registry.example/shop:1.2.3 .")
     assert f"Deploy it by its digest: {DIGEST}" in runner.said
@@ -513,6 +525,7 @@ def deployer(checkout: Path, played: Played, key: str) -> Runner:
     del variables["UV_NO_SYNC"]
     variables["PATH"] = f"{played.programs}{os.pathsep}{variables['PATH']}"
     (played.programs / "python").symlink_to(sys.executable)
+    put_program(played.programs, "apt-get", "")
     published = checkout.parent / "artifacts" / "publish"  # of the job before
     published.mkdir(parents=True)
     (published / "build.json").write_text(f'{{"containerimage.digest": "{DIGEST}"}}')
@@ -545,6 +558,8 @@ def test_a_release_is_deployed_by_its_digest(
     assert ci == "gitlab" or file.stat().st_mode & 0o777 == 0o600
     assert "t0ken" not in runner.said
     assert not (tmp_path / "none").exists(), "no package sees the key"
+    installed = [call.split()[-1] for call in calls(played.programs) if " install " in call]
+    assert installed == (["kubectl"] if ci == "gitlab" else [])
 
 
 @pytest.mark.parametrize("ci", DEPLOYS)

@@ -185,6 +185,35 @@ def test_the_runner_has_pipefail_where_a_shell_is_named(
     assert Runner(checkout, os.environ).run(job_of(checkout, "a.yml", "a")) == status
 
 
+@pytest.mark.parametrize(
+    ("of_default", "of_parent", "of_job", "ran"),
+    [
+        ("[echo default]", "[echo parent]", "[echo job]", "job"),
+        ("[echo default]", "[echo parent]", "", "parent"),
+        ("[echo default]", "", "", "default"),
+        ("[echo default]", "", "[]", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_the_runner_has_what_gitlab_runs_before_a_script(
+    tmp_path: Path, of_default: str, of_parent: str, of_job: str, ran: str
+) -> None:
+    def settings(before: str) -> str:
+        return f"{{ interruptible: true{f', before_script: {before}' if before else ''} }}"
+
+    pipeline = [
+        f"default: {settings(of_default)}",
+        "variables: {}",
+        f".parent: {settings(of_parent)}",
+        f"a: {{ extends: .parent, script: [echo script], {settings(of_job).strip('{}')} }}",
+    ]
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / ".gitlab-ci.yml").write_text("\n".join(pipeline))
+    runner = Runner(tmp_path / "checkout", os.environ)
+    assert runner.run(job_of(runner.checkout, ".gitlab-ci.yml", "a")) == 0
+    assert runner.said.split() == [*([ran] if ran else []), "script"]
+
+
 def stages_of_ci() -> list[str]:
     text = (ROOT / ".ci" / "run").read_text()
     return re.findall(r"^(?:stage|further) make ([a-z-]+)", text, re.MULTILINE)
