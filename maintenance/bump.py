@@ -6,9 +6,9 @@
 | images | their registry, by docker, whether there is a tag of a later major version | versions.json |
 | actions | their repositories, for tags and commits | versions.json, .github/workflows/ |
 
-By hand: Django and its types, Debian and PostgreSQL, of which a new one means more than a number. An action's release is
-taken a week after its date, which its author has written. An image's tag moves with each build, so that nobody says
-since when there is one.
+By hand: Django and its types, Debian and PostgreSQL, of which a new one means more than a number. A package's release is
+taken a week after its upload, and an action's a week after its date, which its author has written. An image's tag moves
+with each build, so that nobody says since when there is one.
 
 Prints what it has changed. A source that does not answer is named, and the others go on; the status is 1 then.
 """
@@ -76,10 +76,11 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def newest_package(name: str) -> str:
-    """The newest version of a package that is there for all of the template's Pythons."""
+    """The newest version of a package for all of the template's Pythons that has been out for long enough."""
     said = run(
         "uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate",
-        "--python-version", "3.12", "--prerelease", "if-necessary", "-", given=name,
+        "--python-version", "3.12", "--prerelease", "if-necessary",
+        "--exclude-newer", f"{COOLDOWN} seconds", "-", given=name,
     )  # fmt: skip
     return said.strip().partition("==")[2]
 

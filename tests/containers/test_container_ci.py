@@ -1,6 +1,7 @@
 """The steps of a generated project's CI that need an engine: the image, built and run as the files say."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def assert_built_and_asked(compose: Compose, ran: Runner) -> None:
     assert git(compose.project, "status", "--porcelain") == ""
 
 
+def without_login(folder: Path) -> Path:
+    """An apt-get that installs nothing, and the engine's client without what sets it up on GitLab."""
+    programs = folder / "programs"
+    programs.mkdir()
+    client = shutil.which("docker")
+    cases = [
+        '"login "*) cat >/dev/null ;;', '"context create"* | "buildx create"*) ;;', f'*) exec {client} "$@" ;;',
+    ]  # fmt: skip
+    scripts = {"apt-get": "exit 0", "docker": f'case "$*" in {" ".join(cases)} esac'}
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    return programs
+
+
 def committed(project: Path) -> Path:
     git(project, "init", "--quiet")
     git(project, "add", "--all")
@@ -83,11 +99,13 @@ def test_githubs_job_builds_the_image_and_asks_it(tmp_path: Path, answers: dict[
 
 @pytest.mark.usefixtures("engine")
 def test_gitlabs_job_builds_the_image_and_asks_it(tmp_path: Path) -> None:
-    """The engine here keeps no cache elsewhere, so that LAYERS is empty."""
+    """The engine here keeps no cache elsewhere, so that LAYERS is empty; it asks for no password."""
     answers = {"database": "postgres", "cache": "valkey"}
     project = committed(locked_project(tmp_path, ci="gitlab", **answers))
     with composed(project) as compose:
         ran = runner(compose, tmp_path)
+        programs = without_login(tmp_path)
+        ran.variables["PATH"] = f"{programs}{os.pathsep}{ran.variables['PATH']}"
         engine = dict.fromkeys(("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"), "")
         forced = compose.variables | engine | {"LAYERS": ""}
         status = ran.run(job(project, ".gitlab-ci.yml", "container"), forced)

@@ -227,9 +227,10 @@ def week(ci: str, forge: Callable[[str], Path], environment: Path, tmp_path: Pat
         shutil.rmtree(checkout, ignore_errors=True)
         git(tmp_path, "clone", "--quiet", str(tmp_path / "forge.git"), name)
         variables = machine(checkout, environment) | {
-            "CI_PROJECT_DIR": str(checkout), "CI_SERVER_HOST": "gitlab.example", "CI_PROJECT_PATH": "org/shop",
-            # The address that the job pushes to is that of the forge on this machine.
-            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": f"https://template:{TOKEN}@gitlab.example/org/shop.git",
+            "CI_PROJECT_DIR": str(checkout), "CI_SERVER_HOST": "gitlab.example",
+            # One with a port and below a path. What the job pushes to is the forge on this machine.
+            "CI_PROJECT_URL": "http://gitlab.example:8929/git/org/shop",
+            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": f"http://template:{TOKEN}@gitlab.example:8929/git/org/shop.git",
             "GIT_CONFIG_KEY_0": f"url.{tmp_path / 'forge.git'}.insteadOf",
         }  # fmt: skip
         for role in ("AUTHOR", "COMMITTER"):
@@ -245,9 +246,8 @@ def week(ci: str, forge: Callable[[str], Path], environment: Path, tmp_path: Pat
 
     def of(update: str) -> Week:
         put_program(programs, "make", f"env | grep -q TOKEN={TOKEN} && exit 1\n{update}")
-        put_program(
-            programs, "gh", 'case "$*" in *list*) cat "$0.count" 2>/dev/null || echo 0 ;; esac'
-        )
+        listed = 'if test -e "$0.open"; then cat "$0.open"; else echo "[]"; fi'
+        put_program(programs, "gh", f'case "$*" in *list*) {listed} ;; esac')
         status, said = run("update")
         if status:
             return Week(status, said, [])
@@ -284,10 +284,28 @@ def test_an_update_from_the_template_is_pushed_to_a_branch(
         assert done.called[0] == "gh auth setup-git"
         assert done.called[-1] == "gh pr create --fill --head template"
 
-        (tmp_path / "programs" / "gh.count").write_text("1\n")
+
+@pytest.mark.parametrize("ci", ["github"])
+def test_a_pull_request_is_made_where_none_of_this_repository_is_open(
+    week: Weekly, tmp_path: Path
+) -> None:
+    """On GitLab the push itself asks for one."""
+    listed = tmp_path / "programs" / "gh.open"
+    listed.parent.mkdir()
+    for request, created in (
+        ('[{"isCrossRepository":false}]', False),
+        ('[{"isCrossRepository":true},{"isCrossRepository":false}]', False),
+        ('[{"isCrossRepository":true}]', True),
+    ):
+        listed.write_text(f"{request}\n")
         done = week(UPDATED)
         assert done.status == 0, done.said
-        assert not [call for call in done.called if "create" in call], "it is open already"
+        assert ("gh pr create --fill --head template" in done.called) == created, request
+
+    listed.unlink()
+    listed.mkdir()  # so that it cannot be said
+    done = week(UPDATED.replace("new", "newer"))
+    assert done.status != 0, "a job that proposes nothing, and is green"
 
 
 @each_ci
@@ -466,18 +484,30 @@ def test_a_release_on_github_is_named_after_it_was_attested(
 def test_a_release_on_gitlab_says_its_digest(forge: Callable[..., Path], environment: Path) -> None:
     checkout = forge("gitlab")
     programs = checkout.parent / "programs"
-    put_program(programs, "docker", f'echo \'{{"containerimage.digest": "{DIGEST}"}}\' >build.json')
+    put_program(programs, "apt-get", "")
+    put_program(
+        programs, "docker",
+        f'case "$1 $2" in login*) cat >"$0.login" ;; "buildx build") echo \'{{"containerimage.digest": "{DIGEST}"}}\' >build.json ;; esac',
+    )  # fmt: skip
     variables = machine(checkout, environment) | {
         "CI_PROJECT_DIR": str(checkout), "CI_REGISTRY_IMAGE": "registry.example/shop", "CI_COMMIT_TAG": "v1.2.3",
         "CI_COMMIT_SHA": "c0ffee", "CI_PROJECT_URL": "https://gitlab.example/org/shop",
-        "EXTRAS": "s3",
+        "EXTRAS": "s3", "CI_REGISTRY": "registry.example", "CI_REGISTRY_USER": "ci", "CI_REGISTRY_PASSWORD": TOKEN,
     }  # fmt: skip
     variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
     (programs / "python").symlink_to(sys.executable)
     runner = Runner(checkout, variables, actions=ACTIONS)
 
     assert runner.run(job(checkout, ".gitlab-ci.yml", "publish")) == 0, runner.said
-    (built,) = calls(programs)
+    *before, built = calls(programs)
+    assert [call.split(" --")[0] for call in before] == [
+        "apt-get update -qq", "apt-get install -qq", "docker login", "docker context create engine",
+        "docker buildx create",
+    ]  # fmt: skip
+    assert before[1].endswith(" docker-cli docker-compose docker-buildx")
+    assert before[2] == "docker login --username ci --password-stdin registry.example"
+    assert (programs / "docker.login").read_text() == f"{TOKEN}\n"
+    assert before[4] == "docker buildx create --use engine"
     assert "--build-arg REVISION=c0ffee --build-arg EXTRAS=s3 " in built
     assert built.endswith("--tag registry.example/shop:1.2.3 .")
     assert f"Deploy it by its digest: {DIGEST}" in runner.said
@@ -495,6 +525,7 @@ def deployer(checkout: Path, played: Played, key: str) -> Runner:
     del variables["UV_NO_SYNC"]
     variables["PATH"] = f"{played.programs}{os.pathsep}{variables['PATH']}"
     (played.programs / "python").symlink_to(sys.executable)
+    put_program(played.programs, "apt-get", "")
     published = checkout.parent / "artifacts" / "publish"  # of the job before
     published.mkdir(parents=True)
     (published / "build.json").write_text(f'{{"containerimage.digest": "{DIGEST}"}}')
@@ -527,6 +558,8 @@ def test_a_release_is_deployed_by_its_digest(
     assert ci == "gitlab" or file.stat().st_mode & 0o777 == 0o600
     assert "t0ken" not in runner.said
     assert not (tmp_path / "none").exists(), "no package sees the key"
+    installed = [call.split()[-1] for call in calls(played.programs) if " install " in call]
+    assert installed == (["kubectl"] if ci == "gitlab" else [])
 
 
 @pytest.mark.parametrize("ci", DEPLOYS)

@@ -52,10 +52,13 @@ def pipeline(loaded: Mapping[str, Any]) -> Iterator[Job]:
     for name, job in loaded.items():
         if isinstance(job, dict) and "script" in job:
             parents = job.get("extends", [])
+            names = [parents] if isinstance(parents, str) else parents
+            chain = [loaded["default"], *(loaded[parent] for parent in names), job]
             variables = dict(loaded["variables"])
-            for parent in [parents] if isinstance(parents, str) else parents:
-                variables |= loaded[parent].get("variables", {})
-            variables |= job.get("variables", {})
+            before: list[str] = []
+            for each in chain:
+                variables |= each.get("variables", {})
+                before = each.get("before_script", before)
             needed = [
                 {"uses": "actions/download-artifact", "with": {"name": need}}
                 for need in job.get("needs", [])
@@ -64,7 +67,7 @@ def pipeline(loaded: Mapping[str, Any]) -> Iterator[Job]:
                 {"uses": "actions/upload-artifact", "with": {"name": name, "path": path}}
                 for path in job.get("artifacts", {}).get("paths", [])
             ]
-            script = {"run": "\n".join(job["script"]), "shell": "bash"}
+            script = {"run": "\n".join([*before, *job["script"]]), "shell": "bash"}
             yield Job(PIPELINE, name, [*needed, script, *kept], variables)
 
 

@@ -1,5 +1,6 @@
 """The CI of a generated project, as its files say it: schemas, permissions, pins, versions, AGENTS.md."""
 
+import fnmatch
 import json
 import re
 import subprocess
@@ -179,6 +180,29 @@ def test_a_release_takes_nothing_from_a_cache(github: Path, gitlab: Path) -> Non
     assert "--provenance=mode=max" in script
     assert "--sbom=true" in script
     assert "--cache" not in script
+
+
+def test_a_tag_of_a_version_alone_is_a_release(github: Path, gitlab: Path) -> None:
+    """Not one as `vendor-import`, which would come out as the image `endor-import`."""
+    (pattern,) = workflows(github)["publish.yml"]["on"]["push"]["tags"]
+    pipeline = read(gitlab / ".gitlab-ci.yml")
+    rules = [
+        rule["if"]
+        for job in pipeline.values()
+        if isinstance(job, dict)
+        for rule in job.get("rules", [])
+        if "CI_COMMIT_TAG" in rule["if"]
+    ]
+    assert len(rules) == 3
+    (expression,) = {rule.removeprefix("$CI_COMMIT_TAG =~ ").strip("/") for rule in rules}
+    for tag, released in (
+        ("v1.2.3", True), ("v10.0.0-rc.1", True), ("v2", True),
+        ("vendor-import", False), ("v", False), ("version-1", False), ("1.2.3", False), ("dev1", False),
+    ):  # fmt: skip
+        assert fnmatch.fnmatchcase(tag, pattern) == released, tag
+        assert bool(re.search(expression, tag)) == released, tag
+    ci = (ROOT / "docs" / "ci.md").read_text()
+    assert f"allow the tags `{pattern}` alone" in " ".join(ci.split())
 
 
 def test_a_deployment_waits_for_people_and_for_the_one_before_it(
@@ -456,6 +480,14 @@ def test_agents_md_says_where_a_container_has_its_variables(
     assert ("`deploy/kubernetes/base/server.env`" in said) == kubernetes
     assert (project / "deploy" / "kubernetes" / "base" / "server.env").exists() == kubernetes
     assert len(said.splitlines()) < 60
+
+
+def test_the_page_says_what_the_week_is_not_for(gitlab: Path) -> None:
+    """Renovate decides by it which update there is; uv, which writes the lock file, is told nothing of it."""
+    page = " ".join((ROOT / "docs" / "ci.md").read_text().split())
+    told = "For Python packages on GitLab that is all: Renovate's `uv lock` takes the newest version within"
+    assert "exclude-newer" not in (gitlab / "pyproject.toml").read_text()
+    assert told in page
 
 
 def test_what_no_file_can_turn_on_stands_in_the_page(github: Path, gitlab: Path) -> None:

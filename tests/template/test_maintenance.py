@@ -6,7 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from maintenance import bump, demos, digest, notes
 from tests.conftest import ROOT
 from tests.support.answers import choices, files
-from tests.support.command import git, home
+from tests.support.command import UV, git, home
 
 CHANGELOG = """# Changelog
 
@@ -175,6 +178,58 @@ def test_an_action_is_raised_to_a_release_that_is_a_week_old(
 
 
 @pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """A package index with versions of a package `tea`, each so many days old."""
+    ages: dict[str, float] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.endswith(".metadata"):
+                version = self.path.split("-")[1]
+                text = f"Metadata-Version: 2.1\nName: tea\nVersion: {version}\n"
+                self.send_response(200)
+            else:
+                files = [
+                    {
+                        "filename": f"tea-{version}-py3-none-any.whl", "hashes": {}, "core-metadata": True,
+                        "url": f"tea-{version}-py3-none-any.whl",
+                        "upload-time": (datetime.now(UTC) - timedelta(days=age)).isoformat(),
+                    }
+                    for version, age in ages.items()
+                ]  # fmt: skip
+                text = json.dumps({"meta": {"api-version": "1.1"}, "name": "tea", "files": files})
+                self.send_response(200)
+                self.send_header("Content-Type", "application/vnd.pypi.simple.v1+json")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}/simple/")
+        monkeypatch.setenv("UV_NO_CONFIG", "1")
+        monkeypatch.setenv("UV_NO_CACHE", "1")
+        monkeypatch.setenv("PATH", f"{UV.parent}{os.pathsep}{os.environ['PATH']}")
+        yield ages.update
+        server.shutdown()
+
+
+def test_a_package_is_raised_to_a_release_that_is_a_week_old(index: Callable[..., None]) -> None:
+    index({"1.0": 90, "1.1": 7.1, "1.2": 6.9, "2.0": 0})
+    assert bump.newest_package("tea") == "1.1"
+
+
+def test_a_package_of_which_every_release_is_new_is_an_error(index: Callable[..., None]) -> None:
+    index({"1.0": 1})
+    with pytest.raises(subprocess.CalledProcessError):
+        bump.newest_package("tea")
+
+
+@pytest.fixture
 def bumped(tmp_path: Path, registry: Callable[..., None]) -> Callable[..., tuple[int, str, str]]:
     """Raises the versions of a copy of this repository, whose sources have versions of 99; of some they tell nothing."""
     copy = tmp_path / "copy"
@@ -234,7 +289,7 @@ def test_every_place_of_a_version_is_raised_and_then_none(
         text = (copy / project / "packages" / package / "pyproject.toml").read_text()
         assert 'requires = ["uv_build>=99.1,<99.2"]' in text
     for workflow in (copy / ".github" / "workflows").glob("*.yml"):
-        used = re.findall(r"uses: (.+)", workflow.read_text())
+        used = re.findall(r"uses: ([^$\n].+)", workflow.read_text())
         assert set(used) <= set(held["actions"].values())
     assert 'versions.json: "valkey": "8", -> "valkey": "9",' in changed
     assert bumped() == (0, "", "")
