@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.markers import Marker
@@ -103,17 +104,19 @@ def exported(project: Path) -> dict[str, str]:
     return {name.partition("==")[0].partition("[")[0]: marker for name, _, marker in lines}
 
 
+def sbom(project: Path) -> dict[str, Any]:
+    """What `make sbom` writes."""
+    command = ["make", "--no-print-directory", f"UV={UV}", "sbom"]
+    subprocess.run(command, cwd=project, env=clean_environment(), check=True)
+    made: dict[str, Any] = json.loads((project / "sbom.json").read_text())
+    return made
+
+
 @pytest.mark.slow
 def test_the_sbom_has_the_packages_of_the_lock_file_and_uv_knows_the_audit(bake: Bake) -> None:
     project = bake(cache="valkey")
     subprocess.run([UV, "lock", "--quiet"], cwd=project, env=clean_environment(), check=True)
-    subprocess.run(
-        ["make", "--no-print-directory", f"UV={UV}", "sbom"],
-        cwd=project,
-        env=clean_environment(),
-        check=True,
-    )
-    made = json.loads((project / "sbom.json").read_text())
+    made = sbom(project)
     assert made["bomFormat"] == "CycloneDX"
     names = {component["name"] for component in made["components"]}
     assert {"django", "granian", "redis", "django-serving"} <= names
@@ -131,13 +134,7 @@ def test_the_sbom_has_the_packages_of_the_lock_file_and_uv_knows_the_audit(bake:
 
     env = project / ".env"
     env.write_text(re.sub("(?m)^EXTRAS=.*$", "", env.read_text()) + "\nEXTRAS=s3\n")
-    subprocess.run(
-        ["make", "--no-print-directory", f"UV={UV}", "sbom"],
-        cwd=project,
-        env=clean_environment(),
-        check=True,
-    )
-    made = json.loads((project / "sbom.json").read_text())
+    made = sbom(project)
     assert names < {component["name"] for component in made["components"]}
     assert "boto3" in {component["name"] for component in made["components"]}
 

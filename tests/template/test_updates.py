@@ -378,6 +378,14 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, str], str]] = {
         lambda project: spoil(project, r"^\{", '{"skip": ["/etc/*"],'), {},
         r"skip: \['/etc/\*'\]: .*; name paths in the project",
     ),
+    "skip of nothing": (
+        lambda project: spoil(project, r"^\{", '{"skip": [""],'), {},
+        r"skip: \[''\]: '' of \.cruft\.json is no relative path; name paths in the project",
+    ),
+    "absolute skip without a pattern": (
+        lambda project: skip_in_pyproject(project, '[tool.cruft]\nskip = ["/etc/hosts"]'), {},
+        r"skip: .*: '/etc/hosts' of pyproject\.toml is no relative path; name paths in the project",
+    ),
     "skip of numbers": (
         lambda project: spoil(project, r"^\{", '{"skip": [1],'), {},
         r"skip: \[1\]: .*; name paths in the project",
