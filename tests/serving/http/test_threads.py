@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import itertools
 import logging
 import threading
 import time
@@ -90,8 +91,12 @@ def test_the_pool_grows_when_all_threads_wait_and_no_further_than_its_bound() ->
     assert (small.idle, small.busy) == (0, 0)
 
 
-def test_calls_that_do_not_wait_share_a_few_threads(clocks: dict[str, float]) -> None:
+def test_calls_that_do_not_wait_share_a_few_threads(
+    clocks: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = Pool(bound=64)
+    # The process computes at each look, and so a look that a slow machine has time for finds no stall.
+    monkeypatch.setattr(thread_pool, "process_time", itertools.count().__next__)
 
     async def main() -> None:
         for _ in range(3):
