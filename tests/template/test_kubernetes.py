@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -86,7 +85,7 @@ def test_every_overlay_of_every_combination_is_right_for_the_newest_kubernetes(
     # It reads each schema anew for each object.
     utils = kubernetes_validate.utils
     monkeypatch.setattr(utils, "schema_contents", cache(utils.schema_contents))
-    begun, seen = time.process_time(), 0
+    seen = 0
     known: set[str] = set()
     for project in every_project:
         for overlay in overlays(project):
@@ -98,7 +97,6 @@ def test_every_overlay_of_every_combination_is_right_for_the_newest_kubernetes(
                     for version in NEWEST:
                         kubernetes_validate.validate(each, version, strict=True)
     assert seen > 28 * 2 * 14
-    assert time.process_time() - begun < 20, "one waits for it"
 
 
 @needs_kubectl
