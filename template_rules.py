@@ -332,14 +332,14 @@ REFUSED_COMBINATIONS: tuple[tuple[Answered, Answered, str], ...] = (
         (
             ("lifespan_mode", "disabled"),
             ("telemetry", telemetry),
-            "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional",
+            "telemetry is opened in a lifespan, and none would run; answer lifespan_mode=optional, or telemetry=none",
         )
         for telemetry in ("sentry", "opentelemetry")
     ),
     (
         ("database", "sqlite"),
         ("kubernetes", True),
-        "the pods share no disk, and the database would be a file; answer database=postgres",
+        "the pods share no disk, and the database would be a file; answer database=postgres, or kubernetes=false",
     ),
 )
 

@@ -12,6 +12,7 @@ from tests.support.server import Server, server_environment, wait_for
 from tests.support.services import Postgres, Valkey
 
 VERSIONS = "import sys, django, granian; print('%d.%d.%d' % sys.version_info[:3], django.__version__, granian.__version__)"
+SHOW = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
 
 
 def test_it_shows_what_is_so(tab: Tab, debugging: Server, site: Path, run: Run) -> None:
@@ -87,13 +88,19 @@ def test_the_server_stops_in_spite_of_it_and_it_says_so_and_when_it_is_back(
 
     tab.page.wait_for_selector("[data-state=away]")
     assert re.fullmatch(
-        r"No answer since .*M\. This page goes on when the server is back\.", tab.sign
+        r"No figures since .*M\. This page goes on when the server is back; if it is, reload it:"
+        r" it may want a login\.",
+        tab.sign,
     )
     assert tab.page.title() == "My Project", "the page stays"
+    for hidden in (True, False):  # somebody looks at another tab meanwhile
+        tab.page.evaluate(SHOW, hidden)
 
     again = serve(site, port=server.port, DEBUG="true").ready()
     tab.page.wait_for_selector("[data-state=live]")
-    assert re.fullmatch(r"The server is back, after \d+ s\.", tab.sign)
+    said = re.fullmatch(r"The server is back, after (\d+) s\.", tab.sign)
+    assert said
+    assert int(said[1]) >= 3, "live.js says that it is away after so many"
     assert tab.fact("worker") == f"process {again.workers[0].pid}" != first
 
 
@@ -118,13 +125,39 @@ def test_a_tab_that_nobody_sees_keeps_no_connection(tab: Tab, site: Path, serve:
     server = serve(site, DEBUG="true").ready()
     tab.page.goto(server.address)
     tab.page.wait_for_selector("[data-state=live]")
-    show = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
-    tab.page.evaluate(show, True)
+    tab.page.evaluate(SHOW, True)
     server.wait_for_log("GET /live/")  # which the access log has when it has ended
     before = tab.fact("uptime")
-    tab.page.evaluate(show, False)
+    tab.page.evaluate(SHOW, False)
     wait_for(lambda: tab.fact("uptime") != before, "another event")
     assert tab.sign.startswith("Live")
+
+
+def test_its_stream_ends_and_another_takes_the_right_to_see_it(
+    site: Path, serve: Serve, open_tab: Open
+) -> None:
+    views = site / "home" / "views.py"
+    text = views.read_text()
+    assert "range(60)" in text
+    views.write_text(text.replace("range(60)", "range(2)"))
+    try:
+        server = serve(site, **PRODUCTION).ready()
+        tab = open_tab()
+        tab.log_in(server)
+        tab.page.wait_for_selector("[data-state=live]")
+        server.wait_for_log("GET /live/")  # which the access log has when it has ended
+        before = tab.fact("uptime")
+        wait_for(lambda: tab.fact("uptime") != before, "an event of another")
+        assert tab.sign.startswith("Live"), "that one ends is no outage"
+
+        tab.expected = ["status of 403"]
+        other = tab.page.context.new_page()
+        other.goto(server.address)
+        other.get_by_role("button", name="Log out ada").click()
+        tab.page.wait_for_selector("[data-state=away]")
+        assert tab.sign.endswith("it may want a login.")
+    finally:
+        views.write_text(text)
 
 
 def test_it_tells_of_services_that_come_and_go(
@@ -163,6 +196,7 @@ def test_it_tells_of_services_that_come_and_go(
     postgres.query("DELETE FROM django_migrations WHERE app = 'accounts'", "first_page")
     comes("migrations", r"\d missing; run `make migrate`")
     assert tab.sign.startswith("Live"), "all this time"
+    tab.expected = ["ERR_"]
     assert server.stop() == 0
     postgres.query("DROP DATABASE first_page WITH (FORCE)")
 

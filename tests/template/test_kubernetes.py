@@ -365,7 +365,7 @@ def test_sqlite_is_refused_behind_the_question(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert (done.stdout + done.stderr).strip() == (
         "database=sqlite with kubernetes=true: the pods share no disk, and the database would be a file;"
-        " answer database=postgres"
+        " answer database=postgres, or kubernetes=false"
     )
     assert not (tmp_path / "my-project").exists()
     keys = list(json.loads((ROOT / "cookiecutter.json").read_bytes()))

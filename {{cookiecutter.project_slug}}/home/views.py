@@ -42,12 +42,12 @@ async def live(request: Request[HomeState]) -> StreamingHttpResponse:
 
 
 async def events(request: Request[HomeState]) -> AsyncIterator[str]:
-    """Ends when the server is told to stop, so that it need not wait."""
+    """Ends when the server is told to stop, and after a minute or two: to ask again takes the right to see it."""
     asked = asyncio.create_task(ask_services())
-    while True:
+    for _ in range(60):
         await asyncio.wait({asked}, timeout=1.0)
         services = asked.result() if asked.done() else facts.NO_ANSWER
-        yield f"data: {json.dumps(facts.of_server(request) | services)}\n\n"
+        yield f"retry: 300\ndata: {json.dumps(facts.of_server(request) | services)}\n\n"
         if await stopping.wait(1.0):
             return
         if asked.done():

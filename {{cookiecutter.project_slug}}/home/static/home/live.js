@@ -4,12 +4,14 @@ const PATIENCE = 3000; // milliseconds without a word, where one comes each seco
 
 const sign = document.querySelector("[data-live]");
 let source = null;
+let asked = 0; // when it was opened
 let heard = Date.now(); // when the server's last word came
 let away = false;
 
 function listen() {
   source?.close();
   source = new EventSource(sign.dataset.live);
+  asked = Date.now();
   source.onmessage = show;
 }
 
@@ -33,15 +35,15 @@ function say(state, text) {
 
 function look() {
   if (document.hidden || Date.now() - heard < PATIENCE) return;
-  if (!away) say("away", `No answer since ${new Date(heard).toLocaleTimeString()}. This page goes on when the server is back.`);
+  if (!away) say("away", `No figures since ${new Date(heard).toLocaleTimeString()}. This page goes on when the server is back; if it is, reload it: it may want a login.`);
   away = true;
   // A browser tries again by itself, unless something else answered: a proxy, or a page that logs in.
-  if (source.readyState === EventSource.CLOSED) listen();
+  if (source.readyState === EventSource.CLOSED && Date.now() - asked > PATIENCE) listen();
 }
 
 // A browser has six connections to a host, for all its tabs: one that nobody sees needs none.
 document.addEventListener("visibilitychange", () => {
-  heard = Date.now();
+  if (!away) heard = Date.now();
   if (document.hidden) source.close();
   else listen();
 });

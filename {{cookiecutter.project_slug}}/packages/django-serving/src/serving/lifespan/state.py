@@ -9,7 +9,7 @@ ORIGIN = "serving.lifespan"
 
 NO_LIFESPAN = (
     "this server ran no lifespan: asgi.py has no layer Lifespan, or the server does not ask for it"
-    " (Granian does with GRANIAN_INTERFACE=asgi)"
+    " (Granian does with GRANIAN_INTERFACE=asgi; LIFESPAN must not be disabled either)"
 )
 
 
