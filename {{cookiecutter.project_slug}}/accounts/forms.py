@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import forms
 from django.utils.translation import get_language
 
-from accounts.tasks import send_password_reset
+from accounts.tasks import send_password_reset, state_of
 
 
 class PasswordResetForm(forms.PasswordResetForm):
@@ -23,6 +23,7 @@ class PasswordResetForm(forms.PasswordResetForm):
         """Enqueues what the task needs, and no token: whoever may read tasks could take over an account by it."""
         told = {name: str(context[name]) for name in ("domain", "site_name", "protocol")}
         templates = [subject_template_name, email_template_name, html_email_template_name]
+        user = context["user"]
         send_password_reset.enqueue(
-            context["user"].pk, to_email, from_email, told, templates, get_language()
+            user.pk, to_email, from_email, told, templates, get_language(), state_of(user)
         )

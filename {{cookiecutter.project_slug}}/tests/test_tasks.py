@@ -42,6 +42,19 @@ def test_nobody_else_is_mailed() -> None:
 
 
 @override_settings(TASKS=WORKER)
+@pytest.mark.parametrize("changed", ["email", "password"])
+def test_a_reset_that_was_asked_for_ends_as_a_link_does(user: User, changed: str) -> None:
+    """Else it goes to a mailbox that is not the user's any more, or opens the door once more."""
+    from django_ox.testing import run_tasks
+
+    ask_for_reset("ada@example.com")
+    setattr(user, changed, "another")
+    user.save()
+    run_tasks()
+    assert mail.outbox == []
+
+
+@override_settings(TASKS=WORKER)
 def test_a_worker_mails_it_later_and_the_queue_holds_no_token(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
