@@ -145,6 +145,7 @@ def test_a_task_has_the_requests_id_and_what_the_lifespan_opened(
     (seen,) = [record for record in worker.records if record["log.logger"] == "errands.tasks"]
     assert seen["message"] == said
     assert seen["http.request.id"] == "tea-1"
+    worker.wait_for_log("succeeded in")  # which it says after it has written that
     (done,) = [record for record in worker.records if "succeeded in" in record["message"]]
     assert done["http.request.id"] == "tea-1"
     assert done["task_id"] == answer.text
