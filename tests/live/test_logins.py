@@ -22,7 +22,7 @@ from tests.conftest import ROOT, Run, Serve, add_ada, bake_into
 from tests.support import readme
 from tests.support.server import PATIENCE, Server, server_environment
 from tests.support.services import Postgres
-from tests.support.sites import put_site
+from tests.support.sites import program, put_site
 
 PAGE = ROOT / "docs" / "second-factor.md"
 RIGHT = "open sesame"
@@ -141,6 +141,17 @@ def test_what_a_request_rolls_back_is_counted_all_the_same(
     assert postgres.query(counts, "logins") == ["0"]
     assert server.stop() == 0
     assert "ERROR" not in server.log
+    postgres.query("DROP DATABASE logins WITH (FORCE)")
+
+
+def test_a_new_password_and_an_attempt_do_not_wait_for_each_other(
+    postgres: Postgres, tmp_path: Path, run: Run
+) -> None:
+    project, variables = made_with(postgres, tmp_path, run)
+    variables |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    environment = server_environment(project) | variables
+    done = run(project, "python", "-c", program("set_back_while_trying"), **environment)
+    assert done.stdout.splitlines()[-1] == "0 0"
     postgres.query("DROP DATABASE logins WITH (FORCE)")
 
 

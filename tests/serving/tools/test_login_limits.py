@@ -169,6 +169,32 @@ def test_an_account_of_his_own_gives_nobody_more_tries(ada):
     assert attempt("another", address=THERE) == "failed"
 
 
+@pytest.mark.parametrize("own", ["ADA", "\uff21da", "ada "])
+@pytest.mark.parametrize("sets_back", ["a login", "a new password"])
+def test_an_account_of_nearly_the_same_name_gives_nobody_more_tries(ada, own, sets_back):
+    other = User.objects.create_user("another", password=RIGHT)
+    User.objects.filter(pk=other.pk).update(username=own)
+    other.refresh_from_db()
+    tried = 0
+    for number in range(8):
+        tried += attempt(address=f"203.0.113.{number // 2}") == "failed"
+        if sets_back == "a login":
+            attempt(own, address=f"203.0.113.{number // 2}", password=RIGHT)
+        else:
+            other.set_password(RIGHT)
+            other.save()
+    assert tried == 4, "what LOGIN_LIMIT_USER is"
+
+
+def test_who_has_logged_in_as_another_spelling_is_not_known(ada):
+    User.objects.create_user("ADA", password=RIGHT)
+    assert attempt("ADA", password=RIGHT) == "in"
+    for number in range(4):
+        attempt(address=f"203.0.113.{number}")
+    assert attempt(password=RIGHT) > 0
+    assert attempt("ADA", password=RIGHT) == "in"
+
+
 def test_from_everywhere_a_user_is_refused_only_where_he_is_new(ada, clock):
     assert attempt(password=RIGHT) == "in"
     for number in range(4):

@@ -83,10 +83,14 @@ def begin(request: HttpRequest | None, name: str) -> Attempt:
         raise
 
 
-def unlock_user(name: str) -> int:
-    """Sets back the counts of a user, as each backend counts his name; returns how many that were."""
+def unlock_user(name: str, *, as_spelled: bool = False) -> int:
+    """Sets back the counts of a user, as each backend counts his name; returns how many that were.
+
+    `as_spelled`: as for `unlock`.
+    """
     backends = [each for each in get_backends() if isinstance(each, LimitedLogins)]
-    return sum(unlock(name=each) for each in {name} | {b.counted_name(name) for b in backends})
+    names = {name} | {each.counted_name(name) for each in backends}
+    return sum(unlock(name=each, as_spelled=as_spelled) for each in sorted(names))
 
 
 def follow_new_password(instance: AbstractBaseUser, *, created: bool, **_: object) -> None:
@@ -97,4 +101,4 @@ def follow_new_password(instance: AbstractBaseUser, *, created: bool, **_: objec
     """
     # What `AbstractBaseUser.set_password` leaves until the end of `save`, for validators to be told of.
     if not created and getattr(instance, "_password", None) is not None:
-        unlock_user(instance.get_username())
+        unlock_user(instance.get_username(), as_spelled=True)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext, ngettext
@@ -74,6 +74,7 @@ class Attempt:
 
     def __init__(self, name: str, address: str) -> None:
         self.network = network_of(address)
+        self.spelling = spelling_key(name)
         self.user, self.limits = self._limits(name)
         # Always locked in this order, so that no two attempts wait for each other.
         self.keys = sorted(self.limits)
@@ -141,13 +142,16 @@ class Attempt:
     def _is_known(self, counts: Mapping[Key, LoginFailures], now: datetime) -> bool:
         """Whether this user has logged in from here within KNOWN_FOR."""
         here = counts.get((self.user, self.network))
-        return here is not None and here.known_until is not None and here.known_until > now
+        if here is None or here.known_until is None or here.known_as != self.spelling:
+            return False
+        return here.known_until > now
 
     def end(self, right: bool | None) -> None:
         """Counts what has come of it: whether the password was right, or None where an error hid that.
 
         A success sets back the count of this user from here, and of the others none: else who has an
-        account of his own, and logs in to it in between, could try those of others without end.
+        account of his own, and logs in to it in between, could try those of others without end. Nor does
+        one as ADA set back what was tried of ada: they share a count, and may be two accounts.
         """
         now = timezone.now()
         with apart():
@@ -158,10 +162,13 @@ class Attempt:
                     renew(count, now)
                     count.under_way = max(0, count.under_way - 1)
                     if right is False and not (known and self.limits[key] == "LOGIN_LIMIT_USER"):
+                        note_spelling(count, self.spelling)
                         count.failures += 1
                 if right and self.network:
                     here = counts[self.user, self.network]
-                    here.failures, here.known_until = 0, now + KNOWN_FOR
+                    here.known_until, here.known_as = now + KNOWN_FOR, self.spelling
+                    if here.spelling == self.spelling:
+                        here.failures = 0
                 save(counts)
             if right is False:
                 forget_old(now)
@@ -214,6 +221,11 @@ def renew(count: LoginFailures, now: datetime) -> None:
         count.until = now + timedelta(seconds=setting("LOGIN_LIMIT_SECONDS"))
 
 
+def note_spelling(count: LoginFailures, spelling: str) -> None:
+    """Notes how the name of one more failure is spelled: "" where they are several."""
+    count.spelling = spelling if count.failures == 0 or count.spelling == spelling else ""
+
+
 def atomic() -> "transaction.Atomic":
     """A transaction of the database that has the counts."""
     return transaction.atomic(using=database())
@@ -261,7 +273,7 @@ def is_callers(connection: BaseDatabaseWrapper) -> bool:
 
 def save(counts: Mapping[Key, LoginFailures]) -> None:
     """Writes counts that are locked."""
-    fields = ["failures", "under_way", "until", "known_until"]
+    fields = ["failures", "under_way", "spelling", "until", "known_until", "known_as"]
     LoginFailures.objects.bulk_update(counts.values(), fields)
 
 
@@ -273,19 +285,27 @@ def forget_old(now: datetime) -> None:
         LoginFailures.objects.filter(pk__in=list(free[:1000])).delete()
 
 
-def unlock(*, name: str = "", address: str = "") -> int:
+def unlock(*, name: str = "", address: str = "", as_spelled: bool = False) -> int:
     """Sets back what was counted of a user, from a network, or both; says how many counts that were.
 
-    What is under way too: it may be what a worker that was killed has left.
+    What is under way too: it may be what a worker that was killed has left. `as_spelled`: only where nobody
+    has tried the name in other letters, which may be another's account.
     """
     counted = LoginFailures.objects.filter(Q(failures__gt=0) | Q(under_way__gt=0))
     done = 0
     if name:
-        keys = (user_key(name), user_key(name, MAIL))
-        done += counted.filter(user__in=keys).update(failures=0, under_way=0)
+        spelled = {"spelling": spelling_key(name)} if as_spelled else {}
+        done += set_back(counted.filter(user__in=(user_key(name), user_key(name, MAIL)), **spelled))
     if address:
-        done += counted.filter(network=network_of(address)).update(failures=0, under_way=0)
+        done += set_back(counted.filter(network=network_of(address)))
     return done
+
+
+def set_back(counts: "QuerySet[LoginFailures]") -> int:
+    """Sets counts to 0; says how many. They are locked in the order of an attempt, else each waits for the other."""
+    with atomic():
+        list(counts.select_for_update().order_by("user", "network").values_list("pk"))
+        return counts.update(failures=0, under_way=0)
 
 
 def setting(name: str) -> int:
@@ -298,8 +318,17 @@ def user_key(name: str, salt: str = __name__) -> str:
 
     What else one backend takes for the same name, `LimitedLogins.counted_name` says.
     """
-    spelled = unicodedata.normalize("NFKC", name[:LONGEST_NAME]).strip().casefold()
-    value = spelled.encode(errors="surrogatepass")  # JSON can hold half a pair
+    return keyed(unicodedata.normalize("NFKC", name[:LONGEST_NAME]).strip().casefold(), salt)
+
+
+def spelling_key(name: str) -> str:
+    """A keyed hash of a name as it was given."""
+    return keyed(name[:LONGEST_NAME], f"{__name__}.spelling")
+
+
+def keyed(text: str, salt: str) -> str:
+    """A hash that nobody can try names on without the SECRET_KEY: 32 digits."""
+    value = text.encode(errors="surrogatepass")  # JSON can hold half a pair
     return salted_hmac(salt, value, algorithm="sha256").hexdigest()[:32]
 
 

@@ -17,12 +17,20 @@ class LoginFailures(models.Model):
     network: models.CharField[str, str] = models.CharField(max_length=43, blank=True)
     failures: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
     under_way: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
+    spelling: models.CharField[str, str] = models.CharField(
+        max_length=32, blank=True, default="", db_default="",
+        help_text="A keyed hash of the name as it was typed each time; none where it was typed in several ways.",
+    )  # fmt: skip
     until: models.DateTimeField[datetime, datetime] = models.DateTimeField(
         db_index=True, help_text="When the count starts again."
     )
     known_until: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
         null=True, help_text="Until when this user's last login from here is remembered."
     )
+    known_as: models.CharField[str, str] = models.CharField(
+        max_length=32, blank=True, default="", db_default="",
+        help_text="The spelling of that login.",
+    )  # fmt: skip
 
     class Meta:
         constraints = (
