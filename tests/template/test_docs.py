@@ -72,7 +72,8 @@ def test_the_generated_readme_can_be_read_in_one_go(
 
 def test_no_other_answer_changes_its_length() -> None:
     conditions = re.findall(r"cookiecutter\.(\w+) ==", (TEMPLATE / "README.md").read_text())
-    assert set(conditions) == {"database", "cache", "tasks", "telemetry"}
+    # The last within a line.
+    assert set(conditions) == {"database", "cache", "tasks", "telemetry", "lifespan_mode"}
 
 
 def test_what_scaling_does_to_a_deployment_it_does_in_its_namespace() -> None:

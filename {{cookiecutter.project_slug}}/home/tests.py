@@ -44,7 +44,7 @@ def test_staff_is_sent_what_the_services_answer(
         parts = aiter(answer.streaming_content)
         event = await anext(parts)
         await parts.aclose()
-        return dict(json.loads(event.removeprefix(b"data: ")))
+        return dict(json.loads(event.partition(b"data: ")[2]))
 
     event = resources.run(first_event())
 
