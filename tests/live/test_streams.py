@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import Serve
@@ -14,6 +15,7 @@ from tests.support.server import PATIENCE, Server, wait_for
 from tests.support.sites import put_site
 
 SYNC_STREAMS = ("sync_busy", "async_of_sync")
+UNREAD = ("large", "sync_busy", "async_busy", "sync_file", "static/large.bin")
 FILES = ("sync_file", "async_file")
 STREAMS = ("async_busy", "async_rows", "async_queries", *SYNC_STREAMS, *FILES)
 
@@ -21,6 +23,8 @@ STREAMS = ("async_busy", "async_rows", "async_queries", *SYNC_STREAMS, *FILES)
 @pytest.fixture
 def site(project: Path) -> Path:
     put_site(project, "streams")
+    with (project / "staticfiles" / "large.bin").open("wb") as large:
+        large.truncate(64 * 2**20)
     return project
 
 
@@ -114,6 +118,38 @@ def test_a_client_that_does_not_read_is_given_up(site: Path, serve: Serve, name:
         assert not end.endswith(b"\r\n0\r\n\r\n"), "what was cut off does not look whole"
     assert server.stop() == 0
     assert "ERROR" not in server.log
+
+
+def connections(server: Server) -> int:
+    """How many its workers have with clients."""
+    return sum(
+        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == server.port
+        for worker in server.workers
+        for each in worker.net_connections("tcp")
+    )
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_client_that_does_not_read_keeps_no_connection(
+    site: Path, serve: Serve, name: str
+) -> None:
+    """Nor the memory and the open file behind it, long after its response was given up."""
+    server = serve(site, SEND_TIMEOUT="0.5").ready()
+
+    with asking(server, f"/{name}"):
+        wait_for(lambda: connections(server) == 1, "its connection")
+        wait_for(lambda: connections(server) == 0, "its end")
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_client_that_does_not_read_holds_up_no_stop(site: Path, serve: Serve, name: str) -> None:
+    server = serve(site, DRAIN_TIMEOUT="0.5").ready()
+
+    with asking(server, f"/{name}") as client:
+        assert client.recv(1)
+        assert server.stop() == 0
+    assert not server.killed_a_worker
 
 
 @pytest.mark.parametrize("name", ["sync_busy", "async_busy"])

@@ -60,13 +60,14 @@ def ids(path: str, **headers: str) -> list[str]:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = asyncio.run(ASGIClient(RequestId(answers)).ask(path, "POST", b"tea", headers=given))
     assert (answer.status, answer.body) == (200, b"tea")
-    return [value for name, value in answer.headers if name == "x-request-id"]
+    return [value for name, value in answer.headers if name.lower() == "x-request-id"]
 
 
 def test_an_answer_bears_the_id_of_its_request_once() -> None:
     assert ids("/", x_request_id="order-7") == ["order-7"]
     assert ids("/bare", x_request_id="order-7") == ["order-7"]
     assert ids("/named/x-request-id", x_request_id="order-7") == ["order-7"]
+    assert ids("/named/X-Request-ID", x_request_id="order-7") == ["order-7"], "as Django names it"
     assert [len(made) for made in ids("/")] == [32]
 
 

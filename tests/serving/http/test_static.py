@@ -228,3 +228,25 @@ def test_what_a_response_has_is_not_given_twice() -> None:
 
     with override_settings(MIDDLEWARE=[FRAMES]):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_where_every_path_may_be_a_files_a_page_keeps_its_own_headers(
+    root: Path, debug: bool
+) -> None:
+    """A view may have dropped some of them, so that another site shows it in a frame, say."""
+    ranges = {"range": "bytes=0-1", "if-range": "x"}
+    seen: list[Any] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(dict(scope["headers"]))
+        await django(scope, receive, send)
+
+    async def main() -> Exchange:
+        return await Exchange("/tea/", headers=ranges).run(static_files(page))  # type: ignore[arg-type]
+
+    with override_settings(STATIC_URL="https://cdn.example/", DEBUG=debug):
+        answer = asyncio.run(main())
+    assert answer.body == b"django http"
+    assert not answer.headers
+    assert b"range" in seen[0]

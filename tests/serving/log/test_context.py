@@ -4,9 +4,12 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 from serving.log.context import carry_context, log_unhandled, request_id
 
 
@@ -40,6 +43,27 @@ def test_a_thread_of_the_loop_knows_the_request_of_its_caller(own_id: str) -> No
         assert executor.submit(brew, "green", cups=2).result()[:2] == ("green", 2)
 
     asyncio.run(main())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_thread_of_the_loop_keeps_no_connection(own_id: str, fails: bool) -> None:
+    """Nobody would look after it: once it were broken, each error page of an async view would fail."""
+    opened: list[Any] = []
+
+    def query() -> None:
+        connection.ensure_connection()
+        opened.append(connections["default"])
+        if fails:
+            raise LookupError
+
+    async def main() -> None:
+        carry_context(asyncio.get_running_loop())
+        with suppress(LookupError):
+            await sync_to_async(query, thread_sensitive=False)()
+
+    asyncio.run(main())
+    assert [each.connection for each in opened] == [None]
 
 
 def test_what_an_app_has_set_stays_where_a_loop_is_prepared_again() -> None:

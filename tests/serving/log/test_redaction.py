@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from serving.log import redaction
 from serving.log.formats import ConsoleFormatter, EcsFormatter
-from serving.log.redaction import HIDDEN, Secrets, is_sensitive, query_shown
+from serving.log.redaction import HIDDEN, SHOWN, Secrets, is_sensitive, query_shown
 
 from tests.serving.log.records import as_json, record
 
@@ -387,3 +387,13 @@ def test_the_folder_of_a_process_is_no_secret(monkeypatch: pytest.MonkeyPatch) -
 
     line = EcsFormatter().format(record("/srv/tea-shop /srv/tea-house open-sesame"))
     assert "/srv/tea-shop /srv/tea-house ********" in line
+
+
+def test_of_a_long_query_the_rest_is_not_shown() -> None:
+    """A stranger may send one of 30 KB with each request, and it is shown on the event loop."""
+    query = "&".join(f"name{number}={number}" for number in range(3000))
+    shown = query_shown(query)
+    assert SHOWN - 20 < len(shown) < SHOWN + 20
+    assert shown.endswith(f"&{HIDDEN}")
+    assert query.startswith(shown.removesuffix(f"&{HIDDEN}"))
+    assert query_shown("token=" + "x" * SHOWN).endswith(HIDDEN)

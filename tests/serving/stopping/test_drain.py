@@ -64,6 +64,12 @@ async def promises(scope: Any, receive: Any, send: Any) -> None:
     await never(scope, receive, send)
 
 
+async def promises_as_django(scope: Any, receive: Any, send: Any) -> None:
+    """Whose names of headers keep their case."""
+    await send({**START, "headers": [(b"X-Tea", b"oolong"), (b"Content-Length", b"3")]})
+    await never(scope, receive, send)
+
+
 async def goes_on(scope: Any, receive: Any, send: Any) -> None:
     """Completes its response, and has more to do."""
     await send(START)
@@ -103,7 +109,7 @@ def test_what_is_open_is_ended(order: Stopping, before: bool) -> None:
     assert ask(Drain(streams_on, timeout=0.01), order, before=before)[1:] == [PART, END]
 
 
-@pytest.mark.parametrize("app", [promises, goes_on])
+@pytest.mark.parametrize("app", [promises, promises_as_django, goes_on])
 def test_what_must_not_be_completed_is_left_as_it_is(order: Stopping, app: Any) -> None:
     """A client that was promised more bytes learns that they do not come."""
     alone: list[Message] = []

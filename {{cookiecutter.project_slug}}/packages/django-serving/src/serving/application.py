@@ -92,6 +92,7 @@ def build(handler: str) -> ASGIApp:
     from serving.process.flags import granian_flags
     from serving.process.report import report_configuration
     from serving.stopping import Drain
+    from serving.stopping.unread import Unread
 
     refuse_wrong_settings()
     check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
@@ -110,6 +111,7 @@ def build(handler: str) -> ASGIApp:
     app = Probes(app)
     app = Proxy(app)
     app = RequestId(app)
-    if granian_flags():
+    if flags := granian_flags():
+        app = Unread(app, flags["port"])
         app = ServerName(app)
     return Lifespan(app)

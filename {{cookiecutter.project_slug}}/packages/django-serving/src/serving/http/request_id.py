@@ -40,7 +40,7 @@ def with_id(own: bytes, send: Send) -> Send:
 
     def send_with_id(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            headers = [item for item in message.get("headers", ()) if item[0] != HEADER]
+            headers = [item for item in message.get("headers", ()) if item[0].lower() != HEADER]
             headers.append((HEADER, own))
             message = {**message, "headers": headers}
         return send(message)

@@ -24,9 +24,10 @@ def static_files(app: ASGIHandler) -> ASGIApp:
     """Serves what `collectstatic` gathered; with DEBUG on, the files of each app as they are."""
     if not settings.STATIC_URL:
         return app
-    path = urlsplit(settings.STATIC_URL).path  # it may name the host of a content delivery network
+    address = urlsplit(settings.STATIC_URL)  # it may name the host of a content delivery network
+    path = address.path
     if settings.DEBUG:
-        return StaticFiles(app, ASGIStaticFilesHandler(app), path)
+        return app if address.netloc else StaticFiles(app, DevelopersFiles(app), path)
     if not settings.STATIC_ROOT or not Path(settings.STATIC_ROOT).is_dir():
         root = settings.STATIC_ROOT
         reason = f"{root} is missing; run collectstatic" if root else "STATIC_ROOT is not set"
@@ -40,6 +41,13 @@ def static_files(app: ASGIHandler) -> ASGIApp:
         add_headers_function=add_etag,
     )
     return StaticFiles(app, files, path)
+
+
+class DevelopersFiles(ASGIStaticFilesHandler):
+    """Django's, with the headers of a page."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, with_security_headers(scope, send))
 
 
 class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
@@ -63,8 +71,15 @@ class Files(ServeStaticASGI):  # type: ignore[misc]  # it has no types
         if path := self._waiting.pop(url, None):
             with suppress(FileNotFoundError):  # it was deleted since
                 self.add_file_to_dictionary(url, path, root=self._root, stat_cache=self._stats)
-        found = self.files.get(url)
-        await (FileServerASGI(found) if found else self.application)(scope, receive, send)
+        if not (found := self.files.get(url)):
+            await self.application(scope, receive, send)
+            return
+        headers = scope["headers"]
+        if any(name == b"if-range" for name, _ in headers):
+            # servestatic does not read If-Range; open in 4.4.0. So the client gets all of the file.
+            # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/responders.py#L189
+            scope = {**scope, "headers": [item for item in headers if item[0] != b"range"]}
+        await FileServerASGI(found)(scope, receive, with_security_headers(scope, send))
 
 
 class StaticFiles:
@@ -79,13 +94,8 @@ class StaticFiles:
         is_static = scope["type"] == "http" and scope["path"].startswith(self.path)
         if not is_static or redirects_to_https(scope):  # Django does that
             await self.app(scope, receive, send)
-            return
-        headers = scope["headers"]
-        if any(name == b"if-range" for name, _ in headers):
-            # servestatic does not read If-Range; open in 4.4.0. So the client gets all of the file.
-            # https://github.com/Archmonger/ServeStatic/blob/4.4.0/src/servestatic/responders.py#L189
-            scope = {**scope, "headers": [item for item in headers if item[0] != b"range"]}
-        await self.files(scope, receive, with_security_headers(scope, send))
+        else:
+            await self.files(scope, receive, send)
 
 
 def add_etag(headers: Headers, path: str, url: str) -> None:

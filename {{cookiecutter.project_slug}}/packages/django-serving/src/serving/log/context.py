@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, ContextVar, copy_context
@@ -18,13 +19,33 @@ carrying: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 class ContextExecutor(ThreadPoolExecutor):
-    """Threads in which a call has the context variables of its caller, as with `asyncio.to_thread`."""
+    """Threads in which a call has the context variables of its caller, as with `asyncio.to_thread`.
+
+    And no database connection after it: Django renders the error pages of async views in them, and nobody
+    looks after their connections, nor counts them. https://code.djangoproject.com/ticket/33497
+    """
 
     def submit[**P, T](
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
         context = copy_context()
-        return super().submit(lambda: context.run(function, *args, **kwargs))
+
+        def call() -> T:
+            try:
+                return context.run(function, *args, **kwargs)
+            finally:
+                close_connections()
+
+        return super().submit(call)
+
+
+def close_connections() -> None:
+    """Closes this thread's connections to databases, where Django has any."""
+    try:
+        if django_db := sys.modules.get("django.db"):
+            django_db.connections.close_all()
+    except Exception:
+        asyncio_logger.exception("a database connection could not be closed")
 
 
 def carry_context(loop: asyncio.AbstractEventLoop) -> None:

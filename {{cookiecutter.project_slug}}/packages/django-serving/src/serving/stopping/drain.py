@@ -83,7 +83,7 @@ class Response:
             raise asyncio.CancelledError
         if message["type"] == "http.response.start":
             self.started = True
-            self.promised = any(name == b"content-length" for name, _ in message["headers"])
+            self.promised = any(name.lower() == b"content-length" for name, _ in message["headers"])
         else:
             self.complete = not message.get("more_body", False)
         await self._send(message)
@@ -91,7 +91,7 @@ class Response:
     async def finish(self) -> None:
         """Ends the response in the application's place, as well as HTTP allows.
 
-        A client that does not read gets no end: its connection is closed half a second later.
+        A client that does not read gets no end: its connection is cut off soon after (serving.stopping.unread).
         """
         if self.complete or self.promised:
             return

@@ -1,0 +1,78 @@
+"""Connections whose clients do not read: Granian keeps them without a limit, and a stop waits for them.
+
+What a response has handed to Granian lies in its memory and in the kernel's until the client takes it, also when
+the response itself was given up long ago. Open in 2.8.9: https://github.com/emmett-framework/granian/issues/650
+"""
+
+import socket
+import struct
+import sys
+from contextlib import suppress
+from functools import partial
+from threading import Timer
+
+from serving.conf import conf
+from serving.stopping.listeners import sockets_at
+from serving.stopping.signals import stopping
+from serving.types import ASGIApp, Receive, Scope, Send
+
+# Seconds after DRAIN_TIMEOUT: what it has ended has half a second to send its last bytes.
+GRACE = 1.0
+
+
+class Unread:
+    """ASGI middleware: ends connections whose client takes nothing for SEND_TIMEOUT, or at a stop has not taken all."""
+
+    def __init__(self, app: ASGIApp, port: int | None) -> None:
+        self.app = app
+        self._port = port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # With the first request, since Granian listens after the lifespan's startup alone.
+        if self._port is not None and scope["type"] == "http":
+            give_up_silent_clients(self._port, conf.SEND_TIMEOUT())
+            stopping.add_callback(partial(cut_off_later, self._port, conf.DRAIN_TIMEOUT()))
+            self._port = None
+        await self.app(scope, receive, send)
+
+
+def give_up_silent_clients(port: int, seconds: float) -> None:
+    """Has the system end connections to this TCP port whose client takes nothing of what is sent for so long.
+
+    It raises nothing; other systems than Linux know no such option:
+    https://man7.org/linux/man-pages/man7/tcp.7.html (TCP_USER_TIMEOUT)
+    """
+    if sys.platform != "linux":
+        return
+    milliseconds = max(1, min(int(seconds * 1000), 2**31 - 1))
+    # First the listener, whose connections have it from then on; then those that were accepted meanwhile.
+    for _ in range(2):
+        for found in sockets_at(port):
+            with found, suppress(OSError):  # closed by now, or a sandbox allows none
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def cut_off_later(port: int, seconds: float) -> None:
+    """Ends what clients have not taken by then, from a thread: the event loop has ended, where a stop waits."""
+    timer = Timer(seconds + GRACE, cut_off, [port])
+    timer.daemon = True
+    timer.start()
+
+
+def cut_off(port: int) -> None:
+    """Ends this process's connections at a TCP port that have something left to send. It raises nothing."""
+    if sys.platform != "linux":
+        return
+    for connection in sockets_at(port):
+        with connection, suppress(OSError):  # closed by now
+            if unsent(connection):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def unsent(connection: socket.socket) -> int:
+    """Bytes that the kernel holds for a client: https://man7.org/linux/man-pages/man7/tcp.7.html (SIOCOUTQ)"""
+    import fcntl  # which Windows has not
+    import termios
+
+    held = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", 0))
+    return int(struct.unpack("i", held)[0])
