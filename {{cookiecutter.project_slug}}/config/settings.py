@@ -19,7 +19,7 @@ from data import connections, postgres{{ ", valkey_address" if cookiecutter.cach
 from data import sqlite{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
 {% endif %}
 {% if cookiecutter.telemetry != "none" %}
-from telemetry import check_endpoint
+from telemetry import check_endpoint{{ ", check_headers" if cookiecutter.telemetry == "opentelemetry" }}
 {% endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -281,7 +281,8 @@ SENTRY_TRACES_SAMPLE_RATE = env.number("SENTRY_TRACES_SAMPLE_RATE", 0, least=0)
 env.checked("SENTRY_DSN", "", check_endpoint)
 {% else %}
 env.checked("OTEL_EXPORTER_OTLP_ENDPOINT", "", check_endpoint)
-env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
+env.checked("OTEL_EXPORTER_OTLP_HEADERS", "", check_headers)
+env.checked("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "", check_headers)
 {% endif %}
 
 {% endif %}
@@ -302,6 +303,7 @@ env.refuse_problems(
 {% elif cookiecutter.telemetry == "opentelemetry" %}
         "OTEL_EXPORTER_OTLP_ENDPOINT": "",
         "OTEL_EXPORTER_OTLP_HEADERS": "",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "",
 {% endif %}
     },
     env_file=BASE_DIR / ".env",
