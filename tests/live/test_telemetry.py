@@ -395,7 +395,9 @@ def test_headers_that_a_collector_would_not_get_stop_the_start_and_are_not_shown
             assert "supersecret" not in said
 
     for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
-        variables = server_environment(project) | {name: "Authorization: Bearer abc123supersecret99"}
+        variables = server_environment(project) | {
+            name: "Authorization: Bearer abc123supersecret99"
+        }
         done = run(project, "python", "manage.py", "check", check=False, **variables)
         assert done.returncode == 1
         assert f"  {name}: Item 1 has no =: write NAME=VALUE," in done.stderr

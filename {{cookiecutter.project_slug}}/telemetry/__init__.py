@@ -10,7 +10,7 @@ https://opentelemetry.io/docs/languages/python/
 """
 {% endif %}
 
-from urllib.parse import {{ "unquote, " if cookiecutter.telemetry == "opentelemetry" }}urlsplit
+from urllib.parse import {{ "unquote, " if cookiecutter.telemetry != "sentry" }}urlsplit
 
 
 def check_endpoint(text: str) -> None:

@@ -5,7 +5,6 @@ import logging
 import sys
 
 from opentelemetry.util.re import parse_env_headers
-
 from telemetry import check_headers
 
 logging.basicConfig(stream=sys.stdout)
