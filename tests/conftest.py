@@ -51,7 +51,7 @@ SLOW = frozenset(
     for name in """
       addresses bodies celery ci_steps connections conversation demo deploy_faults development documented
       doors foreign_servers garbage healthcheck libraries lifespan_faults logins mail make moving new_app
-      object_store orm other_servers own_warnings package pgbouncer plan postgres process readme recipes
+      numbers object_store orm other_servers own_warnings package pgbouncer plan postgres process readme recipes
       restore secret_files snippets sqlite strangers streams tasks telemetry troubleshooting updates upgrade
       uploads valkey valkey_refuses
     """.split()

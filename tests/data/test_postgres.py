@@ -41,6 +41,8 @@ def test_what_a_connection_sets_unless_told_otherwise() -> None:
     limited = database_settings(URL, application="shop", statement_timeout=30)
     limits = "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000"
     assert limited["OPTIONS"] == options | {"options": limits}
+    short = database_settings(URL, application="shop", statement_timeout=0.0001)
+    assert "-c statement_timeout=1 " in short["OPTIONS"]["options"], "0 would be for ever"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,9 @@ WRONG = {
     f"{URL}?channel_binding=hunter2": "channel_binding",
     f"{URL}?ssl_min_protocol_version=hunter2": "ssl_min_protocol_version",
     f"{URL}?keepalives_idle=hunter2": "keepalives_idle",
+    f"{URL}?keepalives_idle=32768": "keepalives_idle",
+    f"{URL}?keepalives_interval=32768": "keepalives_interval",
+    f"{URL}?keepalives_count=128": "keepalives_count",
     f"{URL}?host=a,b,c&port=1,2": "port",
     f"{URL}?port=1,2": "port",
     f"{URL}?ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2": "for a parameter that",

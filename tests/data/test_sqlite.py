@@ -66,6 +66,8 @@ WRONG = {
     "sqlite:///a?timeout=1&hunter2": f"{', '.join(QUERY)} and nothing else",
     "sqlite:///a?timeout=-1": "The timeout in its query",
     "sqlite:///a?timeout=1&transaction_mode=hunter2": "The transaction_mode in its query",
+    "sqlite:///a?timeout=1000000": "The timeout in its query",
+    f"sqlite:///a?cached_statements={10**9}": "The cached_statements in its query",
     "sqlite:///a?cached_statements=hunter2": "The cached_statements in its query",
 }
 

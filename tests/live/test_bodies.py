@@ -374,7 +374,7 @@ def test_wrong_bounds_are_refused(site: Path, serve: Serve) -> None:
     server = serve(site, **wrong)
     assert server.wait() == 1
     for name, value in wrong.items():
-        assert f"{name}='{value}': Must be greater than" in server.log
+        assert f"{name}='{value}': Must be " in server.log
     server = serve(site, BODY_SPACE="150000000")
     assert server.wait() == 1
-    assert "BODY_SPACE='150000000': Must be greater than or equal to 200000000." in server.log
+    assert "BODY_SPACE='150000000': Must be from 200000000 to 10000000000000000." in server.log

@@ -78,7 +78,7 @@ def test_a_stream_is_closed_when_its_client_leaves(site: Path, serve: Serve) -> 
 def test_a_wrong_number_of_threads_is_refused(site: Path, serve: Serve) -> None:
     server = serve(site, SERVING_THREADS="0")
     assert server.wait() == 1
-    assert "SERVING_THREADS='0': Must be greater than or equal to 1." in server.log
+    assert "SERVING_THREADS='0': Must be from 1 to 10000." in server.log
 
 
 def test_one_line_goes_back_to_djangos_own_handler(project: Path, serve: Serve) -> None:

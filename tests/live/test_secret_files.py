@@ -154,6 +154,7 @@ def test_compose_names_every_variable_that_a_deployment_may_set(
         "MEDIA_ROOT",  # the image has a folder for it, and a machine's own is not in a container
         "SENTRY_DSN",
         "OTEL_EXPORTER_OTLP_HEADERS",  # from files
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",  # traces are all that is sent: the other will do
         "RELEASE",  # the image has it
     }
     for project in (default_project, widest_project, bake(telemetry="sentry")):

@@ -1,5 +1,6 @@
 """Projects with telemetry report to a receiver that decodes the real protocols, from a real server."""
 
+import json
 import re
 import shutil
 import socket
@@ -351,6 +352,58 @@ def test_an_address_that_will_not_do_stops_the_start_and_is_not_shown(
     assert "0123456789" not in done.stderr
 
 
+# As people write them, and what is said of each; else what the exporter reads. None may show the key.
+HEADERS: dict[str, str | dict[str, str]] = {
+    "": {},
+    "x-key=abc123supersecret99": {"x-key": "abc123supersecret99"},
+    "x-team=tea, x-key=abc%2Cd%20e== ,": {"x-team": "tea", "x-key": "abc,d e=="},
+    "Authorization=Bearer abc123supersecret99": {"authorization": "Bearer abc123supersecret99"},
+    "Authorization=Basic%20YWRh==": {"authorization": "Basic YWRh=="},
+    "x-dsn=https://abc@tea.example:4318?grpc=1": {"x-dsn": "https://abc@tea.example:4318?grpc=1"},
+    "x-key=": {"x-key": ""},
+    "abc123supersecret99": "Item 1 has no =:",
+    "Authorization: Bearer abc123supersecret99": "Item 1 has no =:",
+    "Authorization: Basic YWJjMTIzc3VwZXJzZWNyZXQ5OQ==": "Item 1 has no header's name before its =:",
+    "x-team=tea,Authorization=Bearer abc,abc123supersecret99": "Item 3 has no =:",
+    "=abc123supersecret99": "Item 1 has no header's name",
+    "x key=abc123supersecret99": "Item 1 has no header's name",
+    '"x-key=abc123supersecret99"': "Item 1 has no header's name",
+    "{x-key=abc123supersecret99}": "Item 1 has no header's name",
+    "x-kéy=abc123supersecret99": "Item 1 has a character that is to be percent-encoded",
+    'x-key="abc123supersecret99"': "Item 1 has a character",
+    "x-team=tea;x-key=abc123supersecret99": "Item 1 has a character",
+    "x-key=abc123supersecret99\\": "Item 1 has a character",
+    "x-key=abc123supersecret99\nx-team=tea": "Item 1 has a character",
+    "x-key=abc123supersecret99%0A": "Item 1 has a character",
+    "x-key=abc123supersecret99%E2%82%AC": "Item 1 has a character",
+    "x-key=Bearer abc123%2Csupersecret99": "Item 1 has a character",
+}
+
+
+def test_headers_that_a_collector_would_not_get_stop_the_start_and_are_not_shown(
+    tmp_path: Path, run: Run
+) -> None:
+    """The exporter would go on without them, and log them."""
+    project = bake_into(tmp_path, telemetry="opentelemetry")
+    judged = run(project, "python", "-c", program("judge_headers"), *HEADERS).stdout.splitlines()
+    for (value, wanted), said in zip(HEADERS.items(), judged, strict=True):
+        if isinstance(wanted, dict):
+            assert json.loads(said) == wanted, value
+        else:
+            assert said.startswith(wanted), value
+            assert said.endswith(": write NAME=VALUE,... without quotes, with %20 for a space in a value and %2C for a comma.")  # fmt: skip
+            assert "supersecret" not in said
+
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
+        variables = server_environment(project) | {
+            name: "Authorization: Bearer abc123supersecret99"
+        }
+        done = run(project, "python", "manage.py", "check", check=False, **variables)
+        assert done.returncode == 1
+        assert f"  {name}: Item 1 has no =: write NAME=VALUE," in done.stderr
+        assert "abc123" not in done.stderr + done.stdout
+
+
 def test_each_worker_has_its_own(
     library: str, watched: Path, serve: Serve, receiver: Receiver
 ) -> None:
@@ -421,7 +474,10 @@ def test_a_secret_may_lie_in_a_file(
         variables["SENTRY_DSN"] = ""
     else:
         file.write_text("x-key=a%20key%20of%20ours\n")
-        variables["OTEL_EXPORTER_OTLP_HEADERS_FILE"] = str(file)
+        other = tmp_path / "other"
+        other.write_text("x-key=another\n")
+        variables["OTEL_EXPORTER_OTLP_TRACES_HEADERS_FILE"] = str(file)
+        variables["OTEL_EXPORTER_OTLP_HEADERS_FILE"] = str(other)
         variables["OTEL_EXPORTER_OTLP_HEADERS"] = ""
     server = serve(watched, **variables)
     server.ready()

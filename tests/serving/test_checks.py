@@ -85,7 +85,7 @@ def test_every_setting_has_a_check_with_an_id_of_its_own() -> None:
     assert len({setting.check for setting in SETTINGS.values()}) == len(SETTINGS) > 10
 
 
-NO_TIMES = (0, -1, 0.0, "30", None, True, float("nan"), float("inf"), [])
+NO_TIMES = (0, -1, 0.0, "30", None, True, float("nan"), float("inf"), 1e300, 2**31, [])
 NO_COUNTS = (0, -1, 1.5, "64", None, True)
 
 

@@ -28,6 +28,8 @@ async def app(*_: object) -> None: ...
         (lambda: Probes(app), "LIFESPAN", "on"),
         (lambda: Probes(app), "URL_PATH_PREFIX", 3),
         (lambda: Drain(app), "DRAIN_TIMEOUT", 0),
+        (lambda: Drain(app), "DRAIN_TIMEOUT", 2**31),
+        (DjangoHandler, "BODY_MIN_RATE", 10**400),
         (lambda: Proxy(app), "TRUSTED_PROXIES", "10.0.0.2"),
         (lambda: Proxy(app), "URL_PATH_PREFIX", "app"),
         (DjangoHandler, "SERVING_THREADS", "8"),

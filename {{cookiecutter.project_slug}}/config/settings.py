@@ -19,7 +19,7 @@ from data import connections, postgres{{ ", valkey_address" if cookiecutter.cach
 from data import sqlite{{ ", valkey_address" if cookiecutter.cache == "valkey" }}
 {% endif %}
 {% if cookiecutter.telemetry != "none" %}
-from telemetry import check_endpoint
+from telemetry import check_endpoint{{ ", check_headers" if cookiecutter.telemetry == "opentelemetry" }}
 {% endif %}
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -131,7 +131,9 @@ TEMPLATES = [
 # Data. An address may hold a password, so it is no setting: Django's debug page would show it.
 
 {% if cookiecutter.database == "postgres" %}
-DATABASE_STATEMENT_TIMEOUT = env.number("DATABASE_STATEMENT_TIMEOUT", 30, least=0)
+DATABASE_STATEMENT_TIMEOUT = env.number(
+    "DATABASE_STATEMENT_TIMEOUT", 30, least=0, most=postgres.TIMEOUT_MAX
+)
 DATABASE_POOLER = env.choice("DATABASE_POOLER", "none", "session", "transaction")
 database = partial(
     postgres.database_settings,
@@ -178,7 +180,7 @@ TASKS = {
         },
     }
 }
-WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", 4)
+WORKER_CONCURRENCY = env.integer("WORKER_CONCURRENCY", 4, most=1000)
 
 {% endif %}
 AUTH_USER_MODEL = "accounts.User"
@@ -243,14 +245,14 @@ DRAIN_TIMEOUT = env.number("DRAIN_TIMEOUT", 15)
 LIFESPAN_SHUTDOWN_TIMEOUT = env.number("LIFESPAN_SHUTDOWN_TIMEOUT", 5)
 SEND_TIMEOUT = env.number("SEND_TIMEOUT", 60)
 
-MAX_BODY_SIZE = env.integer("MAX_BODY_SIZE", 100_000_000)
+MAX_BODY_SIZE = env.integer("MAX_BODY_SIZE", 100_000_000, most=10**15)
 # At least twice as much, since a form with files is on disk twice: as it came, and as a view's files.
-BODY_SPACE = env.integer("BODY_SPACE", 10 * MAX_BODY_SIZE, least=2 * MAX_BODY_SIZE)
+BODY_SPACE = env.integer("BODY_SPACE", 10 * MAX_BODY_SIZE, least=2 * MAX_BODY_SIZE, most=10**16)
 BODY_TIMEOUT = env.number("BODY_TIMEOUT", 30)
 BODY_MIN_RATE = env.number("BODY_MIN_RATE", 1000, least=0)
 
 # Threads of a worker that sync code may run in, and so its database connections
-WORKERS = env.integer("GRANIAN_WORKERS", 1)
+WORKERS = env.integer("GRANIAN_WORKERS", 1, most=1000)
 {% if cookiecutter.database == "postgres" %}
 WEB_REPLICAS = env.integer("WEB_REPLICAS", 1)
 DATABASE_MAX_CONNECTIONS = env.integer("DATABASE_MAX_CONNECTIONS", 100)
@@ -262,9 +264,9 @@ threads = connections.threads(free, servers=WEB_REPLICAS, workers=WORKERS)
 {% else %}
 threads = connections.threads(DATABASE_MAX_CONNECTIONS, servers=WEB_REPLICAS, workers=WORKERS)
 {% endif %}
-SERVING_THREADS = env.integer("SERVING_THREADS", threads)
+SERVING_THREADS = env.integer("SERVING_THREADS", threads, most=10_000)
 {% else %}
-SERVING_THREADS = env.integer("SERVING_THREADS", 64)
+SERVING_THREADS = env.integer("SERVING_THREADS", 64, most=10_000)
 {% endif %}
 
 # Granian's own metrics at this port, each worker's at one of those behind it
@@ -277,11 +279,12 @@ METRICS_PORT = env.integer("GRANIAN_METRICS_PORT", 9090, most=65535 - WORKERS)
 RELEASE = env.str("RELEASE", "")
 ENVIRONMENT = env.str("ENVIRONMENT", "development" if DEBUG else "production")
 {% if cookiecutter.telemetry == "sentry" %}
-SENTRY_TRACES_SAMPLE_RATE = env.number("SENTRY_TRACES_SAMPLE_RATE", 0, least=0)
+SENTRY_TRACES_SAMPLE_RATE = env.number("SENTRY_TRACES_SAMPLE_RATE", 0, least=0, most=1)
 env.checked("SENTRY_DSN", "", check_endpoint)
 {% else %}
 env.checked("OTEL_EXPORTER_OTLP_ENDPOINT", "", check_endpoint)
-env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
+env.checked("OTEL_EXPORTER_OTLP_HEADERS", "", check_headers)
+env.checked("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "", check_headers)
 {% endif %}
 
 {% endif %}
@@ -302,6 +305,7 @@ env.refuse_problems(
 {% elif cookiecutter.telemetry == "opentelemetry" %}
         "OTEL_EXPORTER_OTLP_ENDPOINT": "",
         "OTEL_EXPORTER_OTLP_HEADERS": "",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "",
 {% endif %}
     },
     env_file=BASE_DIR / ".env",

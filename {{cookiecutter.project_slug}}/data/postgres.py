@@ -8,6 +8,7 @@ https://www.pgbouncer.org/features.html
 import os
 import re
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,6 +21,8 @@ from psycopg.pq import Conninfo, PGconn
 # Seconds after which a connection is replaced, between two requests: so that servers behind a balancer
 # share the load again, and a session on the server stops growing.
 CONNECTION_AGE = 600
+
+TIMEOUT_MAX = 2_147_483  # seconds: what fits the milliseconds of its parameters
 
 # A server that disappears silently is noticed. In seconds; the last one in milliseconds.
 NETWORK: dict[str, Any] = {
@@ -36,6 +39,11 @@ DJANGOS = {"assume_role", "server_side_binding", "prepare_threshold", "currentSc
 
 INTEGERS = {"connect_timeout", "tcp_user_timeout", "keepalives"} | {
     f"keepalives_{what}" for what in ("idle", "interval", "count")
+}
+LARGEST = {  # that Linux takes
+    "keepalives_idle": 32_767,
+    "keepalives_interval": 32_767,
+    "keepalives_count": 127,
 }
 NOWHERE = "/nonexistent"
 
@@ -76,7 +84,7 @@ def database_settings(
         # A pooler refuses `options`; data/connections.py warns where nothing limits statements then. A
         # server-side cursor does not survive its transaction. Django prepares no statements.
         parsed["DISABLE_SERVER_SIDE_CURSORS"] = pooler == "transaction"
-    elif milliseconds := round(statement_timeout * 1000):
+    elif milliseconds := ceil(statement_timeout * 1000):
         limits = ("statement_timeout", "idle_in_transaction_session_timeout")
         options["options"] = " ".join(f"-c {name}={milliseconds}" for name in limits)
     parsed["OPTIONS"] = options | parsed.get("OPTIONS", {})
@@ -111,7 +119,8 @@ def check_with_libpq(config: dict[str, Any]) -> None:
     """Raises ValidationError if libpq would refuse a parameter's value, which it would in each request."""
     options = config.get("OPTIONS", {})
     for name in options.keys() & (INTEGERS | {"prepare_threshold"}):
-        if not re.fullmatch(r"-?\d{1,9}", str(options[name])):
+        value = str(options[name])
+        if not re.fullmatch(r"-?\d{1,9}", value) or int(value) > LARGEST.get(name, 10**9):
             raise ValidationError(f"The {name} in its query is no whole number that can be used.")
     if not isinstance(options.get("server_side_binding"), bool | None):
         raise ValidationError("The server_side_binding in its query is neither true nor false.")

@@ -30,10 +30,10 @@ PRAGMAS = {
 
 # What the query of the URL may set, and how each value must look.
 QUERY = {
-    "timeout": r"\d+(\.\d+)?",
+    "timeout": r"\d{1,6}(\.\d+)?",
     "transaction_mode": r"(?i:deferred|immediate|exclusive)",
     "init_command": ".+",
-    "cached_statements": r"\d+",
+    "cached_statements": r"\d{1,9}",
 }
 
 

@@ -36,6 +36,8 @@ from telemetry.watching import telling
 logger = logging.getLogger(__name__)
 
 VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+TRACES_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"  # these win
 
 PAUSE = 30.0  # seconds without an attempt, after one that failed
 
@@ -138,10 +140,10 @@ class OpenTelemetryTracker:
 
     def __init__(self, address: str) -> None:
         # What lies in a file, the exporter does not find by itself.
-        headers = from_file("OTEL_EXPORTER_OTLP_HEADERS")
+        headers = from_file(TRACES_HEADERS) or os.environ.get(TRACES_HEADERS) or from_file(HEADERS)
         exporter = OTLPSpanExporter(
             endpoint=None if os.environ.get(VARIABLE) else f"{address.rstrip('/')}/v1/traces",
-            headers=parse_env_headers(headers) if headers else None,
+            headers=parse_env_headers(headers, liberal=True) if headers else None,
         )
         self._inner: SpanProcessor = BatchSpanProcessor(HidingExporter(exporter))
         spans().inner = self._inner

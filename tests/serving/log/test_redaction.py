@@ -278,6 +278,21 @@ def test_a_secret_is_hidden_however_it_is_written(monkeypatch: pytest.MonkeyPatc
         ("API_TOKEN", "8letters", "8letters"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=open-sesame,x-set=all", "open-sesame"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=open%20sesame", "open sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "open-sesame", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "opensesame", "opensesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=Bearer abc,open-sesame", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=Basic abc,opensesame==", "opensesame=="),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=Bearer open-sesame", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team: Bearer open-sesame", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team: Bearer open-sesame", "Bearer open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team: Basic opensesame==", "opensesame=="),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team:open%20sesame", "open sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team: a\nx-key: open-sesame", "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", '"x-team=open-sesame"', "open-sesame"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-team='open-sesame'", "open-sesame"),
+        ("API_HEADERS", '{"x-team": "open-sesame"}', "open-sesame"),
+        ("API_HEADERS", "open-5esame", "open-5esame"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://opensesame@a.example", "opensesame"),
     ],
 )
 def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
@@ -293,6 +308,7 @@ def test_a_secret_is_known_by_its_variable_and_in_each_spelling(
     ("name", "value", "said"),
     [
         ("API_TOKEN", "letters", "letters"),
+        ("CORS_ALLOW_HEADERS", "accept,content-type,x-requested-with", "content-type"),
         ("DATABASE_URL", "postgres://shop-owner@db/shop", "shop-owner"),
         ("DATABASE_URL", "https://[::1/shop-owner", "shop-owner"),
         ("DATABASE_URL", "postgres://ada:open-sesame@db/?sslmode=verify-full", "verify-full"),
@@ -303,6 +319,24 @@ def test_what_only_stands_beside_a_secret_is_shown(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert Secrets().hidden_in(f"says {said}") == f"says {said}"
+
+
+def test_what_the_exporter_says_of_headers_that_it_cannot_read_has_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It logs a whole item; the name of a header may stay, for whoever looks for the mistake."""
+    for value in (
+        "Authorization: Bearer abc123supersecret99",
+        "Authorization=Bearer abc,abc123supersecret99",
+        "abc123supersecret99",
+        '"Authorization=Bearer abc123supersecret99"',
+        "Authorization: Basic YWJjMTIzc3VwZXJzZWNyZXQ5OQ==",
+    ):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", value)
+        for item in value.split(","):
+            shown = Secrets().hidden_in(f"Header format invalid! ...: {item}")
+            assert "supersecret" not in shown
+            assert "YWJj" not in shown
 
 
 def test_a_link_that_resets_a_password_is_hidden() -> None:

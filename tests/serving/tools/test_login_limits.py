@@ -31,7 +31,7 @@ from rest_framework.views import APIView
 from serving_tools import password_hashers
 from serving_tools.login_limits import limits
 from serving_tools.login_limits.backends import REFUSED, LimitedModelBackend
-from serving_tools.login_limits.checks import check_transactions
+from serving_tools.login_limits.checks import check_limits, check_transactions
 from serving_tools.login_limits.limits import LoginRefusedError, network_of, unlock, user_key
 from serving_tools.login_limits.middleware import LoginLimitMiddleware, with_status
 from serving_tools.login_limits.models import LoginFailures
@@ -329,6 +329,17 @@ def test_a_check_names_atomic_requests(monkeypatch):
     assert error.id == "serving_tools.E001"
     monkeypatch.setattr(connection, "vendor", "postgresql")
     assert check_transactions() == []
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**31, 10**30, 5.0, "5", True, None])
+def test_a_check_names_a_limit_that_logins_would_fail_at(settings, value):
+    assert check_limits() == []
+    settings.LOGIN_LIMIT_SECONDS = value
+    (error,) = check_limits()
+    assert error.id == "serving_tools.E002"
+    assert error.msg.startswith(f"LOGIN_LIMIT_SECONDS = {value!r}: ")
+    settings.LOGIN_LIMIT_SECONDS = 2**31 - 1
+    assert check_limits() == []
 
 
 # The answer

@@ -8,6 +8,10 @@ from typing import Any
 
 PORT_MAX = 65535
 
+# The largest number of seconds, 68 years, and of most else: timers, dates and databases take it, and of a larger one
+# some raise OverflowError when it is used, long after the start.
+MOST = 2**31 - 1
+
 # In TRUSTED_PROXIES: whoever connects to the server's unix socket, since such a peer has no address.
 UNIX = "unix"
 
@@ -102,9 +106,12 @@ def is_number(value: Any) -> bool:
 
 MODES = ("required", "optional", "disabled")
 MODE = must(f"one of {', '.join(MODES)}", MODES.__contains__)
-SECONDS = must("a number of seconds, more than 0", lambda value: is_number(value) and value > 0)
+SECONDS = must(
+    f"a number of seconds, more than 0 and {MOST} at most",
+    lambda value: is_number(value) and 0 < value <= MOST,
+)
 COUNT = must("a whole number, 1 or more", lambda value: is_whole(value) and value > 0)
-RATE = must("a number, 0 or more", lambda value: is_number(value) and value >= 0)
+RATE = must(f"a number from 0 to {MOST}", lambda value: is_number(value) and 0 <= value <= MOST)
 SPACE = must("a whole number, or None", lambda value: value is None or is_whole(value))
 SWITCH = must("True or False", lambda value: isinstance(value, bool))
 PORT = must(f"from 1 to {PORT_MAX}", lambda value: is_whole(value) and 0 < value <= PORT_MAX)

@@ -13,6 +13,7 @@ from typing import Any, cast
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvValidationError, ValidationError, validate
 from serving.log.config import logging_config
+from serving.rules import MOST
 
 from serving_tools.env_file import EnvFileError, has_one_of, read
 from serving_tools.log_variables import LEVELS, check_format, parse_levels
@@ -37,17 +38,19 @@ class Environment(Env):
         """One of these words."""
         return self.str(name, default, validate=validate.OneOf([default, *others])) or default
 
-    def integer(self, name: str, default: int, *, least: int = 1, most: int | None = None) -> int:
+    def integer(self, name: str, default: int, *, least: int = 1, most: int = MOST) -> int:
         """An integer within these bounds."""
-        found = self.int(name, default, validate=validate.Range(least, most))
+        bounds = validate.Range(least, most, error=f"Must be from {least} to {most}.")
+        found = self.int(name, default, validate=bounds)
         return default if found is None else found
 
     def number(
-        self, name: str, default: float, *, above: float = 0, least: float | None = None
+        self, name: str, default: float, *, least: float | None = None, most: float = MOST
     ) -> float:
-        """A number that is greater than `above`, or at least `least` if that is given."""
-        bounds = (
-            validate.Range(above, min_inclusive=False) if least is None else validate.Range(least)
+        """A number that is greater than 0, or at least `least` if that is given, and no larger than `most`."""
+        said = "above 0 and no more than" if least is None else f"from {least} to"
+        bounds = validate.Range(
+            least or 0, most, min_inclusive=least is not None, error=f"Must be {said} {most}."
         )
         found = self.float(name, default, validate=bounds)
         return float(default if found is None else found)

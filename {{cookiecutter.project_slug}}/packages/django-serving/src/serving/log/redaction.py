@@ -68,7 +68,10 @@ SECRET_VARIABLE = re.compile(
     r"^SECRET_KEY(?!.*_FILE$)|(APIKEY|PASSWORD)S?$|_PWD$"
     r"|(^|_)(AUTH|CREDENTIAL|KEY|PASS|PASSPHRASE|PASSWD|SECRET|TOKEN)S?(_B(ASE)?64)?$"
 )
-ADDRESS_VARIABLE = re.compile(r"_(CONNECTION_STRING|DSN|URI|URL)S?$")
+ADDRESS_VARIABLE = re.compile(r"_(CONNECTION_STRING|DSN|ENDPOINT|URI|URL)S?$")
+
+# What stands for nothing but a header's name, as in a list of those that an API takes.
+HEADER_NAME = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
 
 
 def is_sensitive(name: str) -> bool:
@@ -162,6 +165,7 @@ PASSWORD_IN_URL = re.compile(r"""(://[^\s/:@"'\\]*:)(?!password@)[^\s/"'\\]+@"""
 RESET_TOKEN = re.compile(r"(?<=[/-])[0-9a-z]{1,13}-[0-9a-f]{32}(?![0-9A-Za-z])")
 
 SHORTEST = 8  # characters; a shorter value stands in other words as well
+SURROUNDING = " \t\r\"'{}"  # of a value, in quotes or in JSON
 LONGEST_FILE = 64 * 1024  # bytes; no secret is as long
 
 
@@ -181,8 +185,7 @@ class Secrets:
             elif ADDRESS_VARIABLE.search(name):
                 found |= secrets_in(value)
             elif name.endswith("_HEADERS"):  # of OTEL_EXPORTER_OTLP_HEADERS, say: name=value,...
-                values = {item.partition("=")[2].strip() for item in value.split(",")}
-                found |= values | set(map(unquote, values))
+                found |= secrets_in_headers(value, names=not name.startswith("OTEL_"))
         # The longest first, since another may be a part of it.
         known = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
         # With the longest part that every program writes alike.
@@ -225,6 +228,22 @@ def secrets_in(address: str) -> set[str]:
             found |= {value for name, value in parse_qsl(url.query) if is_sensitive_in_query(name)}
             secret = url.password or (url.scheme.startswith("http") and url.username) or ""
             found |= {secret, unquote(secret)}
+    return found
+
+
+def secrets_in_headers(text: str, *, names: bool) -> set[str]:
+    """The secrets in `name=value,...`, and in what was meant to be that: libraries log an item that is not.
+
+    Of an item that is none, all but a name and a colon. `names`: an item may be the name of a header alone.
+    """
+    found: set[str] = set()
+    for item in re.split(r"[\n,]", text):
+        whole = item.strip(SURROUNDING)
+        values = {whole.partition(sign)[2].strip(SURROUNDING) for sign in "=:"}
+        if not whole.partition("=")[2].strip("= ") and not (names and HEADER_NAME.fullmatch(whole)):
+            values.add(whole)  # a key alone, or the end of a value that had a comma
+        values |= {value.rpartition(" ")[2] for value in values}  # without "Bearer"
+        found |= values | set(map(unquote, values))
     return found
 
 
