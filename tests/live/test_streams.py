@@ -63,6 +63,15 @@ def busy_threads(server: Server) -> int:
     return int(server.get("/busy_threads").text)
 
 
+def connections(server: Server) -> int:
+    """How many its workers have with clients."""
+    return sum(
+        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == server.port
+        for worker in server.workers
+        for each in worker.net_connections("tcp")
+    )
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_keeps_no_thread_for_clients_that_do_not_read(
     site: Path, serve: Serve, name: str
@@ -110,7 +119,9 @@ def test_a_client_that_does_not_read_is_given_up(site: Path, serve: Serve, name:
 
     with asking(server, f"/{name}") as client:
         server.wait_for_log("stream closed")
-        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing")
+        said = f"GET /{name}: ended, since its client has read nothing"
+        # A busy machine may take so long to fill the buffers that the kernel ends the connection before.
+        wait_for(lambda: said in server.log or not connections(server), f"{said!r} in the log")
         wait_for(lambda: busy_threads(server) == 0, "threads that have nothing to do")
         end = b""
         while part := client.recv(1_000_000):
@@ -118,15 +129,6 @@ def test_a_client_that_does_not_read_is_given_up(site: Path, serve: Serve, name:
         assert not end.endswith(b"\r\n0\r\n\r\n"), "what was cut off does not look whole"
     assert server.stop() == 0
     assert "ERROR" not in server.log
-
-
-def connections(server: Server) -> int:
-    """How many its workers have with clients."""
-    return sum(
-        each.status == psutil.CONN_ESTABLISHED and each.laddr.port == server.port
-        for worker in server.workers
-        for each in worker.net_connections("tcp")
-    )
 
 
 @pytest.mark.parametrize("name", UNREAD)
@@ -176,7 +178,8 @@ def test_a_worker_that_stood_still_does_not_give_up_who_read_meanwhile(
         size = 0
         while size < 20_000_000:  # more than lay in buffers
             size += len(client.recv(1_000_000) or pytest.fail("the stream has ended"))
-        server.wait_for_log(f"GET /{name}: ended, since its client has read nothing")
+        said = f"GET /{name}: ended, since its client has read nothing"
+        wait_for(lambda: said in server.log or connections(server) == 1, f"{said!r} in the log")
     assert server.stop() == 0
 
 

@@ -16,12 +16,16 @@ from serving.stopping.listeners import sockets_at
 from serving.stopping.signals import stopping
 from serving.types import ASGIApp, Receive, Scope, Send
 
+# Seconds after SEND_TIMEOUT, with which a response gives up by itself, tells the log, and waits a little longer where
+# the worker itself stood still.
+LATER = 10.0
+
 # Seconds after DRAIN_TIMEOUT: what it has ended has half a second to send its last bytes.
 GRACE = 1.0
 
 
 class Unread:
-    """ASGI middleware: ends connections whose client takes nothing for SEND_TIMEOUT, or at a stop has not taken all."""
+    """ASGI middleware: ends connections whose client takes nothing for long, or at a stop has not taken all."""
 
     def __init__(self, app: ASGIApp, port: int | None) -> None:
         self.app = app
@@ -30,7 +34,7 @@ class Unread:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # With the first request, since Granian listens after the lifespan's startup alone.
         if self._port is not None and scope["type"] == "http":
-            give_up_silent_clients(self._port, conf.SEND_TIMEOUT())
+            give_up_silent_clients(self._port, conf.SEND_TIMEOUT() + LATER)
             stopping.add_callback(partial(cut_off_later, self._port, conf.DRAIN_TIMEOUT()))
             self._port = None
         await self.app(scope, receive, send)
