@@ -22,7 +22,7 @@ class ContextExecutor(ThreadPoolExecutor):
     """Threads in which a call has the context variables of its caller, as with `asyncio.to_thread`.
 
     And no database connection after it: Django renders the error pages of async views in them, and nobody
-    looks after their connections, nor counts them. https://code.djangoproject.com/ticket/33497
+    looks after their connections, nor counts them.
     """
 
     def submit[**P, T](

@@ -1,7 +1,7 @@
 """Connections whose clients do not read: Granian keeps them without a limit, and a stop waits for them.
 
 What a response has handed to Granian lies in its memory and in the kernel's until the client takes it, also when
-the response itself was given up long ago. Open in 2.8.9: https://github.com/emmett-framework/granian/issues/650
+the response itself was given up long ago: so it is with Granian 2.8.9.
 """
 
 import socket
