@@ -106,8 +106,8 @@ def shop(tmp_path: Path, postgres: Postgres, run: Run) -> Iterator[tuple[Path, T
         "ENGINE": "no-engine",
     }
 
-    def attempt(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return run(project, "python", *arguments, check=False, **variables)
+    def attempt(*arguments: str, **others: str) -> subprocess.CompletedProcess[str]:
+        return run(project, "python", *arguments, check=False, **variables | others)
 
     assert attempt("manage.py", "migrate", "--verbosity", "0").returncode == 0
     yield project, attempt
@@ -199,6 +199,50 @@ def test_a_dump_that_fails_half_way_leaves_the_database_as_it_was(
     (kept,) = project.glob("before-restore-*.dump")
     assert attempt("manage.py", "restore", kept.name).returncode == 0
     assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+
+
+def test_large_objects_are_restored_in_the_same_transaction(
+    shop: tuple[Path, Try], postgres: Postgres, tmp_path: Path
+) -> None:
+    """`pg_restore` ends one of its own behind them: what is killed after it had left tables without keys."""
+    project, attempt = shop
+    postgres.query("SELECT lo_from_bytea(0, 'tea')", "shop")
+    assert attempt("manage.py", "backup", "saved.dump").returncode == 0
+    postgres.query("INSERT INTO auth_group (name) VALUES ('there')", "shop")
+    whole = constraints(postgres)
+    killed = tmp_path / "killed" / "pg_restore"
+    killed.parent.mkdir()
+    real = postgres.programs / "pg_restore"
+    killed.write_text(
+        f"#!/bin/sh\nreadlink /proc/$$/fd/1 | grep -q ^pipe && {killing(real)}; exec {real} \"$@\"\n"
+    )
+    killed.chmod(0o755)
+
+    failed = attempt("manage.py", "restore", "saved.dump", PATH=f"{killed.parent}:/usr/bin:/bin")
+
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1] == "CommandError: pg_restore ended with status 137"
+    assert constraints(postgres) == whole
+    assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+
+    done = attempt("manage.py", "restore", "saved.dump")
+    assert done.returncode == 0, done.stderr
+    assert "transaction" not in done.stderr
+    assert constraints(postgres) == whole
+    assert postgres.query("SELECT name FROM auth_group", "shop") == []
+    (large,) = postgres.query("SELECT loid FROM pg_largeobject", "shop")
+    assert postgres.query(f"SELECT convert_from(lo_get({large}), 'utf8')", "shop") == ["tea"]
+
+
+def killing(real: Path) -> str:
+    """The whole dump but for its keys, as if it had been killed there; the list of migrations as ever."""
+    return (
+        f'case "$*" in *--data-only*) ;; *) {real} "$@" | sed "/ADD CONSTRAINT/q"; exit 137; esac'
+    )
+
+
+def constraints(postgres: Postgres) -> list[str]:
+    return sorted(postgres.query("SELECT conname FROM pg_constraint", "shop"))
 
 
 def dump(postgres: Postgres, name: str, target: Path, *options: str) -> None:

@@ -80,9 +80,8 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
     ):
         assert writer.stdin  # noqa: S101
         try:
-            writer.stdin.write(b"BEGIN;" + DROP_TABLES)
+            writer.stdin.write(b"BEGIN;" + DROP_TABLES + QUIETLY)
             run(config, READ, stdin=file, stdout=writer.stdin)
-            writer.stdin.write(b"COMMIT;\n")  # never reached with half a dump
         except (BrokenPipeError, subprocess.CalledProcessError):
             writer.stdin.close()
             if writer.wait() == 0:
@@ -119,7 +118,9 @@ def current_migrations() -> set[tuple[str, str]]:
         connection.close()
 
 
-READ = ["pg_restore", "--clean", "--if-exists", "--no-owner", "--file=-"]
+# In a transaction, or it would end ours with one of its own for large objects. So the last line that it writes is
+# the COMMIT, which half a dump does not have.
+READ = ["pg_restore", "--single-transaction", "--clean", "--if-exists", "--no-owner", "--file=-"]
 WRITE = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
 
 # Drops tables that are newer than the dump, which does not mention them. They may refer to those that it
@@ -141,6 +142,9 @@ BEGIN
     END LOOP;
 END $$;
 """
+
+# Its BEGIN comes within ours, of which PostgreSQL warns; pg_restore's next line sets this again.
+QUIETLY = b"SET LOCAL client_min_messages = error;\n"
 
 
 def now() -> str:
