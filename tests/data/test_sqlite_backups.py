@@ -122,6 +122,26 @@ def test_what_is_in_the_way_is_not_replaced(
     assert {path.name for path in tmp_path.iterdir()} == {"db.sqlite3", "saved.sqlite3"}
 
 
+def test_of_two_backups_at_once_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second must not write into the first one's file."""
+    config, target = {"NAME": make(tmp_path / "db.sqlite3", "oolong")}, tmp_path / "b" / "saved"
+    copy = sqlite_backups.copy
+
+    def meanwhile(source: Path, part: Path) -> None:
+        monkeypatch.setattr(sqlite_backups, "copy", copy)
+        backup(config, target)
+        copy(make(tmp_path / "other.sqlite3", "coffee"), part)
+
+    monkeypatch.setattr(sqlite_backups, "copy", meanwhile)
+    with pytest.raises(CommandError, match="saved"):
+        backup(config, target)
+
+    assert tea_in(target) == "oolong"
+    assert list(target.parent.iterdir()) == [target]
+
+
 def test_a_first_restore_needs_no_database(tmp_path: Path) -> None:
     saved = make(tmp_path / "saved.sqlite3", "oolong")
     database = tmp_path / "db.sqlite3"

@@ -214,7 +214,7 @@ def test_large_objects_are_restored_in_the_same_transaction(
     killed.parent.mkdir()
     real = postgres.programs / "pg_restore"
     killed.write_text(
-        f"#!/bin/sh\nreadlink /proc/$$/fd/1 | grep -q ^pipe && {killing(real)}; exec {real} \"$@\"\n"
+        f'#!/bin/sh\nreadlink /proc/$$/fd/1 | grep -q ^pipe && {killing(real)}; exec {real} "$@"\n'
     )
     killed.chmod(0o755)
 
@@ -232,6 +232,26 @@ def test_large_objects_are_restored_in_the_same_transaction(
     assert postgres.query("SELECT name FROM auth_group", "shop") == []
     (large,) = postgres.query("SELECT loid FROM pg_largeobject", "shop")
     assert postgres.query(f"SELECT convert_from(lo_get({large}), 'utf8')", "shop") == ["tea"]
+
+
+def test_of_two_dumps_at_once_one_is_made(
+    shop: tuple[Path, Try], postgres: Postgres, environment: Path, tmp_path: Path
+) -> None:
+    """The second must not write into the first one's file."""
+    project, attempt = shop
+    slow = tmp_path / "slow" / "pg_dump"
+    slow.parent.mkdir()
+    # It dumps when another has begun and ended meanwhile.
+    other = f"PATH={postgres.programs}:$PATH {environment}/bin/python manage.py backup saved.dump"
+    slow.write_text(f"#!/bin/sh\n{other} >&2; sha256sum saved.dump >sum; echo late\n")
+    slow.chmod(0o755)
+
+    late = attempt("manage.py", "backup", "saved.dump", PATH=f"{slow.parent}:/usr/bin:/bin")
+
+    assert late.returncode == 1, late.stdout
+    assert "saved.dump" in late.stderr.splitlines()[-1]
+    subprocess.run(["sha256sum", "--check", "--quiet", "sum"], cwd=project, check=True)
+    assert not list(project.glob(".*.part"))
 
 
 def killing(real: Path) -> str:

@@ -1,16 +1,15 @@
 """Dumps of a PostgreSQL database, and how they are restored: `manage.py backup`, `manage.py restore`."""
 
-import os
 import re
 import subprocess
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from serving.media.archives import replacing
 from serving.media.storage import place
 
 from data.history import stranger
@@ -40,14 +39,9 @@ def backup(config: Config, target: Path) -> None:
     refuse_pooler()
     if target.exists():
         raise CommandError(f"{target} is there already")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with open(part, "wb", opener=partial(os.open, mode=0o600)) as file:
-            run(config, ["pg_dump", "--format=custom"], stdout=file)
+    with replacing(target) as (part, file):
+        run(config, ["pg_dump", "--format=custom"], stdout=file)
         place(part, target)  # as a rename, but it replaces nothing
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @errors_in_one_line()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from serving.media.archives import replacing
 from serving.media.storage import place
 
 from data.history import stranger
@@ -44,14 +45,9 @@ def backup(config: Config, target: Path) -> None:
         raise CommandError(f"there is no database {source}")
     if target.exists():
         raise CommandError(f"{target} is there already")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.touch(mode=0o600)  # it holds what the database's folder may keep from others
-    try:
+    with replacing(target) as (part, _):
         copy(source, part)
         place(part, target)  # as a rename, but it replaces nothing
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @errors_in_one_line()
