@@ -205,7 +205,7 @@ def test_large_objects_are_restored_in_the_same_transaction(
     shop: tuple[Path, Try], postgres: Postgres, tmp_path: Path
 ) -> None:
     """`pg_restore` ends one of its own behind them: what is killed after it had left tables without keys."""
-    project, attempt = shop
+    _, attempt = shop
     postgres.query("SELECT lo_from_bytea(0, 'tea')", "shop")
     assert attempt("manage.py", "backup", "saved.dump").returncode == 0
     postgres.query("INSERT INTO auth_group (name) VALUES ('there')", "shop")
@@ -232,6 +232,35 @@ def test_large_objects_are_restored_in_the_same_transaction(
     assert postgres.query("SELECT name FROM auth_group", "shop") == []
     (large,) = postgres.query("SELECT loid FROM pg_largeobject", "shop")
     assert postgres.query(f"SELECT convert_from(lo_get({large}), 'utf8')", "shop") == ["tea"]
+
+
+@pytest.mark.parametrize("query", ["assume_role=", "options=-crole%3D"])
+def test_a_restore_makes_tables_of_the_role_that_the_url_takes_on(
+    shop: tuple[Path, Try], postgres: Postgres, query: str
+) -> None:
+    """Django takes it on for its statements; the tables were those of whoever logs in."""
+    _, attempt = shop
+    postgres.query(
+        'CREATE ROLE "Owners-1"; CREATE ROLE till LOGIN NOINHERIT PASSWORD \'x\' IN ROLE "Owners-1"'
+    )
+    postgres.query('CREATE DATABASE owned OWNER "Owners-1"')
+    tables = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    url = f"{postgres.url('owned', user='till', password='x')}?{query}Owners-1"
+    try:
+        for command in (["migrate"], ["backup", "saved.dump"]):
+            done = attempt("manage.py", *command, DATABASE_URL=url)
+            assert done.returncode == 0, done.stderr
+        assert postgres.query(tables, "owned") == ["Owners-1"]
+        postgres.query("INSERT INTO auth_group (name) VALUES ('there')", "owned")
+
+        done = attempt("manage.py", "restore", "saved.dump", DATABASE_URL=url)
+
+        assert done.returncode == 0, done.stderr
+        assert postgres.query(tables, "owned") == ["Owners-1"]
+        assert postgres.query("SELECT name FROM auth_group", "owned") == []
+    finally:
+        postgres.query("DROP DATABASE owned WITH (FORCE)")
+        postgres.query('DROP ROLE till, "Owners-1"')
 
 
 def test_of_two_dumps_at_once_one_is_made(

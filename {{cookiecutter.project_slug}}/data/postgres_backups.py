@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from psycopg.sql import SQL, Identifier
 from serving.media.archives import replacing
 from serving.media.storage import place
 
@@ -39,8 +40,11 @@ def backup(config: Config, target: Path) -> None:
     refuse_pooler()
     if target.exists():
         raise CommandError(f"{target} is there already")
+    command = ["pg_dump", "--format=custom"]
+    if role := config["OPTIONS"].get("assume_role"):
+        command.append(f"--role={role}")
     with replacing(target) as (part, file):
-        run(config, ["pg_dump", "--format=custom"], stdout=file)
+        run(config, command, stdout=file)
         place(part, target)  # as a rename, but it replaces nothing
 
 
@@ -74,7 +78,7 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
     ):
         assert writer.stdin  # noqa: S101
         try:
-            writer.stdin.write(b"BEGIN;" + DROP_TABLES + QUIETLY)
+            writer.stdin.write(set_role(config) + b"BEGIN;" + DROP_TABLES + QUIETLY)
             run(config, READ, stdin=file, stdout=writer.stdin)
         except (BrokenPipeError, subprocess.CalledProcessError):
             writer.stdin.close()
@@ -83,6 +87,12 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
     if writer.returncode:
         raise subprocess.CalledProcessError(writer.returncode, write)
     return kept
+
+
+def set_role(config: Config) -> bytes:
+    """What has all that is made belong to the role that Django takes on, where the URL names one."""
+    role = config["OPTIONS"].get("assume_role")
+    return SQL("SET ROLE {};").format(Identifier(role)).as_bytes() if role else b""
 
 
 # A row of django_migrations in a dump, with or without `pg_dump --inserts`: id, app, name, and when.
