@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Run, bake_into, clean_environment
 from tests.support.server import server_environment
-from tests.support.services import Postgres
+from tests.support.services import PASSWORD, Postgres
 from tests.support.sites import program
 
 Try = Callable[..., subprocess.CompletedProcess[str]]
@@ -261,6 +261,38 @@ def test_a_restore_makes_tables_of_the_role_that_the_url_takes_on(
     finally:
         postgres.query("DROP DATABASE owned WITH (FORCE)")
         postgres.query('DROP ROLE till, "Owners-1"')
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "currentSchema=tea",
+        "options=-csearch_path%3Dtea",
+        "options=-c%20geqo%3Doff%20--SEARCH-PATH%3Dtea,public",
+    ],
+)
+def test_a_schema_beside_others_is_not_restored(
+    shop: tuple[Path, Try], postgres: Postgres, query: str
+) -> None:
+    """A dump has all schemas: one of the database that others share came back with theirs, and over them."""
+    project, attempt = shop
+    assert attempt("manage.py", "backup", "saved.dump").returncode == 0
+    postgres.query("CREATE SCHEMA tea; INSERT INTO auth_group (name) VALUES ('there')", "shop")
+    url = f"{postgres.url('shop')}?{query}"
+    files = set(project.iterdir())
+
+    for command in ("backup", "restore"):
+        file = {"backup": "new.dump", "restore": "saved.dump"}[command]
+        refused = attempt("manage.py", command, file, DATABASE_URL=url)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(
+            "CommandError: DATABASE_URL sets a search_path (as currentSchema does)"
+        )
+        assert PASSWORD not in line
+
+    assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+    assert set(project.iterdir()) == files
 
 
 def test_of_two_dumps_at_once_one_is_made(

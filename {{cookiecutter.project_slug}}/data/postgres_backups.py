@@ -22,12 +22,22 @@ def new_file(config: Config) -> Path:
     return Path("backups", f"{config['NAME']}-{now()}.dump")
 
 
-def refuse_pooler() -> None:
-    """Raises CommandError behind a pooler, which would give the changed session to the site's requests."""
+def check_address(config: Config) -> None:
+    """Raises CommandError where the address is not that of a server and a database that can be replaced.
+
+    A pooler would give the changed session to the site's requests. One schema of a database that others share would
+    come back with theirs.
+    """
     if settings.DATABASE_POOLER == "transaction":
         raise CommandError(
             "not through a pooler (DATABASE_POOLER=transaction); name the server itself, before the"
             " command: DATABASE_POOLER=none DATABASE_URL=postgres://user:password@host:5432/name"
+        )
+    if re.search("search[_-]path", config["OPTIONS"].get("options", ""), re.IGNORECASE):
+        raise CommandError(
+            "DATABASE_URL sets a search_path (as currentSchema does), and a dump has every schema: to restore"
+            " it would replace those of others; copy yours by pg_dump --schema=..., or, if the database is"
+            " this project's alone, leave it out before the command: DATABASE_URL=postgres://..."
         )
 
 
@@ -37,7 +47,7 @@ def backup(config: Config, target: Path) -> None:
 
     Only its owner may read it: it holds what the server keeps behind a password. Raises CommandError.
     """
-    refuse_pooler()
+    check_address(config)
     if target.exists():
         raise CommandError(f"{target} is there already")
     command = ["pg_dump", "--format=custom"]
@@ -55,7 +65,7 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
     It must be a dump of this project, judged by its migrations; with `force`, of any Django project.
     Returns where the previous database is kept. Raises CommandError.
     """
-    refuse_pooler()
+    check_address(config)
     if not source.is_file():
         raise CommandError(f"there is no backup {source}")
     with source.open("rb", buffering=0) as file:
