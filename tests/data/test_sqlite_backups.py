@@ -155,6 +155,26 @@ def test_uploads_that_fail_hide_no_database_that_is_restored(
     )
 
 
+def test_a_backup_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """SQLite lays -wal and -shm beside a file whose flag says so, and a restore left them there."""
+    database, saved = make(tmp_path / "db.sqlite3", "oolong"), tmp_path / "b" / "saved.sqlite3"
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("PRAGMA journal_mode=WAL")
+        opened.execute("UPDATE leaves SET name = name || 'x'")
+        opened.commit()
+        backup({"NAME": database}, saved)
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        kept = restore({"NAME": database}, saved)
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",), "the server's stays"
+
+    assert kept
+    assert set(saved.parent.iterdir()) == {saved, kept}
+    for path in (saved, kept):
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
+            assert opened.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+            assert opened.execute("SELECT count(*) FROM leaves").fetchone() == (2000,)
+
+
 def test_of_two_backups_at_once_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

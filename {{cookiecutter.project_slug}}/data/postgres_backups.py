@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -10,7 +9,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg.sql import SQL, Identifier
-from serving.media.archives import replacing
+from serving.media.archives import now, replacing
 from serving.media.storage import place
 
 from data.history import stranger
@@ -159,7 +158,3 @@ END $$;
 
 # Its BEGIN comes within ours, of which PostgreSQL warns; pg_restore's next line sets this again.
 QUIETLY = b"SET LOCAL client_min_messages = error;\n"
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")

@@ -296,4 +296,5 @@ def check_end(file: IO[bytes]) -> None:
 
 
 def now() -> str:
+    """The time, as names of backups have it."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
