@@ -295,6 +295,53 @@ def test_a_schema_beside_others_is_not_restored(
     assert set(project.iterdir()) == files
 
 
+def test_an_ordinary_role_restores_beside_what_a_superuser_has_made(
+    shop: tuple[Path, Try], postgres: Postgres
+) -> None:
+    """Extensions of theirs stay, and what a missing role was granted is left out with a word."""
+    _, attempt = shop
+    postgres.query("CREATE ROLE \"Report-1\"; CREATE ROLE till LOGIN PASSWORD 'x'")
+    for name in ("owned", "fresh"):
+        postgres.query(f"CREATE DATABASE {name} OWNER till")
+    url = {name: postgres.url(name, user="till", password="x") for name in ("owned", "fresh")}
+    extensions = (
+        "SELECT extname, extowner::regrole FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+    )
+    kept = ["citext|ada", "uuid-ossp|ada"]
+    try:
+        postgres.query('CREATE EXTENSION citext; CREATE EXTENSION "uuid-ossp"', "owned")
+        assert attempt("manage.py", "migrate", DATABASE_URL=url["owned"]).returncode == 0
+        postgres.query(
+            "SET ROLE till; CREATE TABLE tea (name citext);"
+            "INSERT INTO tea VALUES ('Oolong'); GRANT SELECT ON tea TO \"Report-1\"",
+            "owned",
+        )
+        made = attempt("manage.py", "backup", "saved.dump", DATABASE_URL=url["owned"])
+        assert made.returncode == 0, made.stderr
+
+        done = attempt("manage.py", "restore", "saved.dump", DATABASE_URL=url["owned"])
+
+        assert done.returncode == 0, done.stderr
+        assert "GRANT" not in done.stderr
+        assert postgres.query(extensions, "owned") == kept
+        assert postgres.query("SELECT name = 'OOLONG' FROM tea", "owned") == ["t"]
+        may = "SELECT has_table_privilege('Report-1', 'tea', 'SELECT')"
+        assert postgres.query(may, "owned") == ["t"]
+
+        postgres.query('DROP OWNED BY "Report-1"', "owned")
+        postgres.query('DROP ROLE "Report-1"')
+        done = attempt("manage.py", "restore", "saved.dump", DATABASE_URL=url["fresh"])
+        assert done.returncode == 0, done.stderr
+        assert "without the dump's GRANTs, since there is no role Report-1 here\n" in done.stderr
+        assert postgres.query(extensions, "fresh") == ["citext|till", "uuid-ossp|till"]
+        assert postgres.query("SELECT name = 'OOLONG' FROM tea", "fresh") == ["t"]
+    finally:
+        for name in url:
+            postgres.query(f"DROP DATABASE {name} WITH (FORCE)")
+        postgres.query('DROP ROLE IF EXISTS "Report-1"')
+        postgres.query("DROP ROLE till")
+
+
 def test_of_two_dumps_at_once_one_is_made(
     shop: tuple[Path, Try], postgres: Postgres, environment: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,11 @@
 
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -13,7 +17,7 @@ from serving.media.archives import now, replacing
 from serving.media.storage import place
 
 from data.history import stranger
-from data.postgres_programs import Config, errors_in_one_line, prepared, run
+from data.postgres_programs import Config, errors_in_one_line, in_compose, prepared, run
 
 
 def new_file(config: Config) -> Path:
@@ -81,6 +85,7 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
     write, environment = prepared(config, WRITE)
     with (
         source.open("rb") as file,
+        restorable(config, source) as read,
         subprocess.Popen(
             write, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0
         ) as writer,
@@ -88,7 +93,7 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
         assert writer.stdin  # noqa: S101
         try:
             writer.stdin.write(set_role(config) + b"BEGIN;" + DROP_TABLES + QUIETLY)
-            run(config, READ, stdin=file, stdout=writer.stdin)
+            run(config, read, stdin=file, stdout=writer.stdin)
         except (BrokenPipeError, subprocess.CalledProcessError):
             writer.stdin.close()
             if writer.wait() == 0:
@@ -113,14 +118,18 @@ ROW = re.compile(
 
 def migrations(config: Config, source: Path) -> set[tuple[str, str]]:
     """The migrations that were applied to a dumped database; none if it is not one of Django's."""
-    command, environment = prepared(
-        config, ["pg_restore", "--data-only", "--table=django_migrations", "--file=-"]
-    )
+    rows = told(config, source, "--data-only", "--table=django_migrations", "--file=-")
+    return set(ROW.findall(rows))
+
+
+def told(config: Config, source: Path, *options: str) -> str:
+    """What pg_restore prints of a dump."""
+    command, environment = prepared(config, ["pg_restore", *options])
     with source.open("rb") as file:
         done = subprocess.run(
             command, env=environment, check=True, stdin=file, stdout=subprocess.PIPE
         )
-    return set(ROW.findall(done.stdout.decode(errors="replace")))
+    return done.stdout.decode(errors="replace")
 
 
 def current_migrations() -> set[tuple[str, str]]:
@@ -130,6 +139,46 @@ def current_migrations() -> set[tuple[str, str]]:
     finally:
         connection.close()
 
+
+@contextmanager
+def restorable(config: Config, source: Path) -> Iterator[list[str]]:
+    """The command that reads a dump, less what the user of the database could not restore.
+
+    An extension that another role has made stays, with its comment, for only its owner may drop it. Where a role is
+    missing that the dump grants something, all privileges are left out, and that is said.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolname FROM pg_roles")
+        roles = {"PUBLIC"} | {name for (name,) in cursor.fetchall()}
+        cursor.execute("SELECT extname FROM pg_extension WHERE NOT pg_has_role(extowner, 'USAGE')")
+        others = {name for (name,) in cursor.fetchall()}
+    connection.close()
+    read = [*READ]
+    grants = "".join(GRANT.findall(told(config, source, "--schema-only", "--file=-")))
+    if missing := sorted(set(map(unquoted, GRANTED.findall(grants))) - roles):
+        read.append("--no-privileges")
+        names = ", ".join(missing)
+        sys.stderr.write(f"without the dump's GRANTs, since there is no role {names} here\n")
+    with NamedTemporaryFile("w") as kept:
+        # In Compose's container, which has no such file, the user owns every extension.
+        if others and not in_compose(config):
+            for line in told(config, source, "--list").splitlines(keepends=True):
+                entry = EXTENSION.match(line)
+                if not (entry and unquoted(entry[1]) in others):
+                    kept.write(line)
+            kept.flush()
+            read.append(f"--use-list={kept.name}")
+        yield read
+
+
+def unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
+GRANT = re.compile(r"^(?:GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) .*;\n", re.MULTILINE)
+GRANTED = re.compile(rf" (?:TO|FROM|FOR ROLE) {NAME}")
+EXTENSION = re.compile(rf"\d+; \d+ \d+ (?:EXTENSION -|COMMENT - EXTENSION) {NAME}")
 
 # In a transaction, or it would end ours with one of its own for large objects. So the last line that it writes is
 # the COMMIT, which half a dump does not have.
