@@ -92,7 +92,7 @@ def restore(config: Config, source: Path, *, force: bool = False) -> Path:
     ):
         assert writer.stdin  # noqa: S101
         try:
-            writer.stdin.write(set_role(config) + b"BEGIN;" + DROP_TABLES + QUIETLY)
+            writer.stdin.write(set_role(config) + b"BEGIN;" + DROP_OWN + QUIETLY)
             run(config, read, stdin=file, stdout=writer.stdin)
         except (BrokenPipeError, subprocess.CalledProcessError):
             writer.stdin.close()
@@ -185,24 +185,63 @@ EXTENSION = re.compile(rf"\d+; \d+ \d+ (?:EXTENSION -|COMMENT - EXTENSION) {NAME
 READ = ["pg_restore", "--single-transaction", "--clean", "--if-exists", "--no-owner", "--file=-"]
 WRITE = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
 
-# Drops tables that are newer than the dump, which does not mention them. They may refer to those that it
-# replaces, and the migrations that made them will be run again.
-DROP_TABLES = b"""
-DO $$
+# Drops tables, sequences and types that are newer than the dump, which does not mention them. They may refer to those
+# that it replaces, and the migrations that made them will be run again. What others have made of them is named.
+DROP_OWN = b"""
+SET LOCAL client_min_messages = warning;
+DO $do$
 DECLARE
-    made record;
+    theirs text := $$(
+        SELECT format('%s of %s', pg_describe_object(classid, objid, 0), pg_get_userbyid(relowner))
+        FROM (
+            SELECT 'pg_class'::regclass AS classid, oid AS objid, oid AS relation
+            FROM pg_class WHERE relkind IN ('v', 'm')
+            UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint
+            UNION ALL SELECT 'pg_attrdef'::regclass, oid, adrelid FROM pg_attrdef
+        ) AS made JOIN pg_class ON pg_class.oid = relation
+        WHERE pg_get_userbyid(relowner) <> current_user
+    )$$;
+    before text[];
+    command text;
+    lost text;
 BEGIN
-    FOR made IN
-        SELECT schemaname, tablename FROM pg_tables
-        WHERE schemaname = ANY (current_schemas(false)) AND tableowner = current_user
+    EXECUTE format('SELECT ARRAY%s', theirs) INTO before;
+    FOR command IN
+        SELECT format('DROP %s IF EXISTS %I.%I CASCADE', kind, nspname, name)
+        FROM (
+            SELECT 1 AS turn, 'TABLE' AS kind, oid, 'pg_class'::regclass AS classid,
+                relname AS name, relnamespace AS namespace, relowner AS owner
+            FROM pg_class WHERE relkind IN ('r', 'p')
+            UNION ALL
+            SELECT 2, 'SEQUENCE', oid, 'pg_class'::regclass, relname, relnamespace, relowner
+            FROM pg_class WHERE relkind = 'S' AND NOT EXISTS (  -- a column's goes with its table
+                SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = oid
+                AND deptype IN ('a', 'i')
+            )
+            UNION ALL
+            SELECT 3, 'TYPE', oid, 'pg_type'::regclass, typname, typnamespace, typowner
+            FROM pg_type WHERE (
+                typtype IN ('e', 'd', 'r')
+                OR EXISTS (SELECT FROM pg_class WHERE oid = typrelid AND relkind = 'c')
+            ) AND NOT EXISTS (  -- or the column would go
+                SELECT FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+                WHERE atttypid IN (pg_type.oid, typarray)
+                AND (relowner <> typowner OR relnamespace <> typnamespace)
+            )
+        ) AS made JOIN pg_namespace ON pg_namespace.oid = namespace
+        WHERE nspname = ANY (current_schemas(false)) AND pg_get_userbyid(owner) = current_user
         AND NOT EXISTS (
-            SELECT FROM pg_depend WHERE deptype = 'e' AND classid = 'pg_class'::regclass
-            AND objid = format('%I.%I', schemaname, tablename)::regclass
+            SELECT FROM pg_depend WHERE deptype = 'e' AND objid = made.oid
+            AND pg_depend.classid = made.classid
         )
+        ORDER BY turn
     LOOP
-        EXECUTE format('DROP TABLE IF EXISTS %I.%I CASCADE', made.schemaname, made.tablename);
+        EXECUTE command;
     END LOOP;
-END $$;
+    FOR lost IN EXECUTE format('SELECT unnest($1) EXCEPT %s', theirs) USING before LOOP
+        RAISE WARNING 'dropped, since it depends on what is replaced: %', lost;
+    END LOOP;
+END $do$;
 """
 
 # Its BEGIN comes within ours, of which PostgreSQL warns; pg_restore's next line sets this again.
