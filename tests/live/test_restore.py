@@ -356,6 +356,8 @@ def test_nothing_of_ones_own_that_is_newer_stays_and_what_others_lose_is_named(
         "CREATE TYPE mood AS ENUM ('a'); CREATE TYPE pair AS (x int); CREATE DOMAIN few AS int;"
         "CREATE SEQUENCE counter; CREATE TABLE newer (x mood, y pair, z few DEFAULT nextval('counter'));"
         "CREATE FUNCTION cheer(mood) RETURNS int AS 'SELECT 1' LANGUAGE sql;"
+        "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;"
+        "CREATE FOREIGN TABLE far (x mood) SERVER far;"
         "CREATE TYPE shared AS ENUM ('a'); CREATE SCHEMA other;"
         "CREATE TABLE other.tea AS SELECT 'a'::shared AS x;"
         "CREATE ROLE boss; CREATE SCHEMA bosses AUTHORIZATION boss; SET search_path = bosses;"
@@ -380,6 +382,7 @@ def test_nothing_of_ones_own_that_is_newer_stays_and_what_others_lose_is_named(
         ]
         left = postgres.query(made, "shop")
         assert [name for name in left if name not in ("shared", "_shared")] == before
+        assert postgres.query("SELECT to_regclass('far'), to_regclass('newer')", "shop") == ["|"]
         assert "shared" in left, "a column of a table that stays is kept"
         for rows in ("SELECT x FROM bosses.badges", "SELECT x FROM other.tea"):
             assert postgres.query(rows, "shop") == ["a"]

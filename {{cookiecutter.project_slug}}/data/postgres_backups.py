@@ -209,9 +209,10 @@ BEGIN
     FOR command IN
         SELECT format('DROP %s IF EXISTS %I.%I CASCADE', kind, nspname, name)
         FROM (
-            SELECT 1 AS turn, 'TABLE' AS kind, oid, 'pg_class'::regclass AS classid,
-                relname AS name, relnamespace AS namespace, relowner AS owner
-            FROM pg_class WHERE relkind IN ('r', 'p')
+            SELECT 1 AS turn, CASE relkind WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END AS kind, oid,
+                'pg_class'::regclass AS classid, relname AS name, relnamespace AS namespace,
+                relowner AS owner
+            FROM pg_class WHERE relkind IN ('r', 'p', 'f')
             UNION ALL
             SELECT 2, 'SEQUENCE', oid, 'pg_class'::regclass, relname, relnamespace, relowner
             FROM pg_class WHERE relkind = 'S' AND NOT EXISTS (  -- a column's goes with its table
