@@ -1,12 +1,14 @@
 """PostgreSQL as its address and its connections are set up."""
 
 import os
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from data import postgres_programs
 from data.connections import RESERVE, threads
 from data.postgres import NETWORK, database_settings, greet
 from django.db.backends.postgresql.features import DatabaseFeatures
@@ -139,6 +141,19 @@ def test_a_pooler_gets_what_it_takes(pooler: str) -> None:
 
     assert config["DISABLE_SERVER_SIDE_CURSORS"] == (pooler == "transaction")
     assert ("options" in config["OPTIONS"]) == (pooler == "none")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_program_gets_what_the_url_says_but_for_limits_of_time(
+    monkeypatch: pytest.MonkeyPatch, *, inside: bool
+) -> None:
+    monkeypatch.setattr(postgres_programs, "in_compose", lambda config: inside)
+    for query, said in {"": "-c .*", "?options=-crole%3Dtea": "-crole=tea"}.items():
+        config = database_settings(f"{URL}{query}", application="shop", statement_timeout=30)
+        command, environment = postgres_programs.prepared(config, ["psql"])
+        given = "\n".join(command) if inside else f"--env=PGOPTIONS={environment['PGOPTIONS']}"
+        limits = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+        assert re.search(rf"^--env=PGOPTIONS={said} {limits}$", given, re.MULTILINE), given
 
 
 class Connecting:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from data import sqlite_backups
 from data.sqlite_backups import backup, restore
-from django.core.management import CommandError
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
 from django.db.migrations.loader import MigrationLoader
+from django.test import override_settings
 
 OWN = sorted(MigrationLoader(None).graph.nodes)
 
@@ -35,6 +39,10 @@ def damage(path: Path) -> Path:
     end = len(whole) - 8 * 4096
     path.write_bytes(whole[:end] + os.urandom(4096) + whole[end + 4096 :])
     return path
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def tea_in(path: Path) -> str:
@@ -120,6 +128,71 @@ def test_what_is_in_the_way_is_not_replaced(
 
     assert target.read_text() == "another's"
     assert {path.name for path in tmp_path.iterdir()} == {"db.sqlite3", "saved.sqlite3"}
+
+
+def test_uploads_that_fail_hide_no_database_that_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database, saved = make(tmp_path / "db.sqlite3", "oolong"), tmp_path / "b" / "saved.sqlite3"
+    monkeypatch.setitem(settings.DATABASES, "default", {"NAME": database})
+    stores = {"default": {"BACKEND": "serving.media.storage.FileStorage"}}
+    with override_settings(MEDIA_ROOT=tmp_path / "media", STORAGES=stores):
+        default_storage.save("tea.jpg", ContentFile(b"tea"))
+        call_command("backup", str(saved))
+        (tmp_path / "media" / "tea.jpg").unlink()
+        with closing(sqlite3.connect(database)) as changed, changed:
+            changed.execute("UPDATE tea SET name = 'coffee'")
+        monkeypatch.setattr(Path, "replace", full)
+        with pytest.raises(CommandError) as failed:
+            call_command("restore", str(saved))
+
+    assert tea_in(database) == "oolong"
+    (kept,) = saved.parent.glob("before-restore-*.sqlite3")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == f"restored {saved}; what was there is in {kept}"
+    assert str(failed.value).startswith(
+        f"the database is restored, but 0 of 1 uploads of {saved}.media.tar were put back: [Errno 28]"
+    )
+
+
+def test_a_backup_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """SQLite lays -wal and -shm beside a file whose flag says so, and a restore left them there."""
+    database, saved = make(tmp_path / "db.sqlite3", "oolong"), tmp_path / "b" / "saved.sqlite3"
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("PRAGMA journal_mode=WAL")
+        opened.execute("UPDATE leaves SET name = name || 'x'")
+        opened.commit()
+        backup({"NAME": database}, saved)
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        kept = restore({"NAME": database}, saved)
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",), "the server's stays"
+
+    assert kept
+    assert set(saved.parent.iterdir()) == {saved, kept}
+    for path in (saved, kept):
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as opened:
+            assert opened.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+            assert opened.execute("SELECT count(*) FROM leaves").fetchone() == (2000,)
+
+
+def test_of_two_backups_at_once_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second must not write into the first one's file."""
+    config, target = {"NAME": make(tmp_path / "db.sqlite3", "oolong")}, tmp_path / "b" / "saved"
+    copy = sqlite_backups.copy
+
+    def meanwhile(source: Path, part: Path) -> None:
+        monkeypatch.setattr(sqlite_backups, "copy", copy)
+        backup(config, target)
+        copy(make(tmp_path / "other.sqlite3", "coffee"), part)
+
+    monkeypatch.setattr(sqlite_backups, "copy", meanwhile)
+    with pytest.raises(CommandError, match="saved"):
+        backup(config, target)
+
+    assert tea_in(target) == "oolong"
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_first_restore_needs_no_database(tmp_path: Path) -> None:

@@ -282,7 +282,8 @@ def test_a_restore_takes_back_what_is_younger_than_the_dump(
 
     restored = manage(shop, url, *data, "restore", "./saved.dump", **programs)
 
-    (line,) = restored.stdout.splitlines()
+    line, uploads = restored.stdout.splitlines()
+    assert uploads == "there are no uploads beside it"
     assert postgres.query("SELECT to_regclass('younger')", "shop") == [""]
     assert postgres.query("SELECT count(*) FROM accounts_user", "shop") == ["0"]
     manage(shop, url, "manage.py", "migrate", "--check")

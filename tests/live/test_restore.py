@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Run, bake_into, clean_environment
 from tests.support.server import server_environment
-from tests.support.services import Postgres
+from tests.support.services import PASSWORD, Postgres
 from tests.support.sites import program
 
 Try = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,8 +106,8 @@ def shop(tmp_path: Path, postgres: Postgres, run: Run) -> Iterator[tuple[Path, T
         "ENGINE": "no-engine",
     }
 
-    def attempt(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return run(project, "python", *arguments, check=False, **variables)
+    def attempt(*arguments: str, **others: str) -> subprocess.CompletedProcess[str]:
+        return run(project, "python", *arguments, check=False, **variables | others)
 
     assert attempt("manage.py", "migrate", "--verbosity", "0").returncode == 0
     yield project, attempt
@@ -199,6 +199,228 @@ def test_a_dump_that_fails_half_way_leaves_the_database_as_it_was(
     (kept,) = project.glob("before-restore-*.dump")
     assert attempt("manage.py", "restore", kept.name).returncode == 0
     assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+
+
+def test_large_objects_are_restored_in_the_same_transaction(
+    shop: tuple[Path, Try], postgres: Postgres, tmp_path: Path
+) -> None:
+    """`pg_restore` ends one of its own behind them: what is killed after it had left tables without keys."""
+    _, attempt = shop
+    postgres.query("SELECT lo_from_bytea(0, 'tea')", "shop")
+    assert attempt("manage.py", "backup", "saved.dump").returncode == 0
+    postgres.query("INSERT INTO auth_group (name) VALUES ('there')", "shop")
+    whole = constraints(postgres)
+    killed = tmp_path / "killed" / "pg_restore"
+    killed.parent.mkdir()
+    real = postgres.programs / "pg_restore"
+    killed.write_text(
+        f'#!/bin/sh\nreadlink /proc/$$/fd/1 | grep -q ^pipe && {killing(real)}; exec {real} "$@"\n'
+    )
+    killed.chmod(0o755)
+
+    failed = attempt("manage.py", "restore", "saved.dump", PATH=f"{killed.parent}:/usr/bin:/bin")
+
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1] == "CommandError: pg_restore ended with status 137"
+    assert constraints(postgres) == whole
+    assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+
+    done = attempt("manage.py", "restore", "saved.dump")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert constraints(postgres) == whole
+    assert postgres.query("SELECT name FROM auth_group", "shop") == []
+    (large,) = postgres.query("SELECT loid FROM pg_largeobject", "shop")
+    assert postgres.query(f"SELECT convert_from(lo_get({large}), 'utf8')", "shop") == ["tea"]
+
+
+@pytest.mark.parametrize("query", ["assume_role=", "options=-crole%3D"])
+def test_a_restore_makes_tables_of_the_role_that_the_url_takes_on(
+    shop: tuple[Path, Try], postgres: Postgres, query: str
+) -> None:
+    """Django takes it on for its statements; the tables were those of whoever logs in."""
+    _, attempt = shop
+    postgres.query(
+        'CREATE ROLE "Owners-1"; CREATE ROLE till LOGIN NOINHERIT PASSWORD \'x\' IN ROLE "Owners-1"'
+    )
+    postgres.query('CREATE DATABASE owned OWNER "Owners-1"')
+    tables = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    url = f"{postgres.url('owned', user='till', password='x')}?{query}Owners-1"
+    try:
+        for command in (["migrate"], ["backup", "saved.dump"]):
+            done = attempt("manage.py", *command, DATABASE_URL=url)
+            assert done.returncode == 0, done.stderr
+        assert postgres.query(tables, "owned") == ["Owners-1"]
+        postgres.query("INSERT INTO auth_group (name) VALUES ('there')", "owned")
+
+        done = attempt("manage.py", "restore", "saved.dump", DATABASE_URL=url)
+
+        assert done.returncode == 0, done.stderr
+        assert postgres.query(tables, "owned") == ["Owners-1"]
+        assert postgres.query("SELECT name FROM auth_group", "owned") == []
+    finally:
+        postgres.query("DROP DATABASE owned WITH (FORCE)")
+        postgres.query('DROP ROLE till, "Owners-1"')
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "currentSchema=tea",
+        "options=-csearch_path%3Dtea",
+        "options=-c%20geqo%3Doff%20--SEARCH-PATH%3Dtea,public",
+    ],
+)
+def test_a_schema_beside_others_is_not_restored(
+    shop: tuple[Path, Try], postgres: Postgres, query: str
+) -> None:
+    """A dump has all schemas: one of the database that others share came back with theirs, and over them."""
+    project, attempt = shop
+    assert attempt("manage.py", "backup", "saved.dump").returncode == 0
+    postgres.query("CREATE SCHEMA tea; INSERT INTO auth_group (name) VALUES ('there')", "shop")
+    url = f"{postgres.url('shop')}?{query}"
+    files = set(project.iterdir())
+
+    for command in ("backup", "restore"):
+        file = {"backup": "new.dump", "restore": "saved.dump"}[command]
+        refused = attempt("manage.py", command, file, DATABASE_URL=url)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(
+            "CommandError: DATABASE_URL sets a search_path (as currentSchema does)"
+        )
+        assert PASSWORD not in line
+
+    assert postgres.query("SELECT name FROM auth_group", "shop") == ["there"]
+    assert set(project.iterdir()) == files
+
+
+def test_an_ordinary_role_restores_beside_what_a_superuser_has_made(
+    shop: tuple[Path, Try], postgres: Postgres
+) -> None:
+    """Extensions of theirs stay, and what a missing role was granted is left out with a word."""
+    _, attempt = shop
+    postgres.query("CREATE ROLE \"Report-1\"; CREATE ROLE till LOGIN PASSWORD 'x'")
+    for name in ("owned", "fresh"):
+        postgres.query(f"CREATE DATABASE {name} OWNER till")
+    url = {name: postgres.url(name, user="till", password="x") for name in ("owned", "fresh")}
+    extensions = (
+        "SELECT extname, extowner::regrole FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+    )
+    kept = ["citext|ada", "uuid-ossp|ada"]
+    try:
+        postgres.query('CREATE EXTENSION citext; CREATE EXTENSION "uuid-ossp"', "owned")
+        assert attempt("manage.py", "migrate", DATABASE_URL=url["owned"]).returncode == 0
+        postgres.query(
+            "SET ROLE till; CREATE TABLE tea (name citext);"
+            "INSERT INTO tea VALUES ('Oolong'); GRANT SELECT ON tea TO \"Report-1\"",
+            "owned",
+        )
+        made = attempt("manage.py", "backup", "saved.dump", DATABASE_URL=url["owned"])
+        assert made.returncode == 0, made.stderr
+
+        done = attempt("manage.py", "restore", "saved.dump", DATABASE_URL=url["owned"])
+
+        assert done.returncode == 0, done.stderr
+        assert "GRANT" not in done.stderr
+        assert postgres.query(extensions, "owned") == kept
+        assert postgres.query("SELECT name = 'OOLONG' FROM tea", "owned") == ["t"]
+        may = "SELECT has_table_privilege('Report-1', 'tea', 'SELECT')"
+        assert postgres.query(may, "owned") == ["t"]
+
+        postgres.query('DROP OWNED BY "Report-1"', "owned")
+        postgres.query('DROP ROLE "Report-1"')
+        done = attempt("manage.py", "restore", "saved.dump", DATABASE_URL=url["fresh"])
+        assert done.returncode == 0, done.stderr
+        assert "without the dump's GRANTs, since there is no role Report-1 here\n" in done.stderr
+        assert postgres.query(extensions, "fresh") == ["citext|till", "uuid-ossp|till"]
+        assert postgres.query("SELECT name = 'OOLONG' FROM tea", "fresh") == ["t"]
+    finally:
+        for name in url:
+            postgres.query(f"DROP DATABASE {name} WITH (FORCE)")
+        postgres.query('DROP ROLE IF EXISTS "Report-1"')
+        postgres.query("DROP ROLE till")
+
+
+def test_nothing_of_ones_own_that_is_newer_stays_and_what_others_lose_is_named(
+    shop: tuple[Path, Try], postgres: Postgres
+) -> None:
+    _, attempt = shop
+    postgres.query("CREATE TYPE kept AS ENUM ('a'); CREATE TABLE tea (x kept, y serial)", "shop")
+    made = (
+        "SELECT typname::text FROM pg_type WHERE typnamespace = 'public'::regnamespace UNION ALL"
+        " SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S' ORDER BY 1"
+    )
+    before = postgres.query(made, "shop")
+    assert attempt("manage.py", "backup", "saved.dump").returncode == 0
+    postgres.query(
+        "CREATE TYPE mood AS ENUM ('a'); CREATE TYPE pair AS (x int); CREATE DOMAIN few AS int;"
+        "CREATE SEQUENCE counter; CREATE TABLE newer (x mood, y pair, z few DEFAULT nextval('counter'));"
+        "CREATE FUNCTION cheer(mood) RETURNS int AS 'SELECT 1' LANGUAGE sql;"
+        "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;"
+        "CREATE FOREIGN TABLE far (x mood) SERVER far;"
+        "CREATE TYPE shared AS ENUM ('a'); CREATE SCHEMA other;"
+        "CREATE TABLE other.tea AS SELECT 'a'::shared AS x;"
+        "CREATE ROLE boss; CREATE SCHEMA bosses AUTHORIZATION boss; SET search_path = bosses;"
+        "GRANT SELECT, REFERENCES ON public.accounts_user TO boss; SET ROLE boss;"
+        "CREATE VIEW people AS SELECT * FROM public.accounts_user;"
+        "CREATE VIEW fewer AS SELECT username FROM people;"
+        "CREATE TABLE badges (id int CONSTRAINT worn REFERENCES public.accounts_user, x public.shared);"
+        "INSERT INTO badges VALUES (NULL, 'a')",
+        "shop",
+    )
+    try:
+        done = attempt("manage.py", "restore", "saved.dump")
+
+        assert done.returncode == 0, done.stderr
+        assert sorted(done.stderr.splitlines()) == [
+            f"WARNING:  dropped, since it depends on what is replaced: {what} of boss"
+            for what in (
+                "constraint worn on table bosses.badges",
+                "view bosses.fewer",
+                "view bosses.people",
+            )
+        ]
+        left = postgres.query(made, "shop")
+        assert [name for name in left if name not in ("shared", "_shared")] == before
+        assert postgres.query("SELECT to_regclass('far'), to_regclass('newer')", "shop") == ["|"]
+        assert "shared" in left, "a column of a table that stays is kept"
+        for rows in ("SELECT x FROM bosses.badges", "SELECT x FROM other.tea"):
+            assert postgres.query(rows, "shop") == ["a"]
+        assert attempt("manage.py", "migrate", "--check").returncode == 0
+    finally:
+        postgres.query("DROP OWNED BY boss", "shop")
+        postgres.query("DROP ROLE boss")
+
+
+def test_of_two_dumps_at_once_one_is_made(
+    shop: tuple[Path, Try], postgres: Postgres, environment: Path, tmp_path: Path
+) -> None:
+    """The second must not write into the first one's file."""
+    project, attempt = shop
+    slow = tmp_path / "slow" / "pg_dump"
+    slow.parent.mkdir()
+    # It dumps when another has begun and ended meanwhile.
+    other = f"PATH={postgres.programs}:$PATH {environment}/bin/python manage.py backup saved.dump"
+    slow.write_text(f"#!/bin/sh\n{other} >&2; sha256sum saved.dump >sum; echo late\n")
+    slow.chmod(0o755)
+
+    late = attempt("manage.py", "backup", "saved.dump", PATH=f"{slow.parent}:/usr/bin:/bin")
+
+    assert late.returncode == 1, late.stdout
+    assert "saved.dump" in late.stderr.splitlines()[-1]
+    subprocess.run(["sha256sum", "--check", "--quiet", "sum"], cwd=project, check=True)
+    assert not list(project.glob(".*.part"))
+
+
+def killing(real: Path) -> str:
+    """The whole dump but for its keys, as if it had been killed there; the list of migrations as ever."""
+    return (
+        f'case "$*" in *--data-only*) ;; *) {real} "$@" | sed "/ADD CONSTRAINT/q"; exit 137; esac'
+    )
+
+
+def constraints(postgres: Postgres) -> list[str]:
+    return sorted(postgres.query("SELECT conname FROM pg_constraint", "shop"))
 
 
 def dump(postgres: Postgres, name: str, target: Path, *options: str) -> None:

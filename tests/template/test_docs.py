@@ -1,5 +1,6 @@
 """What the texts name is there: modules, files, links; and docs/architecture.md names every module."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.conftest import ROOT, TEMPLATE, Bake, package_sources
 from tests.support.answers import choices
 from tests.support.command import home
 from tests.support.names import is_there, module_file
+from tests.support.readme import blocks, tokens
 
 OWN_PACKAGES = sorted((TEMPLATE / "packages").iterdir())
 PAGES = [
@@ -153,6 +155,79 @@ def test_every_page_is_linked_from_the_readme_or_a_page() -> None:
     names = {link.partition("#")[0].rpartition("/")[2] for link in linked} | listed
     lost = {page.name for page in (ROOT / "docs").glob("*.md")} - names
     assert not lost, "no page leads there"
+
+
+# Commands that remove something
+
+# The first word of a command, in a line of a shell or in one that it passes on.
+REMOVAL = re.compile(r"(?:^|[\s;&|\"'(])(?:rm|rmdir|shred|dropdb|flush)\s")
+
+
+def removals(page: Path) -> list[tuple[str, str]]:
+    """Each line of a block that removes something, behind those before it; one that goes on is one line."""
+    blocks = [token.content for _, token in tokens(page) if token.type in ("fence", "code_block")]
+    found = []
+    for block in blocks:
+        lines = re.sub(r"\\\n\s*", "", block).splitlines()
+        found += [
+            ("\n".join(lines[:index]), line)
+            for index, line in enumerate(lines)
+            if REMOVAL.search(line)
+        ]
+    return found
+
+
+@pages
+def test_what_removes_names_no_variable_that_may_be_empty(page: Path) -> None:
+    """In another shell than the one that set it, `rm -f /data/$copy*` is the database that is in use."""
+    for _, line in removals(page):
+        command = line[match.start() :] if (match := REMOVAL.search(line)) else line
+        loose = re.findall(r"\$(?!\{\w+:\?\})\S*", command)
+        assert not loose, f"{page.name}: {line.strip()}"
+
+
+@pages
+def test_what_removes_comes_after_a_step_that_succeeded(page: Path) -> None:
+    """A shell at a prompt runs a block's next line whatever became of the one before."""
+    for before, line in removals(page):
+        alone = (
+            not before.strip() or before.endswith("&&") or re.search(r"&&\s*(?:\S+ )*\brm", line)
+        )
+        assert alone, f"{page.name}: {line.strip()}"
+
+
+def test_some_pages_remove_something() -> None:
+    found = {page.name for page in PAGES if removals(page)}
+    assert {"backups.md", "updating.md"} <= found
+
+
+COPIES = [text for _, text in blocks("sh", ROOT / "docs" / "backups.md")]
+
+
+@pytest.mark.parametrize("block", COPIES, ids=["out", "back", "uploads-out", "uploads-back"])
+@pytest.mark.parametrize("fails", [True, False], ids=["failed", "unset"])
+def test_a_copy_that_failed_or_has_no_name_is_not_removed(
+    tmp_path: Path, block: str, *, fails: bool
+) -> None:
+    """As pasted into a new shell: where a container's command fails, or no variable is set."""
+    log = tmp_path / "log"
+    for name in ("docker", "make"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "$0 $@" >>{log}; exit {int(fails)}\n')
+        program.chmod(0o755)
+    variables = {"copy": "tea", "uploads": "tea"} if fails else {}
+    (tmp_path / "tea").touch()
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "tea").touch()
+    subprocess.run(
+        ["bash", "-i"], input=block, cwd=tmp_path, text=True, capture_output=True, check=False,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), **variables},
+    )  # fmt: skip
+    told = log.read_text().splitlines() if log.exists() else []
+    assert told or not fails, "it is followed"
+    removed = [line.partition("rm -f ")[2] for line in told if "rm -f " in line]
+    assert not removed or (not fails and "uploads=" in block), removed
+    assert all("/uploads-2" in path for path in removed)
 
 
 # Figures, which are held by what measures them

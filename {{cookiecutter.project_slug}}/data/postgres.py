@@ -33,6 +33,7 @@ NETWORK: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 
+LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
 
 # Parameters of the URL's query that Django or dj-database-url reads, and not libpq.
 DJANGOS = {"assume_role", "server_side_binding", "prepare_threshold", "currentSchema"}
@@ -85,8 +86,7 @@ def database_settings(
         # server-side cursor does not survive its transaction. Django prepares no statements.
         parsed["DISABLE_SERVER_SIDE_CURSORS"] = pooler == "transaction"
     elif milliseconds := ceil(statement_timeout * 1000):
-        limits = ("statement_timeout", "idle_in_transaction_session_timeout")
-        options["options"] = " ".join(f"-c {name}={milliseconds}" for name in limits)
+        options["options"] = " ".join(f"-c {name}={milliseconds}" for name in LIMITS)
     parsed["OPTIONS"] = options | parsed.get("OPTIONS", {})
     parsed["PASSWORD"] = parsed["PASSWORD"] or password
     return parsed

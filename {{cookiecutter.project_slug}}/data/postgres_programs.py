@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from psycopg.pq import Conninfo
 
-from data.postgres import parameters
+from data.postgres import LIMITS, parameters
 
 Config = Mapping[str, Any]  # one of DATABASES
 
@@ -46,6 +46,7 @@ def prepared(
     """
     if in_compose(config):
         inside = {"PGUSER": config["USER"], "PGDATABASE": config["NAME"]}
+        inside["PGOPTIONS"] = variables(config).get("PGOPTIONS", "")
         options = [f"--env={name}={value}" for name, value in inside.items()]
         no_terminal = [] if terminal else ["-T"]
         command = [ENGINE, "compose", "exec", *no_terminal, *options, "db", *command]
@@ -56,9 +57,10 @@ def variables(config: Config) -> dict[str, str]:
     """A configuration as libpq's variables: an argument would show the password in process listings."""
     said = parameters(config)
     names = {each.keyword.decode(): each.envvar for each in Conninfo.get_defaults()}
-    # The server's name and its time limits are not those of a shell or a dump.
-    for name in ("application_name", "options"):
-        del names[name]
+    # The server's name and its time limits are not those of a shell or a dump; a role and a schema are.
+    del names["application_name"]
+    if said.get("options"):
+        said["options"] += "".join(f" -c {limit}=0" for limit in LIMITS)
     return {
         variable.decode(): str(said[name])
         for name, variable in names.items()

@@ -6,11 +6,11 @@ https://www.sqlite.org/backup.html
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from serving.media.archives import now, replacing
 from serving.media.storage import place
 
 from data.history import stranger
@@ -44,14 +44,11 @@ def backup(config: Config, target: Path) -> None:
         raise CommandError(f"there is no database {source}")
     if target.exists():
         raise CommandError(f"{target} is there already")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.touch(mode=0o600)  # it holds what the database's folder may keep from others
-    try:
+    with replacing(target) as (part, _):
         copy(source, part)
+        with opened(part, "rw") as made:  # or a restore would write beside it
+            made.execute("PRAGMA journal_mode=DELETE")
         place(part, target)  # as a rename, but it replaces nothing
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @errors_in_one_line()
@@ -113,7 +110,3 @@ def check(connection: sqlite3.Connection) -> None:
     (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
         raise CommandError(f"the file is damaged: {' '.join(answer.split())}")
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")

@@ -117,6 +117,35 @@ def test_a_restore_that_is_given_up_changes_nothing(root: Path, backup: Path) ->
     assert not list(root.glob(".restore-*"))
 
 
+def test_a_restore_that_breaks_off_says_how_far_it_came(
+    root: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_beside(backup)
+    before = there(root)
+    for name in ("cups/a b.jpg", "tea.jpg"):
+        (root / name).write_bytes(b"another")
+    replace, replaced = Path.replace, []
+
+    def full(path: Path, target: Path) -> None:
+        replaced.append(target)
+        if len(replaced) > 2:
+            raise OSError(28, "No space left on device")
+        replace(path, target)
+
+    with restoring_beside(backup) as uploads, monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(CommandError) as failed:
+            uploads.put_back()
+    archive = beside(backup)
+    assert str(failed.value) == (
+        f"2 of 3 uploads of {archive} were put back: [Errno 28] No space left on device;"
+        f" `manage.py restore_media {archive}` puts back the others"
+    )
+
+    call_command("restore_media", archive)
+    assert {name: there(root)[name] for name in before} == before
+
+
 def test_folders_have_the_mode_of_the_storage_whatever_the_umask(root: Path, backup: Path) -> None:
     """As the page restores: a proxy could not read them."""
     save_beside(backup)

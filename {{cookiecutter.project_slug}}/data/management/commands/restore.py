@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from serving.media.archives import restoring_beside
 
 from data.{{ cookiecutter.database }}_backups import restore
@@ -20,4 +20,8 @@ class Command(BaseCommand):
         with restoring_beside(file) as uploads:
             kept = restore(settings.DATABASES["default"], file, force=force)
             there = f"; what was there is in {kept}" if kept else ""
-            self.stdout.write(f"restored {file}; {uploads.put_back()}{there}")
+            self.stdout.write(f"restored {file}{there}")
+            try:
+                self.stdout.write(uploads.put_back())
+            except CommandError as error:
+                raise CommandError(f"the database is restored, but {error}") from error

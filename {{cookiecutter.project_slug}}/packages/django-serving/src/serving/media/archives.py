@@ -210,20 +210,30 @@ class Restoring:
             os.fchmod(file.fileno(), 0o644)
         os.utime(target, (member.mtime, member.mtime))
 
-    @errors_in_one_line()
     def put_back(self) -> str:
         """Puts them in their places, and what they replace into an archive; returns what to tell.
 
-        Uploads that are not in the archive stay, so nothing is lost. Raises CommandError.
+        Uploads that are not in the archive stay, so nothing is lost. Raises CommandError, which tells how many are
+        in their places: a second time, only the others are put back.
         """
         if self.source is None:
             return "there are no uploads beside it"
+        self.done = 0
+        try:
+            return self._put_back(self.source)
+        except (OSError, tarfile.TarError) as error:
+            raise CommandError(
+                f"{self.done:,} of {len(self.names):,} uploads of {self.source} were put back: {error};"
+                f" `manage.py restore_media {self.source}` puts back the others"
+            ) from error
+
+    def _put_back(self, source: Path) -> str:
         told = f"{len(self.names):,} uploads were put back"
         replaced = [
             (name, self.root / name) for name in sorted(self.names) if (self.root / name).exists()
         ]
         if replaced:
-            kept = self.source.with_name(f"before-restore-{now()}{ENDING}")
+            kept = source.with_name(f"before-restore-{now()}{ENDING}")
             with replacing(kept) as (part, file):
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                     add(archive, replaced)
@@ -233,6 +243,7 @@ class Restoring:
             target = self.root / name
             make_folder(self.storage, target.parent)
             (self.stage / name).replace(target)
+            self.done += 1
         return told
 
     def _remove(self) -> None:
@@ -285,4 +296,5 @@ def check_end(file: IO[bytes]) -> None:
 
 
 def now() -> str:
+    """The time, as names of backups have it."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
