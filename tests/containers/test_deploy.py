@@ -212,7 +212,7 @@ def test_a_second_one_says_who_has_the_lock_and_up_and_down_wait_too(site: Compo
     first = Deploying(site, SLOW_START="600")
     first.wait_for(lambda: len(site.containers("web")) == REPLICAS + 1, "a new container")
 
-    for target in ("deploy", "rollback", "up", "down", "restart"):
+    for target in ("build", "deploy", "rollback", "up", "down", "restart"):
         said = site.make(target, check=False)
         assert re.search(
             r"runs \(process \d+, started by \w+ at \d\d:\d\d:\d\d\); wait for it", said

@@ -174,6 +174,44 @@ def test_workers_that_a_failed_deployment_has_replaced_are_named_and_put_back(
     assert engine.look()["tags"] == {"latest": "sha256:before", "previous": "sha256:built"}
 
 
+@pytest.mark.parametrize(("moment", "replaced"), [("run", 0), ("new1", 0), ("new2", 1)])
+def test_code_whose_migrations_have_not_run_never_serves(
+    engine: Engine, moment: str, replaced: int
+) -> None:
+    """Compose makes each container of what has the name then, and a build may end at any moment."""
+    status, said = engine.deploy(faults={moment: "built"})
+    assert status == 1
+    assert "sha256:later" not in engine.images("web")
+    assert len(engine.web) == 2
+    assert engine.look()["least"] >= 3
+    line = said.splitlines()[-1]
+    assert line.startswith(
+        "deploy: shop:latest is no longer built, whose migrations have run: a build has ended meanwhile."
+        f" {replaced} of 2 are replaced, "
+    )
+    assert line.endswith("the others stay as they are; `make deploy` replaces all")
+
+    left = engine.state["containers"]
+    engine.state["containers"] = {f"was-{name}": one for name, one in left.items()}
+    status, said = engine.deploy(faults={})
+    assert status == 0, said
+    assert engine.images("web") == {"sha256:later"}, "nothing stays half"
+    assert sum(call.startswith("compose run") for call in engine.look()["calls"]) == 1
+
+
+def test_a_rollback_puts_back_nothing_but_its_image_and_takes_no_name_from_a_build(
+    engine: Engine,
+) -> None:
+    engine.state["tags"]["previous"] = "sha256:before"
+    for name in ("old0", "old1"):
+        engine.state["containers"][name]["image"] = "sha256:built"
+    status, said = engine.deploy("rollback", faults={"new2": "built"})
+    assert status == 1
+    assert engine.images("web") == {"sha256:before", "sha256:built"}
+    assert "`make rollback TAG=before` replaces all" in said
+    assert engine.look()["tags"]["latest"] == "sha256:later"
+
+
 def test_a_removal_that_is_in_progress_is_one(engine: Engine) -> None:
     status, said = engine.deploy(faults={"old0": "in progress"})
     assert status == 0, said

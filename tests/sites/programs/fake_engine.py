@@ -30,6 +30,11 @@ with open(folder + "/lock", "w") as lock:
             print(error, file=sys.stderr)
         raise SystemExit(status)
 
+    def build(fault: str | None) -> None:
+        """A build that has begun before ends, and takes the name of its image."""
+        if fault == "built":
+            state["tags"]["latest"] = "sha256:later"
+
     words = sys.argv[1:]
     name = words[1] if words[0] in ("compose", "container", "image") else words[0]
     state["calls"] = state["calls"] + [" ".join(words)]
@@ -78,10 +83,12 @@ with open(folder + "/lock", "w") as lock:
         state["tags"][words[-1].removeprefix("shop:")] = words[1]
         done()
     if name == "run":
+        build(state["faults"].get("run"))
         done()
     if name == "up":
         identity = "new" + str(count)
         fault = state["faults"].get(identity)
+        build(fault)
         containers[identity] = {
             "service": words[-1],
             "image": state["tags"]["latest"],

@@ -4,9 +4,10 @@
 
 One by one and without losing a request: a new one must be ready before an old one is told to stop. Those that
 run background tasks go first, so that nobody enqueues what none of them knows; on the way back, last. Where
-it never is, where the migrations fail, or on Ctrl-C, SIGTERM or SIGHUP, the new one is removed and the old
-ones stay. The proxy must run: it finds the containers that there are. In the end there are as many as
-WEB_REPLICAS says, whatever an earlier deployment that was killed has left behind.
+it never is, where the migrations fail, where a build takes the image's name meanwhile, or on Ctrl-C, SIGTERM
+or SIGHUP, the new one is removed and the old ones stay. The proxy must run: it finds the containers that there
+are. In the end there are as many as WEB_REPLICAS says, whatever an earlier deployment that was killed has left
+behind.
 """
 
 from __future__ import annotations
@@ -105,16 +106,20 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
 
 
 class Deployment:
-    """One run. `new` are the containers of a service that it has made and that serve."""
+    """One run. `new` are the containers of a service that it has made and that serve.
 
-    def __init__(self, interruption: Interruption, *, goes_back: bool = False) -> None:
-        self.interruption, self.goes_back = interruption, goes_back
+    `back_to` is the id of the image that a rollback has given the name which Compose makes containers of.
+    """
+
+    def __init__(self, interruption: Interruption, *, back_to: str | None = None) -> None:
+        self.interruption, self.goes_back = interruption, back_to is not None
         self.configured = configured = read_configuration()
         self.project: str = configured["name"]
         self.images = Images(configured)
+        self.image = back_to or self.images.id_of(self.images.tag)
         self.replicas = {
             service: int(configured["services"][service].get("deploy", {}).get("replicas", 1))
-            for service in (reversed(READY) if goes_back else READY)
+            for service in (reversed(READY) if self.goes_back else READY)
             if service in configured["services"]
         }
         self.service, self.wanted, self.new = "web", self.replicas["web"], list[str]()
@@ -165,7 +170,7 @@ class Deployment:
             raise Failed(
                 f"WEB_REPLICAS={self.replicas['web']} would leave nobody to answer; `make down` stops all"
             )
-        if not inspect("image", self.images.name):
+        if not self.image:
             raise Failed(f"there is no image {self.images.name}; `make build` builds it")
         for container in self._containers("migrate", oneoff=True):
             if self._state(container)["Running"]:
@@ -208,6 +213,7 @@ class Deployment:
 
     def _replace(self, old: list[str], number: int) -> None:
         """Makes one container and stops one of `old`. If anything fails before that stop, undoes the first."""
+        self._check_image(self.images.id_of(self.images.tag))
         before = self._containers()
         new: list[str] = []
         try:
@@ -218,6 +224,8 @@ class Deployment:
                 )  # fmt: skip
             finally:
                 new = [container for container in self._containers() if container not in before]
+            for found in inspect("container", *new):
+                self._check_image(found["Image"])
             for container in new:
                 self._wait_until_ready(container)
             self._check_those_in_place()
@@ -257,6 +265,19 @@ class Deployment:
         say(f"the new container {why} does not become ready, so it is removed; it says:")
         subprocess.run([ENGINE, "logs", "--tail=20", container], stdout=sys.stderr, check=False)
         raise Failed(f"{len(self.new)} of {self.wanted} are replaced, the others stay as they are")
+
+    def _check_image(self, found: str | None) -> None:
+        """Raises Failed if a container is, or would be, of another image than the one whose migrations have run.
+
+        Compose knows it by its name, which a build that ends meanwhile takes.
+        """
+        if found != self.image:
+            image = self.images.called(str(self.image))
+            again = f"make rollback TAG={image}" if self.goes_back else "make deploy"
+            raise Failed(
+                f"{self.images.name} is no longer {image}, whose migrations have run: a build has ended meanwhile."
+                f" {len(self.new)} of {self.wanted} are replaced, the others stay as they are; `{again}` replaces all"
+            )
 
     def _check_those_in_place(self) -> None:
         """Raises Failed if one that was ready is so no longer: the old ones must not go as well."""
