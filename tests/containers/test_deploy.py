@@ -266,6 +266,32 @@ def test_nothing_is_touched_where_the_image_is_missing_or_migrations_fail(site: 
     assert site.inspect("web")["RestartCount"] == 0
 
 
+def test_a_database_is_left_alone_or_what_it_lacks_is_said(tmp_path: Path) -> None:
+    """Compose would have started it anew with the migrations, and all servers had lost it."""
+    require_engine()
+    project = locked_project(tmp_path, database="postgres", cache="valkey")
+    files = "compose.yaml:compose.proxy.yaml"
+    with composed(project, COMPOSE_FILE=files, WEB_REPLICAS="1") as site:
+        site.make("build", "up")
+        needed = {name: site.inspect(name)["State"]["StartedAt"] for name in ("db", "cache")}
+
+        def refused(said: str, **variables: str) -> None:
+            before = site.containers("web")
+            (line,) = re.findall("deploy: .*", site.make("deploy", check=False, **variables))
+            assert line.startswith(f"deploy: {said}"), line
+            assert site.containers("web") == before
+            (command,) = re.findall(r"`docker (compose .*?)`", line)
+            docker(*command.split(), cwd=project, **site.variables | variables)
+
+        site.make("deploy")
+        assert {name: site.inspect(name)["State"]["StartedAt"] for name in needed} == needed
+        more = {"DATABASE_MAX_CONNECTIONS": "150"}
+        refused("the db is older than what Compose's files and .env say of it", **more)
+        docker("stop", site.containers("cache")[0])
+        refused("no cache runs, and a deployment starts none", **more)
+        site.make("deploy", **more)
+
+
 # Two checkouts on one machine
 
 

@@ -31,7 +31,7 @@ class Engine:
             "containers": {"proxy0": container("proxy", 0), **old},
             "replicas": replicas, "faults": {}, "gone_after": None,
             "least": 1_000_000, "calls": [], "counts": {}, "tags": {"latest": "sha256:built"},
-            "proxy": "old.example",
+            "proxy": "old.example", "needed": {},
         }  # fmt: skip
 
     def deploy(self, tool: str = "replace", **changes: Any) -> tuple[int, str]:
@@ -67,7 +67,8 @@ class Engine:
 def container(service: str, created: int) -> dict[str, Any]:
     return {
         "service": service, "created": created, "restarts": 0, "running": True, "ready": True,
-        "status": "running", "image": "sha256:before",
+        "status": "running", "image": "sha256:before", "command": ["serve"],
+        "env": ["SITE_ADDRESS=old.example", "PRICE=$5"],
     }  # fmt: skip
 
 
@@ -100,6 +101,42 @@ def test_a_proxy_of_another_configuration_is_said_before_anything_changes(engine
     assert not [call for call in engine.look()["calls"] if "migrate" in call]
     status, said = engine.deploy(proxy="old.example")
     assert status == 0, said
+
+
+def test_a_dollar_of_the_proxys_variables_is_no_difference(engine: Engine) -> None:
+    """Compose writes it twice, as in the hash of a password."""
+    engine.state["containers"]["proxy0"]["env"] = ["SITE_ADDRESS=$2a$14$tea"]
+    status, said = engine.deploy(proxy="$2a$14$tea")
+    assert status == 0, said
+
+
+@pytest.mark.parametrize(
+    ("changes", "service", "said"),
+    [
+        ({"running": False, "status": "exited"}, {}, "no db runs, and a deployment starts none: "),
+        ({}, {"environment": {"PRICE": "$6"}}, "the db is older than what Compose's files and .env "),
+        ({}, {"command": ["serve", "-c", "more"]}, "the db is older than what Compose's files and .e"),
+        ({}, {"volumes": [{"target": "/var/lib"}]}, "the db is older than what Compose's files and .e"),
+    ],
+)
+def test_a_database_is_neither_started_nor_replaced_by_a_deployment(
+    engine: Engine, changes: dict[str, Any], service: dict[str, Any], said: str
+) -> None:
+    """The servers that run would lose it, which lose no request else."""
+    engine.state["containers"]["db0"] = container("db", 0) | changes
+    status, line = engine.deploy(needed={"db": service})
+    assert status == 1
+    assert line.startswith(f"deploy: {said}"), line
+    assert line.count("\n") == 1
+    assert " compose up --detach --no-deps --force-recreate --wait db`" in line
+    assert engine.web == ["old0", "old1"]
+
+    engine.state["containers"]["db0"] = container("db", 0)
+    as_it_runs = {"environment": {"PRICE": "$5"}, "command": ["serve"]}
+    status, line = engine.deploy(needed={"db": as_it_runs})
+    assert status == 0, line
+    (migrated,) = [call for call in engine.look()["calls"] if call.startswith("compose run")]
+    assert migrated == "compose run --rm -T --no-deps migrate"
 
 
 def test_a_full_disk_leaves_what_runs(engine: Engine) -> None:

@@ -48,7 +48,11 @@ with open(folder + "/lock", "w") as lock:
         }
         if any(c["service"] == "worker" for c in containers.values()):
             services["worker"] = {}
-        done(text=json.dumps({"name": "shop", "services": services}))
+        services |= state["needed"]
+        if state["needed"]:
+            services["web"]["depends_on"] = {each: {} for each in state["needed"]}
+        text = json.dumps({"name": "shop", "services": services})
+        done(text=text.replace("$", "$$"))
     if name == "ls":
         filters = dict(w.split("=", 2)[2].split("=") for w in words if w.startswith("--filter"))
         service = filters.get("com.docker.compose.service")
@@ -71,7 +75,7 @@ with open(folder + "/lock", "w") as lock:
                 "Created": c["created"],
                 "Image": c["image"],
                 "RestartCount": c["restarts"],
-                "Config": {"Env": ["SITE_ADDRESS=old.example"]},
+                "Config": {"Env": c["env"], "Cmd": c["command"]},
                 "Mounts": [],
                 "State": {"Running": c["running"], "Status": c["status"], "ExitCode": 0},
             }
@@ -97,6 +101,8 @@ with open(folder + "/lock", "w") as lock:
             "running": True,
             "ready": True,
             "status": "running",
+            "env": [],
+            "command": [],
         }
         if fault == "full":
             containers[identity].update(running=False, ready=False, status="created")

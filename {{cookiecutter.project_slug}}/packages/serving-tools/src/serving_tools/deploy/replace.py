@@ -164,8 +164,9 @@ class Deployment:
         if not self.goes_back and (newer := proxy.what_is_newer(running[0], self.configured)):
             raise Failed(
                 f"the proxy is older than {newer}, and a deployment leaves it as it is:"
-                f" `{' '.join((ENGINE, *proxy.MAKE_ANEW))}` (some seconds without an answer), then again"
+                f" `{' '.join((ENGINE, *proxy.MAKE_ANEW))} proxy` (some seconds without an answer), then again"
             )
+        self._check_needed()
         if self.replicas["web"] < 1:
             raise Failed(
                 f"WEB_REPLICAS={self.replicas['web']} would leave nobody to answer; `make down` stops all"
@@ -180,6 +181,29 @@ class Deployment:
                 )
             ask("rm", "--force", container)
 
+    def _check_needed(self) -> None:
+        """Raises Failed where what the servers need, as a database, does not run, or ran before it was changed.
+
+        Compose would start or replace it together with the migrations, and all servers would lose it for that time.
+        """
+        services = self.configured["services"]
+        needed = {
+            name
+            for each in ("migrate", *self.replicas)
+            for name, how in services.get(each, {}).get("depends_on", {}).items()
+            if how.get("condition") != "service_completed_successfully" and how.get("required", True)
+        }
+        for name in sorted(needed - self.replicas.keys()):
+            found = inspect("container", *self._containers(name))
+            command = " ".join((ENGINE, *proxy.MAKE_ANEW, "--wait", name))
+            if not any(each["State"]["Running"] for each in found):
+                raise Failed(f"no {name} runs, and a deployment starts none: `{command}`, then again")
+            if not self.goes_back and any(proxy.differs(each, services[name]) for each in found):
+                raise Failed(
+                    f"the {name} is older than what Compose's files and .env say of it, and a deployment leaves it"
+                    f" as it is: `{command}` (some seconds without it), then again"
+                )
+
     def _remove_what_serves_nothing(self) -> None:
         """Removes containers that Compose would start again, and count."""
         for service in self.replicas:
@@ -189,9 +213,9 @@ class Deployment:
                     ask("rm", "--force", container)
 
     def _migrate(self) -> None:
-        """Migrates, in a container of its own. Raises Failed if that fails, Interrupted if told to stop."""
+        """Migrates, in a container of its own and no other touched. Raises Failed if that fails, Interrupted if told to stop."""
         running = subprocess.Popen(
-            [ENGINE, "compose", "run", "--rm", "-T", "migrate"],
+            [ENGINE, "compose", "run", "--rm", "-T", "--no-deps", "migrate"],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -152,7 +152,7 @@ class Rollback:
             return
         listed = ", ".join(f"{app}.{name}" for app, name in sorted(lacks))
         undo = " and ".join(
-            f"`{ENGINE} compose run --rm migrate python manage.py migrate {app} {target.last.get(app, 'zero')}`"
+            f"`{ENGINE} compose run --rm --no-deps migrate python manage.py migrate {app} {target.last.get(app, 'zero')}`"
             for app in sorted({app for app, _ in lacks})
         )
         raise Failed(
