@@ -223,6 +223,23 @@ def test_a_second_one_says_who_has_the_lock_and_up_and_down_wait_too(site: Compo
     wait_for(lambda: not make_holds_the_lock(site.project), "the lock to be free")
 
 
+def test_nobody_migrates_while_up_does(site: Compose) -> None:
+    before = site.containers("web")
+    first = Deploying(site, "up", SLOW_MIGRATION="600")
+    first.wait_for(lambda: oneoff(site), "the migrations")
+
+    for target in ("deploy", "rollback", "up", "build"):
+        said = site.make(target, check=False)
+        assert re.search(r"runs \(process \d+, started by \w+ at [\d:]+\); wait for it", said)
+    assert len(oneoff(site)) == 1
+
+    first.signal(signal.SIGINT)
+    assert first.wait() != 0
+    wait_for(lambda: not make_holds_the_lock(site.project), "the lock to be free")
+    wait_for(lambda: not oneoff(site), "the migrations to end")
+    assert site.containers("web") == before
+
+
 def test_what_a_killed_one_left_behind_is_taken_away(site: Compose) -> None:
     killed = Deploying(site, SLOW_START="600")
     killed.wait_for(lambda: len(site.containers("web")) == REPLICAS + 1, "a new container")

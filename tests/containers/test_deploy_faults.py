@@ -68,7 +68,7 @@ def container(service: str, created: int) -> dict[str, Any]:
     return {
         "service": service, "created": created, "restarts": 0, "running": True, "ready": True,
         "status": "running", "image": "sha256:before", "command": ["serve"],
-        "env": ["SITE_ADDRESS=old.example", "PRICE=$5"],
+        "env": ["SITE_ADDRESS=old.example", "PRICE=$5"], "oneoff": False,
     }  # fmt: skip
 
 
@@ -114,9 +114,21 @@ def test_a_dollar_of_the_proxys_variables_is_no_difference(engine: Engine) -> No
     ("changes", "service", "said"),
     [
         ({"running": False, "status": "exited"}, {}, "no db runs, and a deployment starts none: "),
-        ({}, {"environment": {"PRICE": "$6"}}, "the db is older than what Compose's files and .env "),
-        ({}, {"command": ["serve", "-c", "more"]}, "the db is older than what Compose's files and .e"),
-        ({}, {"volumes": [{"target": "/var/lib"}]}, "the db is older than what Compose's files and .e"),
+        (
+            {},
+            {"environment": {"PRICE": "$6"}},
+            "the db is older than what Compose's files and .env ",
+        ),
+        (
+            {},
+            {"command": ["serve", "-c", "more"]},
+            "the db is older than what Compose's files and .e",
+        ),
+        (
+            {},
+            {"volumes": [{"target": "/var/lib"}]},
+            "the db is older than what Compose's files and .e",
+        ),
     ],
 )
 def test_a_database_is_neither_started_nor_replaced_by_a_deployment(
@@ -334,6 +346,53 @@ def test_a_lock_of_a_killed_one_holds_nobody_up(engine: Engine) -> None:
     status, said = engine.deploy(faults={})
     assert status == 0, said
     assert engine.web == ["new1", "new2"]
+
+
+def test_up_migrates_and_then_starts_and_notes_what_ran(engine: Engine) -> None:
+    status, said = engine.deploy("up", faults={"run": "fails"})
+    assert status == 1, said
+    assert engine.look()["tags"] == {"latest": "sha256:built"}
+    assert not [call for call in engine.state["calls"] if call.startswith("compose up")]
+    status, said = engine.deploy("up", faults={})
+    assert status == 0, said
+    assert engine.look()["tags"] == {"latest": "sha256:built", "previous": "sha256:before"}
+    assert engine.state["calls"][-1] == "compose up --detach --wait"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_two_never_migrate_at_once(engine: Engine, number: int) -> None:
+    """Neither of which would wait for the other: both find the same migrations to run."""
+
+    def runs() -> list[str]:
+        return [call for call in engine.look()["calls"] if call.startswith("compose run")]
+
+    process = engine.start("up", faults={"run": "hangs"})
+    wait_for(runs, "the migrations")
+    for tool in ("up", "replace", "rollback"):
+        second = subprocess.run(
+            [sys.executable, "-I", "packages/serving-tools/src", f"deploy.{tool}"], cwd=engine.project, text=True,
+            check=False, env=clean_environment() | {"ENGINE": str(engine.program)}, capture_output=True,
+        )  # fmt: skip
+        assert second.returncode == 1
+        assert f"another one runs (process {process.pid}, started by " in second.stderr
+    os.killpg(process.pid, number)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number, said
+    assert len(runs()) == 1
+    assert not [call for call in engine.state["calls"] if call.startswith("compose up")]
+
+
+@pytest.mark.parametrize("tool", ["up", "replace"])
+def test_migrations_that_a_killed_one_has_left_running_are_said(engine: Engine, tool: str) -> None:
+    left = container("migrate", 0) | {"oneoff": True}
+    engine.state["containers"]["left"] = left
+    status, said = engine.deploy(tool)
+    assert status == 1
+    assert "migrations run already, in container left: wait for them, or end them with " in said
+    engine.state["containers"]["left"] = left | {"running": False, "status": "exited"}
+    status, said = engine.deploy(tool)
+    assert status == 0, said
+    assert "left" not in engine.look()["containers"]
 
 
 def test_a_signal_may_interrupt_a_line(baked: Path, tmp_path: Path) -> None:

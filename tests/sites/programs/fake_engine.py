@@ -18,12 +18,15 @@ with open(folder + "/lock", "w") as lock:
         state = json.load(file)
     containers = state["containers"]
 
-    def done(status: int = 0, text: str = "", error: str = "") -> Never:
+    def save() -> None:
         ready = [c for c in containers.values() if c["running"] and c["ready"]]
         state["least"] = min(state["least"], len(ready))
         with open(path + ".new", "w") as new:
             json.dump(state, new)
         os.replace(path + ".new", path)
+
+    def done(status: int = 0, text: str = "", error: str = "") -> Never:
+        save()
         if text:
             print(text)
         if error:
@@ -59,7 +62,9 @@ with open(folder + "/lock", "w") as lock:
         oneoff = filters.get("com.docker.compose.oneoff") == "True"
         done(
             text="\n".join(
-                i for i, c in containers.items() if c["service"] == service and not oneoff
+                i
+                for i, c in containers.items()
+                if c["service"] == service and c["oneoff"] == oneoff
             )
         )
     if name == "inspect":
@@ -87,8 +92,13 @@ with open(folder + "/lock", "w") as lock:
         state["tags"][words[-1].removeprefix("shop:")] = words[1]
         done()
     if name == "run":
-        build(state["faults"].get("run"))
-        done()
+        fault = state["faults"].get("run")
+        build(fault)
+        if fault == "hangs":
+            save()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            time.sleep(600)
+        done(1 if fault == "fails" else 0)
     if name == "up":
         identity = "new" + str(count)
         fault = state["faults"].get(identity)
@@ -98,6 +108,7 @@ with open(folder + "/lock", "w") as lock:
             "image": state["tags"]["latest"],
             "created": time.time(),
             "restarts": 0,
+            "oneoff": False,
             "running": True,
             "ready": True,
             "status": "running",

@@ -105,6 +105,25 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
         return None
 
 
+def containers(project: str, service: str, *, oneoff: bool = False) -> list[dict[str, Any]]:
+    """What the engine knows of a service's containers, running or not, the oldest first."""
+    labels = {PROJECT: project, SERVICE: service, ONEOFF: str(oneoff)}
+    found = inspect("container", *labelled("container", **labels))
+    return sorted(found, key=lambda entry: str(entry["Created"]))
+
+
+def check_migrations(project: str) -> None:
+    """Raises Failed where migrations run in a container of their own; removes one in which they have ended."""
+    for found in containers(project, "migrate", oneoff=True):
+        container = found["Id"]
+        if found["State"]["Running"]:
+            raise Failed(
+                f"migrations run already, in container {short(container)}: wait for them, or end them with"
+                f" `{ENGINE} rm --force {short(container)}`"
+            )
+        ask("rm", "--force", container)
+
+
 class Deployment:
     """One run. `new` are the containers of a service that it has made and that serve.
 
@@ -173,13 +192,7 @@ class Deployment:
             )
         if not self.image:
             raise Failed(f"there is no image {self.images.name}; `make build` builds it")
-        for container in self._containers("migrate", oneoff=True):
-            if self._state(container)["Running"]:
-                raise Failed(
-                    f"migrations run already, in container {short(container)}: wait for them, or end them with"
-                    f" `{ENGINE} rm --force {short(container)}`"
-                )
-            ask("rm", "--force", container)
+        check_migrations(self.project)
 
     def _check_needed(self) -> None:
         """Raises Failed where what the servers need, as a database, does not run, or ran before it was changed.
@@ -191,13 +204,16 @@ class Deployment:
             name
             for each in ("migrate", *self.replicas)
             for name, how in services.get(each, {}).get("depends_on", {}).items()
-            if how.get("condition") != "service_completed_successfully" and how.get("required", True)
+            if how.get("condition") != "service_completed_successfully"
+            and how.get("required", True)
         }
         for name in sorted(needed - self.replicas.keys()):
-            found = inspect("container", *self._containers(name))
+            found = containers(self.project, name)
             command = " ".join((ENGINE, *proxy.MAKE_ANEW, "--wait", name))
             if not any(each["State"]["Running"] for each in found):
-                raise Failed(f"no {name} runs, and a deployment starts none: `{command}`, then again")
+                raise Failed(
+                    f"no {name} runs, and a deployment starts none: `{command}`, then again"
+                )
             if not self.goes_back and any(proxy.differs(each, services[name]) for each in found):
                 raise Failed(
                     f"the {name} is older than what Compose's files and .env say of it, and a deployment leaves it"
@@ -335,13 +351,9 @@ class Deployment:
             say(f"{error}; the next `make deploy` removes what is left over")
 
     def _containers(self, service: str = "", *, oneoff: bool = False) -> list[str]:
-        """The ids of a service's containers, running or not, the oldest first; of none said, of that in hand."""
-        labels = {PROJECT: self.project, SERVICE: service or self.service, ONEOFF: str(oneoff)}
-        found = labelled("container", **labels)
-        return [
-            entry["Id"]
-            for entry in sorted(inspect("container", *found), key=lambda e: e["Created"])
-        ]
+        """The ids of a service's containers; of none said, of that in hand."""
+        found = containers(self.project, service or self.service, oneoff=oneoff)
+        return [str(entry["Id"]) for entry in found]
 
     def _state(self, container: str) -> dict[str, Any]:
         found = inspect("container", container)
