@@ -1,8 +1,10 @@
 """Secrets from files: settings read them, the log hides them, and Compose gives no other to a container."""
 
+import ast
 import json
 import os
 import re
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -271,6 +273,35 @@ def test_a_secret_that_has_changed_is_noticed_whatever_its_files_time(
     run(project, *write[:-1], "POSTGRES_PASSWORD", POSTGRES_PASSWORD="tea")
     run(project, *write, SECRET_KEY=SECRET_KEY)
     assert (folder / "changed.env").read_text() == last
+
+
+@pytest.mark.parametrize(
+    "ending", ["", "\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "\r\r\n", " \r\n", "\\r\n", "$\n"]
+)
+def test_a_server_takes_the_same_from_a_file_as_django_does(
+    widest_project: Path, run: Run, tmp_path: Path, ending: str
+) -> None:
+    """An editor under Windows ends lines by two characters, of which a shell takes one away: two passwords."""
+    secret = tmp_path / "password"
+    secret.write_bytes(f" se\\same'{ending}".encode())
+    services = yaml.safe_load((widest_project / "compose.yaml").read_text())["services"]
+    reading = {
+        name: service["command"][-1].replace("$$", "$")
+        for name, service in services.items()
+        if "/run/secrets/" in str(service.get("command"))
+    }
+    assert reading.keys() == {"db"}, "of another that a shell gives a secret, this knows nothing"
+    entrypoint = tmp_path / "docker-entrypoint.sh"
+    entrypoint.write_text('#!/bin/sh\nprintf %s\\| "$POSTGRES_PASSWORD"\n')
+    entrypoint.chmod(0o755)
+    script = reading["db"].replace("/run/secrets/postgres_password", str(secret))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = subprocess.run(["sh", "-c", script], env={"PATH": path}, capture_output=True, check=True)
+
+    show = "from serving_tools.secret_files import from_file; print(repr(from_file('PASSWORD')))"
+    done = run(widest_project, "python", "-B", "-c", show, PASSWORD_FILE=str(secret))
+
+    assert said.stdout.decode().split("|")[0] == ast.literal_eval(done.stdout)
 
 
 @pytest.mark.container
