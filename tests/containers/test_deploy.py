@@ -298,7 +298,7 @@ def test_a_database_is_left_alone_or_what_it_lacks_is_said(tmp_path: Path) -> No
             assert line.startswith(f"deploy: {said}"), line
             assert site.containers("web") == before
             (command,) = re.findall(r"`docker (compose .*?)`", line)
-            docker(*command.split(), cwd=project, **site.variables | variables)
+            docker(*command.split(), check=True, cwd=project, **site.variables | variables)
 
         site.make("deploy")
         assert {name: site.inspect(name)["State"]["StartedAt"] for name in needed} == needed
@@ -306,7 +306,7 @@ def test_a_database_is_left_alone_or_what_it_lacks_is_said(tmp_path: Path) -> No
         refused("the db is older than what Compose's files and .env say of it", **more)
         docker("stop", site.containers("cache")[0])
         refused("no cache runs, and a deployment starts none", **more)
-        site.make("deploy", **more)
+        site.make("deploy", check=True, **more)
 
 
 # Two checkouts on one machine

@@ -359,6 +359,28 @@ def test_up_migrates_and_then_starts_and_notes_what_ran(engine: Engine) -> None:
     assert engine.state["calls"][-1] == "compose up --detach --wait"
 
 
+def test_a_build_that_ends_meanwhile_is_said_where_there_is_no_proxy(engine: Engine) -> None:
+    """`make up` would replace what runs before the new image's migrations had succeeded."""
+    status, said = engine.deploy("up", faults={"run": "built"}, proxy="")
+    assert status == 1
+    assert said.startswith("up: shop:latest is no longer the image whose migrations have run: ")
+    assert engine.images("web") == {"sha256:before"}
+    status, said = engine.deploy("up", faults={})
+    assert (status, engine.images("web")) == (0, {"sha256:later"}), said
+
+    status, said = engine.deploy("up", faults={"run": "built"}, tags={"previous": "sha256:before"})
+    assert (status, engine.images("web")) == (0, {"sha256:later"}), (
+        said
+    )  # Compose builds what there is not
+
+    status, said = engine.deploy("rollback", faults={"new1": "built"})
+    assert status == 1
+    assert "; `make rollback TAG=before` again" in said
+    assert engine.look()["tags"]["latest"] == "sha256:later", "it is what the folder holds"
+    status, said = engine.deploy("rollback", faults={})
+    assert (status, engine.images("web")) == (0, {"sha256:before"}), said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_never_migrate_at_once(engine: Engine, number: int) -> None:
     """Neither of which would wait for the other: both find the same migrations to run."""

@@ -47,8 +47,9 @@ with open(folder + "/lock", "w") as lock:
     if name == "config":
         services = {
             "web": {"image": "shop:latest", "deploy": {"replicas": state["replicas"]}},
-            "proxy": {"environment": {"SITE_ADDRESS": state["proxy"]}} if state["proxy"] else {},
         }
+        if state["proxy"]:
+            services["proxy"] = {"environment": {"SITE_ADDRESS": state["proxy"]}}
         if any(c["service"] == "worker" for c in containers.values()):
             services["worker"] = {}
         services |= state["needed"]
@@ -69,8 +70,11 @@ with open(folder + "/lock", "w") as lock:
         )
     if name == "inspect":
         if words[0] == "image":
-            image = state["tags"].get(words[-1].removeprefix("shop:"))
-            done(text=json.dumps([{"Id": image or "sha256:before"}]))
+            tag = words[-1].removeprefix("shop:")
+            image = state["tags"].get(tag, tag)
+            if not image.startswith("sha256:"):
+                done(1, error="Error: No such image: " + words[-1])
+            done(text=json.dumps([{"Id": image}]))
         for identity in words[2:]:
             if identity not in containers:
                 done(1, error="Error: No such container: " + identity)
@@ -103,6 +107,10 @@ with open(folder + "/lock", "w") as lock:
         identity = "new" + str(count)
         fault = state["faults"].get(identity)
         build(fault)
+        if "--wait" in words:  # it replaces those of another image
+            for one in containers.values():
+                one["image"] = state["tags"]["latest"]
+            done()
         containers[identity] = {
             "service": words[-1],
             "image": state["tags"]["latest"],

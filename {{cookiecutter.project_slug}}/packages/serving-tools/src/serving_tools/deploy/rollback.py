@@ -194,6 +194,11 @@ class Rollback:
         )
         try:
             ask(*command, timeout=UP_WITHIN)
+            if set(self.images.running()) != {self.target}:
+                raise Failed(
+                    f"{self.images.name} is no longer {self.name}: a build has ended meanwhile, and it is what runs now;"
+                    f" `make rollback TAG={self.name}` again"
+                )
             self.interruption.check()
         except (EngineError, Interrupted):
             if self.running:

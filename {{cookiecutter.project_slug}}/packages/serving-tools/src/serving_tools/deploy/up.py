@@ -55,9 +55,15 @@ def up() -> int:
     images = Images(configured)
     with lock():
         check_migrations(configured["name"])
+        image = images.id_of(images.tag)  # of none Compose makes it, or fetches it
         if status := run("compose", "run", "--rm", "migrate"):
             end_migrations(configured["name"])
             return status
+        if image and images.id_of(images.tag) != image:
+            raise Failed(
+                f"{images.name} is no longer the image whose migrations have run: a build has ended meanwhile. What runs"
+                " stays as it is; `make up` again starts the new one"
+            )
         images.note_replaced(next(iter(images.running()), None))
         return run("compose", "up", "--detach", "--wait")
 
