@@ -20,25 +20,30 @@ from serving_tools.deploy.lock import Held, lock
 from serving_tools.deploy.replace import Failed, check_migrations, containers
 
 
-def run(*command: str) -> int:
-    """The exit status of a command of the engine, which has this process's terminal.
+class Runner:
+    """Runs commands of the engine, which have this process's terminal, one after the other until one fails.
 
-    An order to stop is the command's to obey. A Ctrl-C reaches it by itself, the others are passed on.
+    An order to stop is theirs to obey. A Ctrl-C reaches them by itself, the others are passed on.
     """
-    ordered = []
-    process = subprocess.Popen([ENGINE, *command])
 
-    def note(number: int, frame: FrameType | None) -> None:
-        ordered.append(number)
-        if number != signal.SIGINT:
-            process.send_signal(number)
+    def __init__(self) -> None:
+        self.ordered = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        for number in STOP:
+            signal.signal(number, self._note)
 
-    for number in STOP:
-        signal.signal(number, note)
-    status = process.wait()
-    if status < 0:
-        return 128 - status
-    return status or (128 + ordered[0] if ordered else 0)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.ordered = self.ordered or number
+        if self.process and number != signal.SIGINT:
+            self.process.send_signal(number)
+
+    def run(self, *command: str) -> int:
+        """The exit status; after an order to stop nothing is started, and it is the signal's."""
+        if not self.ordered:
+            self.process = subprocess.Popen([ENGINE, *command])
+            if status := self.process.wait():
+                return status if status > 0 else 128 - status
+        return 128 + self.ordered if self.ordered else 0
 
 
 def end_migrations(project: str) -> None:
@@ -51,12 +56,13 @@ def end_migrations(project: str) -> None:
 
 def up() -> int:
     """The exit status. Raises Failed, Held or EngineError where nothing has been started."""
+    runner = Runner()
     configured = configuration()
     images = Images(configured)
     with lock():
         check_migrations(configured["name"])
         image = images.id_of(images.tag)  # of none Compose makes it, or fetches it
-        if status := run("compose", "run", "--rm", "migrate"):
+        if status := runner.run("compose", "run", "--rm", "migrate"):
             end_migrations(configured["name"])
             return status
         if image and images.id_of(images.tag) != image:
@@ -65,7 +71,7 @@ def up() -> int:
                 " stays as it is; `make up` again starts the new one"
             )
         images.note_replaced(next(iter(images.running()), None))
-        return run("compose", "up", "--detach", "--wait")
+        return runner.run("compose", "up", "--detach", "--wait")
 
 
 def main() -> int:
