@@ -34,17 +34,20 @@ class Engine:
             "proxy": "old.example", "needed": {},
         }  # fmt: skip
 
-    def deploy(self, tool: str = "replace", **changes: Any) -> tuple[int, str]:
+    def deploy(self, *tool: str, **changes: Any) -> tuple[int, str]:
         """The exit status of a deployment, and what it says."""
-        process = self.start(tool, **changes)
+        process = self.start(*tool or ("replace",), **changes)
         said, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, said
 
-    def start(self, tool: str = "replace", **changes: Any) -> "subprocess.Popen[str]":
+    def start(
+        self, tool: str = "replace", *arguments: str, **changes: Any
+    ) -> "subprocess.Popen[str]":
         self.state |= changes | {"calls": [], "counts": {}}
         self.file.write_text(json.dumps(self.state))
         return subprocess.Popen(
-            [sys.executable, "-I", "packages/serving-tools/src", f"deploy.{tool}"], cwd=self.project, text=True,
+            [sys.executable, "-I", "packages/serving-tools/src", f"deploy.{tool}", *arguments],
+            cwd=self.project, text=True,
             env=clean_environment() | {"ENGINE": str(self.program), "MIGRATIONS": "keep"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
@@ -379,6 +382,19 @@ def test_a_build_that_ends_meanwhile_is_said_where_there_is_no_proxy(engine: Eng
     assert engine.look()["tags"]["latest"] == "sha256:later", "it is what the folder holds"
     status, said = engine.deploy("rollback", faults={})
     assert (status, engine.images("web")) == (0, {"sha256:before"}), said
+
+
+def test_two_builds_of_two_checkouts_may_end_at_one_moment(engine: Engine) -> None:
+    """The engine removes what has no name for one of them alone."""
+    status, said = engine.deploy(
+        "images", "built", faults={"prune": "a prune operation is already running"}
+    )
+    assert status == 0, said
+    status, said = engine.deploy("images", "built", faults={"prune": "no space left on device"})
+    assert (status, said.splitlines()[-1]) == (
+        1,
+        "images: Error response from daemon: no space left on device",
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -74,7 +74,7 @@ with open(folder + "/lock", "w") as lock:
             image = state["tags"].get(tag, tag)
             if not image.startswith("sha256:"):
                 done(1, error="Error: No such image: " + words[-1])
-            done(text=json.dumps([{"Id": image}]))
+            done(text=json.dumps([{"Id": image, "Config": {}}]))
         for identity in words[2:]:
             if identity not in containers:
                 done(1, error="Error: No such container: " + identity)
@@ -95,6 +95,8 @@ with open(folder + "/lock", "w") as lock:
     if name == "tag":
         state["tags"][words[-1].removeprefix("shop:")] = words[1]
         done()
+    if name == "prune":
+        done(1, error="Error response from daemon: " + state["faults"]["prune"])
     if name == "run":
         fault = state["faults"].get("run")
         build(fault)

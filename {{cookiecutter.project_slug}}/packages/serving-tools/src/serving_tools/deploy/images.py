@@ -100,7 +100,13 @@ class Images:
                 ask("image", "rm", f"{self.repository}:{tag}")
                 removed.append(tag)
         # Compose gives its label to what it builds.
-        ask("image", "prune", "--force", f"--filter=label={PROJECT}={self.project}")
+        try:
+            ask("image", "prune", "--force", f"--filter=label={PROJECT}={self.project}")
+        except EngineError as error:
+            if "already running" not in str(
+                error
+            ):  # of another checkout: the next build removes these as well
+                raise
         return removed
 
 
