@@ -212,7 +212,7 @@ def test_a_second_one_says_who_has_the_lock_and_up_and_down_wait_too(site: Compo
     first = Deploying(site, SLOW_START="600")
     first.wait_for(lambda: len(site.containers("web")) == REPLICAS + 1, "a new container")
 
-    for target in ("deploy", "rollback", "up", "down", "restart"):
+    for target in ("build", "deploy", "rollback", "up", "down", "restart"):
         said = site.make(target, check=False)
         assert re.search(
             r"runs \(process \d+, started by \w+ at \d\d:\d\d:\d\d\); wait for it", said
@@ -221,6 +221,23 @@ def test_a_second_one_says_who_has_the_lock_and_up_and_down_wait_too(site: Compo
     first.signal(signal.SIGINT)
     first.wait()
     wait_for(lambda: not make_holds_the_lock(site.project), "the lock to be free")
+
+
+def test_nobody_migrates_while_up_does(site: Compose) -> None:
+    before = site.containers("web")
+    first = Deploying(site, "up", SLOW_MIGRATION="600")
+    first.wait_for(lambda: oneoff(site), "the migrations")
+
+    for target in ("deploy", "rollback", "up", "build"):
+        said = site.make(target, check=False)
+        assert re.search(r"runs \(process \d+, started by \w+ at [\d:]+\); wait for it", said)
+    assert len(oneoff(site)) == 1
+
+    first.signal(signal.SIGINT)
+    assert first.wait() != 0
+    wait_for(lambda: not make_holds_the_lock(site.project), "the lock to be free")
+    wait_for(lambda: not oneoff(site), "the migrations to end")
+    assert site.containers("web") == before
 
 
 def test_what_a_killed_one_left_behind_is_taken_away(site: Compose) -> None:
@@ -264,6 +281,32 @@ def test_nothing_is_touched_where_the_image_is_missing_or_migrations_fail(site: 
     assert "the migrations failed; what runs stays as it is" in said
     assert site.containers("web") == before
     assert site.inspect("web")["RestartCount"] == 0
+
+
+def test_a_database_is_left_alone_or_what_it_lacks_is_said(tmp_path: Path) -> None:
+    """Compose would have started it anew with the migrations, and all servers had lost it."""
+    require_engine()
+    project = locked_project(tmp_path, database="postgres", cache="valkey")
+    files = "compose.yaml:compose.proxy.yaml"
+    with composed(project, COMPOSE_FILE=files, WEB_REPLICAS="1") as site:
+        site.make("build", "up")
+        needed = {name: site.inspect(name)["State"]["StartedAt"] for name in ("db", "cache")}
+
+        def refused(said: str, **variables: str) -> None:
+            before = site.containers("web")
+            (line,) = re.findall("deploy: .*", site.make("deploy", check=False, **variables))
+            assert line.startswith(f"deploy: {said}"), line
+            assert site.containers("web") == before
+            (command,) = re.findall(r"`docker (compose .*?)`", line)
+            docker(*command.split(), check=True, cwd=project, **site.variables | variables)
+
+        site.make("deploy")
+        assert {name: site.inspect(name)["State"]["StartedAt"] for name in needed} == needed
+        more = {"DATABASE_MAX_CONNECTIONS": "150"}
+        refused("the db is older than what Compose's files and .env say of it", **more)
+        docker("stop", site.containers("cache")[0])
+        refused("no cache runs, and a deployment starts none", **more)
+        site.make("deploy", check=True, **more)
 
 
 # Two checkouts on one machine

@@ -1,7 +1,11 @@
 """Secrets from files: settings read them, the log hides them, and Compose gives no other to a container."""
 
+import ast
 import json
+import os
 import re
+import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -210,6 +214,95 @@ def test_secrets_are_written_for_compose_alone(bake: Bake, run: Run) -> None:
     refused = run(project, "python", *write, check=False, **values, SECRET_KEY_FILE=str(own))
     assert refused.returncode == 1
     assert "is set as well" in refused.stderr
+
+
+def test_a_secret_that_has_changed_is_noticed_whatever_its_files_time(
+    bake: Bake, run: Run, tmp_path: Path
+) -> None:
+    """By its value alone: `mv`, `cp -p` and rsync keep a time, and an old one may be put back."""
+    project = bake()
+    own, folder = tmp_path / "own", project / ".secrets"
+    own.write_text(KEY)
+
+    def changed() -> str:
+        run(
+            project,
+            "python",
+            "-I",
+            str(TOOLS),
+            "secret_files",
+            ".secrets",
+            "SECRET_KEY",
+            SECRET_KEY_FILE=str(own),
+        )
+        return (folder / "changed.env").read_text()
+
+    first = changed()
+    os.utime(own)
+    assert changed() == first, "a time is no value"
+    for value, age in ((KEY[::-1], 3600), (f"{KEY[::-1]}x", 7200), (KEY, -3600)):
+        other = tmp_path / "other"
+        other.write_text(value)
+        os.utime(other, (time.time() - age,) * 2)
+        other.replace(own)
+        now = changed()
+        assert now != first
+        assert changed() == now
+        first = now
+
+    kept = folder / "changed.digest"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert KEY not in kept.read_text()
+    was = kept.read_text().split()
+    kept.write_text("spoilt\n\n")
+    assert changed() != first
+    assert was[:1] == ["SECRET_KEY"]
+    assert not set(was[1:]) & set(kept.read_text().split()), (
+        "nobody tells by it that a value is back"
+    )
+
+    # One that `.env` has again, as it had before, is another than the file's.
+    write = ("python", "-I", str(TOOLS), "secret_files", ".secrets", "SECRET_KEY")
+    times = [(run(project, *write, SECRET_KEY=SECRET_KEY), (folder / "changed.env").read_text())[1]]
+    times.append(changed())
+    run(project, *write, SECRET_KEY=SECRET_KEY)
+    times.append((folder / "changed.env").read_text())
+    assert len(set(times)) == 3
+    # What other secrets are is nothing to `make services`, which writes one alone.
+    run(project, *write[:-1], "POSTGRES_PASSWORD", POSTGRES_PASSWORD="tea")
+    last = (folder / "changed.env").read_text()
+    run(project, *write[:-1], "POSTGRES_PASSWORD", POSTGRES_PASSWORD="tea")
+    run(project, *write, SECRET_KEY=SECRET_KEY)
+    assert (folder / "changed.env").read_text() == last
+
+
+@pytest.mark.parametrize(
+    "ending", ["", "\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "\r\r\n", " \r\n", "\\r\n", "$\n"]
+)
+def test_a_server_takes_the_same_from_a_file_as_django_does(
+    widest_project: Path, run: Run, tmp_path: Path, ending: str
+) -> None:
+    """An editor under Windows ends lines by two characters, of which a shell takes one away: two passwords."""
+    secret = tmp_path / "password"
+    secret.write_bytes(f" se\\same'{ending}".encode())
+    services = yaml.safe_load((widest_project / "compose.yaml").read_text())["services"]
+    reading = {
+        name: service["command"][-1].replace("$$", "$")
+        for name, service in services.items()
+        if "/run/secrets/" in str(service.get("command"))
+    }
+    assert reading.keys() == {"db"}, "of another that a shell gives a secret, this knows nothing"
+    entrypoint = tmp_path / "docker-entrypoint.sh"
+    entrypoint.write_text('#!/bin/sh\nprintf %s\\| "$POSTGRES_PASSWORD"\n')
+    entrypoint.chmod(0o755)
+    script = reading["db"].replace("/run/secrets/postgres_password", str(secret))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = subprocess.run(["sh", "-c", script], env={"PATH": path}, capture_output=True, check=True)
+
+    show = "from serving_tools.secret_files import from_file; print(repr(from_file('PASSWORD')))"
+    done = run(widest_project, "python", "-B", "-c", show, PASSWORD_FILE=str(secret))
+
+    assert said.stdout.decode().split("|")[0] == ast.literal_eval(done.stdout)
 
 
 @pytest.mark.container

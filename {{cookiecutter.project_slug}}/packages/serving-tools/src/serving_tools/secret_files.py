@@ -15,6 +15,7 @@ https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-files
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,8 @@ def write(
 
     Everyone may read the files, as the container's user must, but only the owner may enter the folder; the
     engine mounts the files by themselves. `changed.env` holds the time when a value last changed: it becomes
-    a variable of the containers, so that Compose replaces those with an older value.
+    a variable of the containers, so that Compose replaces those with an older value. Of a file that lies
+    elsewhere `changed.digest` tells, and not its time: `mv` and `cp -p` put an older one in its place.
 
     Raises ValueError, OSError.
     """
@@ -72,27 +74,46 @@ def write(
             f"{', '.join(missing)}: not set; set it in .env (`make secret` prints one)"
         )
     renewed = not changed.exists()
+    known = folder / "changed.digest"
+    lines = known.read_text().splitlines() if known.exists() else []
+    last = {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
+    digests = dict(last)
     for name in (*names, *optional):
         if environ.get(f"{name}_FILE"):
             # Raises if the file is missing: the engine would make a folder in its place.
-            from_file(name, environ)
-            file = Path(environ[f"{name}_FILE"])
-            renewed = renewed or file.stat().st_mtime > changed.stat().st_mtime
+            outside = from_file(name, environ) or ""
+            if digest(outside, last.get(name, "").partition(" ")[0]) != last.get(name):
+                digests[name] = digest(outside, os.urandom(16).hex())
             continue
+        digests.pop(name, None)
         file = folder / name.lower()
         value = environ.get(name, "").encode()
         if file.is_dir():  # an engine has made it, for a mount whose source was missing
             file.rmdir()
         if not file.exists() or file.read_bytes() != value:
-            part = file.with_suffix(".part")
-            part.unlink(missing_ok=True)
-            part.write_bytes(value)
-            part.chmod(0o444)
-            part.replace(file)
+            replace(file, value, 0o444)
             renewed = True
-    if renewed:
+    if renewed or digests != last:
         now = datetime.now(timezone.utc)  # noqa: UP017, for Python 3.9
         changed.write_text(f"SECRETS_CHANGED={now:%Y-%m-%dT%H:%M:%S.%fZ}\n")
+    if digests != last:
+        text = "".join(f"{name} {each}\n" for name, each in digests.items())
+        replace(known, text.encode(), 0o600)
+
+
+def replace(file: Path, content: bytes, mode: int) -> None:
+    """Puts a whole file in the place of another, which no one else can read meanwhile."""
+    part = file.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    part.write_bytes(content)
+    part.chmod(mode)
+    part.replace(file)
+
+
+def digest(value: str, salt: str) -> str:
+    """What changes with a value and does not tell it: salted, and slow to make."""
+    return f"{salt} {hashlib.pbkdf2_hmac('sha256', value.encode(), salt.encode(), 100_000).hex()}"
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ from serving_tools.deploy.engine import (
 )
 from serving_tools.ports import why_not_bound
 
-# Targets that publish ports, and those that must not meet a deployment.
+# Targets that publish ports, and those that must not meet a deployment: a build takes the name of its image.
 PUBLISH = {"up", "watch"}
-ALONE = {"up", "down", "restart", "watch"}
+ALONE = {"build", "up", "down", "restart", "watch"}
 
 # Which variable moves a port, by service and port inside it.
 VARIABLES = {

@@ -98,7 +98,8 @@ def configuration() -> dict[str, Any]:
     """
     said = ask("compose", "config", "--format", "json")
     try:
-        read: dict[str, Any] = json.loads(said)
+        # It writes each dollar twice, for another Compose to read.
+        read: dict[str, Any] = json.loads(said.replace("$$", "$"))
     except ValueError:
         raise EngineError(f"`{ENGINE} compose config` gives no JSON; is it Compose v2?") from None
     return read

@@ -2,7 +2,6 @@
 
     python3 -m serving_tools.deploy.images revision     # prints the commit of this folder, for the image's label
     python3 -m serving_tools.deploy.images built        # names the image that was just built; `make build`
-    python3 -m serving_tools.deploy.images replaced     # notes what runs as `previous`; `make up`
 
 Beside `latest`, which the next build takes over, an image is `shop:1a2b3c4d5e6f` by its commit. One of a
 folder with changes that are in no commit is `shop:1a2b3c4d5e6f-dirty-5f6e7d8c`, by its own id as well. `previous` is
@@ -101,7 +100,13 @@ class Images:
                 ask("image", "rm", f"{self.repository}:{tag}")
                 removed.append(tag)
         # Compose gives its label to what it builds.
-        ask("image", "prune", "--force", f"--filter=label={PROJECT}={self.project}")
+        try:
+            ask("image", "prune", "--force", f"--filter=label={PROJECT}={self.project}")
+        except EngineError as error:
+            if "already running" not in str(
+                error
+            ):  # of another checkout: the next build removes these as well
+                raise
         return removed
 
 
@@ -157,11 +162,8 @@ def main() -> int:
     try:
         if sys.argv[1] == "revision":
             print(revision())
-        elif sys.argv[1] == "built":
-            built()
         else:
-            images = Images(configuration())
-            images.note_replaced(next(iter(images.running()), None))
+            built()
     except EngineError as error:
         print(f"images: {error}", file=sys.stderr)
         return 1

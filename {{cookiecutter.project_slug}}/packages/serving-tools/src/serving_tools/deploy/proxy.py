@@ -14,7 +14,7 @@ from serving_tools.deploy.engine import EngineError, ask, inspect
 # Where compose.proxy.yaml mounts deploy/Caddyfile.
 CADDYFILE = "/etc/caddy/Caddyfile"
 
-MAKE_ANEW = ("compose", "up", "--detach", "--no-deps", "--force-recreate", "proxy")
+MAKE_ANEW = ("compose", "up", "--detach", "--no-deps", "--force-recreate")
 
 
 def what_is_newer(container: str, configured: dict[str, Any]) -> str:
@@ -33,12 +33,17 @@ def what_is_newer(container: str, configured: dict[str, Any]) -> str:
 
 
 def differs(container: dict[str, Any], service: dict[str, Any]) -> bool:
-    """Whether a container lacks a variable, or its value, or a volume of its service."""
+    """Whether a container lacks a variable, or its value, or a volume of its service, or has another command."""
     has = set(container["Config"]["Env"] or ())
     variables = service.get("environment", {}).items()
     wanted = {f"{name}={value}" for name, value in variables if value is not None}
     places = {each["Destination"] for each in container["Mounts"]}
-    return not (wanted <= has and {each["target"] for each in service.get("volumes", [])} <= places)
+    command = service.get("command")
+    return bool(
+        not wanted <= has
+        or not {each["target"] for each in service.get("volumes", [])} <= places
+        or (command and command != container["Config"]["Cmd"])
+    )
 
 
 def has_changed(container: str, file: Path) -> bool:

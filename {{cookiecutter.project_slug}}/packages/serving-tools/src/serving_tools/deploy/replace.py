@@ -4,9 +4,10 @@
 
 One by one and without losing a request: a new one must be ready before an old one is told to stop. Those that
 run background tasks go first, so that nobody enqueues what none of them knows; on the way back, last. Where
-it never is, where the migrations fail, or on Ctrl-C, SIGTERM or SIGHUP, the new one is removed and the old
-ones stay. The proxy must run: it finds the containers that there are. In the end there are as many as
-WEB_REPLICAS says, whatever an earlier deployment that was killed has left behind.
+it never is, where the migrations fail, where a build takes the image's name meanwhile, or on Ctrl-C, SIGTERM
+or SIGHUP, the new one is removed and the old ones stay. The proxy must run: it finds the containers that there
+are. In the end there are as many as WEB_REPLICAS says, whatever an earlier deployment that was killed has left
+behind.
 """
 
 from __future__ import annotations
@@ -104,17 +105,40 @@ def ended(process: subprocess.Popen[bytes], *, within: float) -> int | None:
         return None
 
 
-class Deployment:
-    """One run. `new` are the containers of a service that it has made and that serve."""
+def containers(project: str, service: str, *, oneoff: bool = False) -> list[dict[str, Any]]:
+    """What the engine knows of a service's containers, running or not, the oldest first."""
+    labels = {PROJECT: project, SERVICE: service, ONEOFF: str(oneoff)}
+    found = inspect("container", *labelled("container", **labels))
+    return sorted(found, key=lambda entry: str(entry["Created"]))
 
-    def __init__(self, interruption: Interruption, *, goes_back: bool = False) -> None:
-        self.interruption, self.goes_back = interruption, goes_back
+
+def check_migrations(project: str) -> None:
+    """Raises Failed where migrations run in a container of their own; removes one in which they have ended."""
+    for found in containers(project, "migrate", oneoff=True):
+        container = found["Id"]
+        if found["State"]["Running"]:
+            raise Failed(
+                f"migrations run already, in container {short(container)}: wait for them, or end them with"
+                f" `{ENGINE} rm --force {short(container)}`"
+            )
+        ask("rm", "--force", container)
+
+
+class Deployment:
+    """One run. `new` are the containers of a service that it has made and that serve.
+
+    `back_to` is the id of the image that a rollback has given the name which Compose makes containers of.
+    """
+
+    def __init__(self, interruption: Interruption, *, back_to: str | None = None) -> None:
+        self.interruption, self.goes_back = interruption, back_to is not None
         self.configured = configured = read_configuration()
         self.project: str = configured["name"]
         self.images = Images(configured)
+        self.image = back_to or self.images.id_of(self.images.tag)
         self.replicas = {
             service: int(configured["services"][service].get("deploy", {}).get("replicas", 1))
-            for service in (reversed(READY) if goes_back else READY)
+            for service in (reversed(READY) if self.goes_back else READY)
             if service in configured["services"]
         }
         self.service, self.wanted, self.new = "web", self.replicas["web"], list[str]()
@@ -159,21 +183,42 @@ class Deployment:
         if not self.goes_back and (newer := proxy.what_is_newer(running[0], self.configured)):
             raise Failed(
                 f"the proxy is older than {newer}, and a deployment leaves it as it is:"
-                f" `{' '.join((ENGINE, *proxy.MAKE_ANEW))}` (some seconds without an answer), then again"
+                f" `{' '.join((ENGINE, *proxy.MAKE_ANEW))} proxy` (some seconds without an answer), then again"
             )
+        self._check_needed()
         if self.replicas["web"] < 1:
             raise Failed(
                 f"WEB_REPLICAS={self.replicas['web']} would leave nobody to answer; `make down` stops all"
             )
-        if not inspect("image", self.images.name):
+        if not self.image:
             raise Failed(f"there is no image {self.images.name}; `make build` builds it")
-        for container in self._containers("migrate", oneoff=True):
-            if self._state(container)["Running"]:
+        check_migrations(self.project)
+
+    def _check_needed(self) -> None:
+        """Raises Failed where what the servers need, as a database, does not run, or ran before it was changed.
+
+        Compose would start or replace it together with the migrations, and all servers would lose it for that time.
+        """
+        services = self.configured["services"]
+        needed = {
+            name
+            for each in ("migrate", *self.replicas)
+            for name, how in services.get(each, {}).get("depends_on", {}).items()
+            if how.get("condition") != "service_completed_successfully"
+            and how.get("required", True)
+        }
+        for name in sorted(needed - self.replicas.keys()):
+            found = containers(self.project, name)
+            command = " ".join((ENGINE, *proxy.MAKE_ANEW, "--wait", name))
+            if not any(each["State"]["Running"] for each in found):
                 raise Failed(
-                    f"migrations run already, in container {short(container)}: wait for them, or end them with"
-                    f" `{ENGINE} rm --force {short(container)}`"
+                    f"no {name} runs, and a deployment starts none: `{command}`, then again"
                 )
-            ask("rm", "--force", container)
+            if not self.goes_back and any(proxy.differs(each, services[name]) for each in found):
+                raise Failed(
+                    f"the {name} is older than what Compose's files and .env say of it, and a deployment leaves it"
+                    f" as it is: `{command}` (some seconds without it), then again"
+                )
 
     def _remove_what_serves_nothing(self) -> None:
         """Removes containers that Compose would start again, and count."""
@@ -184,9 +229,9 @@ class Deployment:
                     ask("rm", "--force", container)
 
     def _migrate(self) -> None:
-        """Migrates, in a container of its own. Raises Failed if that fails, Interrupted if told to stop."""
+        """Migrates, in a container of its own and no other touched. Raises Failed if that fails, Interrupted if told to stop."""
         running = subprocess.Popen(
-            [ENGINE, "compose", "run", "--rm", "-T", "migrate"],
+            [ENGINE, "compose", "run", "--rm", "-T", "--no-deps", "migrate"],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -208,6 +253,7 @@ class Deployment:
 
     def _replace(self, old: list[str], number: int) -> None:
         """Makes one container and stops one of `old`. If anything fails before that stop, undoes the first."""
+        self._check_image(self.images.id_of(self.images.tag))
         before = self._containers()
         new: list[str] = []
         try:
@@ -218,6 +264,8 @@ class Deployment:
                 )  # fmt: skip
             finally:
                 new = [container for container in self._containers() if container not in before]
+            for found in inspect("container", *new):
+                self._check_image(found["Image"])
             for container in new:
                 self._wait_until_ready(container)
             self._check_those_in_place()
@@ -258,6 +306,19 @@ class Deployment:
         subprocess.run([ENGINE, "logs", "--tail=20", container], stdout=sys.stderr, check=False)
         raise Failed(f"{len(self.new)} of {self.wanted} are replaced, the others stay as they are")
 
+    def _check_image(self, found: str | None) -> None:
+        """Raises Failed if a container is, or would be, of another image than the one whose migrations have run.
+
+        Compose knows it by its name, which a build that ends meanwhile takes.
+        """
+        if found != self.image:
+            image = self.images.called(str(self.image))
+            again = f"make rollback TAG={image}" if self.goes_back else "make deploy"
+            raise Failed(
+                f"{self.images.name} is no longer {image}, whose migrations have run: a build has ended meanwhile."
+                f" {len(self.new)} of {self.wanted} are replaced, the others stay as they are; `{again}` replaces all"
+            )
+
     def _check_those_in_place(self) -> None:
         """Raises Failed if one that was ready is so no longer: the old ones must not go as well."""
         if lost := [container for container in self.new if not self._is_ready(container)]:
@@ -290,13 +351,9 @@ class Deployment:
             say(f"{error}; the next `make deploy` removes what is left over")
 
     def _containers(self, service: str = "", *, oneoff: bool = False) -> list[str]:
-        """The ids of a service's containers, running or not, the oldest first; of none said, of that in hand."""
-        labels = {PROJECT: self.project, SERVICE: service or self.service, ONEOFF: str(oneoff)}
-        found = labelled("container", **labels)
-        return [
-            entry["Id"]
-            for entry in sorted(inspect("container", *found), key=lambda e: e["Created"])
-        ]
+        """The ids of a service's containers; of none said, of that in hand."""
+        found = containers(self.project, service or self.service, oneoff=oneoff)
+        return [str(entry["Id"]) for entry in found]
 
     def _state(self, container: str) -> dict[str, Any]:
         found = inspect("container", container)

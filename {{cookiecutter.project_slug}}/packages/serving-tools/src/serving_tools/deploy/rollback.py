@@ -94,11 +94,12 @@ class Rollback:
         self.images.give(self.target, LATEST)
         try:
             if self.has_proxy:
-                Deployment(self.interruption, goes_back=True).run()
+                Deployment(self.interruption, back_to=self.target).run()
             else:
                 self._up()
         finally:
-            if sys.exc_info()[0] and self.latest:
+            # A build that has ended meanwhile keeps the name.
+            if sys.exc_info()[0] and self.latest and self._has_its_name():
                 self.images.give(self.latest, LATEST)
         self.images.note_replaced(replaced)
         other = self.images.called(replaced) if replaced else ""
@@ -108,6 +109,10 @@ class Rollback:
         say(
             f"{self.name} runs{place}. `make build` builds what is in this folder, which is as it was"
         )
+
+    def _has_its_name(self) -> bool:
+        """Whether `latest` is still what this run has made of it."""
+        return self.images.id_of(LATEST) in {self.target, *self.running}
 
     def _target(self, tag: str) -> str:
         """The id of the image to go back to. Raises Failed if there is none."""
@@ -147,7 +152,7 @@ class Rollback:
             return
         listed = ", ".join(f"{app}.{name}" for app, name in sorted(lacks))
         undo = " and ".join(
-            f"`{ENGINE} compose run --rm migrate python manage.py migrate {app} {target.last.get(app, 'zero')}`"
+            f"`{ENGINE} compose run --rm --no-deps migrate python manage.py migrate {app} {target.last.get(app, 'zero')}`"
             for app in sorted({app for app, _ in lacks})
         )
         raise Failed(
@@ -189,6 +194,11 @@ class Rollback:
         )
         try:
             ask(*command, timeout=UP_WITHIN)
+            if set(self.images.running()) != {self.target}:
+                raise Failed(
+                    f"{self.images.name} is no longer {self.name}: a build has ended meanwhile, and it is what runs now;"
+                    f" `make rollback TAG={self.name}` again"
+                )
             self.interruption.check()
         except (EngineError, Interrupted):
             if self.running:
