@@ -17,13 +17,7 @@ import uvloop
 from serving.stopping import signals
 from serving.stopping.signals import SIGNALS, Stopping, set_loop_signals
 
-# rloop leaves sockets of its own unclosed.
-unclosed = pytest.mark.filterwarnings("ignore:.*socket.*:pytest.PytestUnraisableExceptionWarning")
-LOOPS = [
-    uvloop.new_event_loop,
-    pytest.param(rloop.new_event_loop, marks=unclosed),
-    asyncio.new_event_loop,
-]
+LOOPS = [uvloop.new_event_loop, rloop.new_event_loop, asyncio.new_event_loop]
 
 
 @pytest.fixture
@@ -120,6 +114,18 @@ def test_a_server_that_serves_is_told_once(worker: Worker, loop: Any) -> None:
     worker.run(loop, main)
     assert worker.heard == 1
     assert called == ["before", "after"]
+
+
+def test_nobody_closes_once_more_what_rloop_has_closed(worker: Worker) -> None:
+    """By then the numbers may be another thread's: of its connection to the database, say."""
+    pair: list[Any] = []
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        pair.extend([loop._ssock_r, loop._ssock_w])
+
+    worker.run(rloop.new_event_loop, main)
+    assert [each.fileno() for each in pair] == [-1, -1]
 
 
 @pytest.mark.parametrize("loop", LOOPS)

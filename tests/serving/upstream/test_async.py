@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from tests.serving.upstream import works_around
 
-# rloop leaves sockets of its own unclosed.
+# rloop closes sockets of its own behind Python's back, which says that they are unclosed.
 unclosed = pytest.mark.filterwarnings("ignore:.*socket.*:pytest.PytestUnraisableExceptionWarning")
 
 
@@ -60,6 +61,21 @@ def test_rloop_gives_an_exception_handler_no_loop():
     loop.call_exception_handler({"message": "x"})
     loop.close()
     assert given == [({"message": "x"},)]
+
+
+@works_around("rloop", "v0.5.0/rloop/loop.py#L980-L986", "close_once")
+def test_rloop_leaves_to_python_what_it_has_closed():
+    loop, pair = rloop.new_event_loop(), []
+
+    async def note():
+        pair.extend([loop._ssock_r, loop._ssock_w])
+
+    loop.run_until_complete(note())
+    loop.close()
+    for each in pair:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(each.fileno())
+        each.detach()
 
 
 # asgiref

@@ -143,8 +143,28 @@ def set_loop_signals(loop: asyncio.AbstractEventLoop) -> Any:
     """
     from granian._granian import WorkerSignal
 
+    if type(loop).__module__.partition(".")[0] == "rloop":
+        close_once(loop)
     told = WorkerSignal()
     for number in SIGNALS:  # so that a signal wakes the loop, and Python calls our handler
         loop.add_signal_handler(number, lambda: None)
     stopping.listen(loop, partial(empty_accept_queues, granian_flags().get("port"), told.set))
     return told
+
+
+def close_once(loop: Any) -> None:
+    """Lets rloop close the sockets that wake it for signals, and Python not once more.
+
+    By then another thread may have opened something with the same numbers: a worker lost its connection to the
+    database by that, or died of it, at one start in fifty. Open in rloop 0.5.0:
+    https://github.com/gi0baro/rloop/blob/v0.5.0/rloop/loop.py#L980-L986
+    """
+    close = loop._ssock_stop
+
+    def close_and_forget() -> None:
+        pair = loop._ssock_r, loop._ssock_w
+        close()
+        for each in pair:
+            each.detach()
+
+    loop._ssock_stop = close_and_forget
