@@ -371,10 +371,9 @@ def test_a_build_that_ends_meanwhile_is_said_where_there_is_no_proxy(engine: Eng
     status, said = engine.deploy("up", faults={})
     assert (status, engine.images("web")) == (0, {"sha256:later"}), said
 
+    # Where there is no image yet, Compose builds it.
     status, said = engine.deploy("up", faults={"run": "built"}, tags={"previous": "sha256:before"})
-    assert (status, engine.images("web")) == (0, {"sha256:later"}), (
-        said
-    )  # Compose builds what there is not
+    assert (status, engine.images("web")) == (0, {"sha256:later"}), said
 
     status, said = engine.deploy("rollback", faults={"new1": "built"})
     assert status == 1

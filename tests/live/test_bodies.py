@@ -370,11 +370,16 @@ def test_a_folder_that_takes_no_body_is_an_answer(site: Path, serve: Serve) -> N
 
 
 def test_wrong_bounds_are_refused(site: Path, serve: Serve) -> None:
-    wrong = {"MAX_BODY_SIZE": "0", "BODY_TIMEOUT": "0", "BODY_MIN_RATE": "-1"}
+    said = {
+        "MAX_BODY_SIZE='0'": "from 1 to 1000000000000000",
+        "BODY_TIMEOUT='0'": "above 0 and no more than 2147483647",
+        "BODY_MIN_RATE='-1'": "from 0 to 2147483647",
+    }
+    wrong = {name: value.strip("'") for name, _, value in (each.partition("=") for each in said)}
     server = serve(site, **wrong)
     assert server.wait() == 1
-    for name, value in wrong.items():
-        assert f"{name}='{value}': Must be " in server.log
+    for each, bounds in said.items():
+        assert f"{each}: Must be {bounds}." in server.log
     server = serve(site, BODY_SPACE="150000000")
     assert server.wait() == 1
     assert "BODY_SPACE='150000000': Must be from 200000000 to 10000000000000000." in server.log

@@ -20,14 +20,14 @@ def send_password_reset(
     sender: str | None,
     context: dict[str, str],
     templates: list[str | None],
-    language: str | None,
-    asked_with: str,
+    language: str | None = None,
+    asked_with: str = "",
 ) -> None:
     """Sends the mail with the link, whose token is made here. Raises what the mail server says: it is retried.
 
     `templates`: of the subject, the text, and the HTML or None. `language`: the visitor's, None for the site's.
     `asked_with`: `state_of` the user then. A task may wait for days, and as a link that was mailed ends with
-    a new password or address, so does one that was asked for.
+    a new password or address, so does one that was asked for, and one of an older version, which noted nothing.
     """
     user = User.objects.filter(pk=user_id, is_active=True, email=address).first()
     if user is None or not constant_time_compare(state_of(user), asked_with):

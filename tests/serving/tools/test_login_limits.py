@@ -186,6 +186,17 @@ def test_an_account_of_nearly_the_same_name_gives_nobody_more_tries(ada, own, se
     assert tried == 4, "what LOGIN_LIMIT_USER is"
 
 
+def test_a_new_password_lets_nobody_try_more_at_once(ada):
+    """What is under way of a name may be of another's account."""
+    other = User.objects.create_user("ADA", password=RIGHT)
+    under_way = [limits.Attempt("ada", HERE)]
+    attempt("ADA")
+    other.set_password(RIGHT)
+    other.save()
+    assert LoginFailures.objects.get(user=user_key("ada"), network=HERE).under_way == 1
+    under_way.pop().end(right=False)
+
+
 def test_who_has_logged_in_as_another_spelling_is_not_known(ada):
     User.objects.create_user("ADA", password=RIGHT)
     assert attempt("ADA", password=RIGHT) == "in"

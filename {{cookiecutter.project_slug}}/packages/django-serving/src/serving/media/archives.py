@@ -170,6 +170,7 @@ class Restoring:
         """Reads an archive, if there is one. Raises CommandError for one that is damaged, or holds no uploads."""
         self.source = source
         self.names: set[str] = set()
+        self.done = 0  # how many are in their places
         if source is None:
             return
         if not source.is_file():
@@ -218,7 +219,6 @@ class Restoring:
         """
         if self.source is None:
             return "there are no uploads beside it"
-        self.done = 0
         try:
             return self._put_back(self.source)
         except (OSError, tarfile.TarError) as error:

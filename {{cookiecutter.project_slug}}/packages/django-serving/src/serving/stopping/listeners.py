@@ -63,17 +63,23 @@ def empty_accept_queues(port: int | None, then: Callable[[], object]) -> None:
 def listeners(port: int | None) -> Iterator[socket.socket]:
     """Copies of this process's sockets that listen at a TCP port."""
     for found in sockets_at(port):
-        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            yield found
-        else:
-            found.close()
+        with suppress(OSError):  # a sandbox may not say
+            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                yield found
+                continue
+        found.close()
 
 
 def sockets_at(port: int | None) -> Iterator[socket.socket]:
     """Copies of this process's sockets at a TCP port: those that listen, and connections to it."""
     for number in sockets():
-        with suppress(OSError):  # closed by now
-            found = socket.socket(fileno=os.dup(number))
+        with suppress(OSError):  # closed by now, and perhaps no socket any more
+            copy = os.dup(number)
+            try:
+                found = socket.socket(fileno=copy)
+            except OSError:
+                os.close(copy)
+                continue
             if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockname()[1] == port:
                 yield found
             else:

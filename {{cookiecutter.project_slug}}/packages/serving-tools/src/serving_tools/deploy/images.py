@@ -99,13 +99,12 @@ class Images:
             if image not in used:
                 ask("image", "rm", f"{self.repository}:{tag}")
                 removed.append(tag)
-        # Compose gives its label to what it builds.
+        # Compose gives its label to what it builds. Where another checkout's build removes its own at this moment,
+        # the next one removes these as well.
         try:
             ask("image", "prune", "--force", f"--filter=label={PROJECT}={self.project}")
         except EngineError as error:
-            if "already running" not in str(
-                error
-            ):  # of another checkout: the next build removes these as well
+            if "already running" not in str(error):
                 raise
         return removed
 

@@ -288,24 +288,27 @@ def forget_old(now: datetime) -> None:
 def unlock(*, name: str = "", address: str = "", as_spelled: bool = False) -> int:
     """Sets back what was counted of a user, from a network, or both; says how many counts that were.
 
-    What is under way too: it may be what a worker that was killed has left. `as_spelled`: only where nobody
-    has tried the name in other letters, which may be another's account.
+    What is under way too: it may be what a worker that was killed has left. `as_spelled`: not that, and only
+    where nobody has tried the name in other letters, which may be another's account.
     """
     counted = LoginFailures.objects.filter(Q(failures__gt=0) | Q(under_way__gt=0))
     done = 0
     if name:
-        spelled = {"spelling": spelling_key(name)} if as_spelled else {}
-        done += set_back(counted.filter(user__in=(user_key(name), user_key(name, MAIL)), **spelled))
+        users = counted.filter(user__in=(user_key(name), user_key(name, MAIL)))
+        if as_spelled:
+            done += set_back(users.filter(spelling=spelling_key(name)), failures=0)
+        else:
+            done += set_back(users, failures=0, under_way=0)
     if address:
-        done += set_back(counted.filter(network=network_of(address)))
+        done += set_back(counted.filter(network=network_of(address)), failures=0, under_way=0)
     return done
 
 
-def set_back(counts: "QuerySet[LoginFailures]") -> int:
-    """Sets counts to 0; says how many. They are locked in the order of an attempt, else each waits for the other."""
+def set_back(counts: "QuerySet[LoginFailures]", **to: int) -> int:
+    """Sets counts to these values; says how many. They are locked in the order of an attempt, else each waits for the other."""
     with atomic():
         list(counts.select_for_update().order_by("user", "network").values_list("pk"))
-        return counts.update(failures=0, under_way=0)
+        return counts.update(**to)
 
 
 def setting(name: str) -> int:
