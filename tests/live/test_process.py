@@ -515,6 +515,29 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def policies(pid: int) -> set[int]:
+    """How the kernel schedules the threads of a process."""
+    found = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended
+            found.add(os.sched_getscheduler(int(thread.name)))
+    return found
+
+
+def test_the_threads_of_a_worker_take_no_core_from_each_other(site: Path, serve: Serve) -> None:
+    server = serve(site, GRANIAN_WORKERS="2").ready()
+    assert server.get("/").status_code == 200  # so there is a thread of the pool
+    assert [policies(worker) for worker in worker_pids(server)] == [{os.SCHED_BATCH}] * 2
+    assert policies(server.process.pid) == {os.SCHED_OTHER}, "it hears signals at once"
+    assert server.stop() == 0
+
+
+def test_a_policy_that_somebody_chose_is_kept(site: Path, serve_by_script: Serve) -> None:
+    server = serve_by_script(site, 'exec chrt --idle 0 python -m serving "$@"').ready()
+    assert [policies(worker) for worker in worker_pids(server)] == [{os.SCHED_IDLE}]
+    assert server.stop() == 0
+
+
 def test_a_low_limit_is_warned_of_at_start(site: Path, serve_by_script: Serve) -> None:
     server = serve_by_script(site, 'ulimit -n 64\nexec python -m serving "$@"').ready()
     assert "this process may open 64 files" in server.log

@@ -394,6 +394,12 @@ def test_only_djangos_own_receivers_are_taken_for_tidying() -> None:
     request_finished.connect(mine)
     assert not only_tidies(request_finished, DjangoHandler)
     request_finished.disconnect(mine)
+    assert only_tidies(request_finished, DjangoHandler)
+
+    request_finished.connect(mine, sender=HttpResponse)
+    assert only_tidies(request_finished, DjangoHandler), "it is another's"
+    assert not only_tidies(request_finished, HttpResponse)
+    request_finished.disconnect(mine, sender=HttpResponse)
 
     response = HttpResponse()
     assert closes_nothing(response)

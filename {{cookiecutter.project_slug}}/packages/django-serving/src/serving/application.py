@@ -66,9 +66,11 @@ def build(handler: str) -> ASGIApp:
     import django
 
     from serving.process.development import is_developers, open_terminal
+    from serving.process.scheduling import wait_for_turns
     from serving.process.start import refuse_wrong_start, reset_start_method
     from serving.stopping.parent import stop_without_parent
 
+    wait_for_turns()
     stop_without_parent()
     refuse_wrong_start()
     reset_start_method()
