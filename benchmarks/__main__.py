@@ -16,7 +16,7 @@ from benchmarks.guard import guard
 from benchmarks.header import header
 from benchmarks.plots import plots
 from benchmarks.report import report
-from benchmarks.results import OtherRunError, Results, Samples
+from benchmarks.results import Case, OtherRunError, Results, Samples
 from benchmarks.run import FULL, QUICK, Plan, Runner
 from benchmarks.servers import WAYS
 from benchmarks.workloads import WORKLOADS
@@ -112,12 +112,19 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         )
     )
     ways = tuple(way for way in WAYS if way in (chosen.way or plan.ways))
+    # A rate is half of what these serve, which is measured then, too.
+    if not {"ours", "granian-wsgi"} & set(ways):
+        cases = tuple(case for case in cases if case.kind != "rate")
+    cases = tuple(case for case in cases if case.kind != "rate" or Case(case.workload) in cases)
     changed = {name: value for name in ("rounds", "seconds") if (value := getattr(chosen, name))}
     return replace(plan, cases=cases, ways=ways, **changed)
 
 
 def measure(chosen: argparse.Namespace) -> None:
     plan = plan_of(chosen)
+    for template in chosen.template:
+        if not (template / "cookiecutter.json").is_file():
+            sys.exit(f"{template} is no template: it has no cookiecutter.json")
     name = chosen.name or ("quick" if chosen.quick else "full")
     lines = sites.FOLDER / f"{name}.jsonl"
     if chosen.fresh:
@@ -127,6 +134,7 @@ def measure(chosen: argparse.Namespace) -> None:
     except OtherRunError as error:
         sys.exit(str(error))
     Runner(plan, samples).run()
+    write(Results(samples.header, tuple(samples.all.values())), sites.FOLDER / name)
     if plan.cases == FULL.cases and plan.ways == FULL.ways:
         generation.measure_images(samples)
     generation.measure_templates(samples, chosen.template)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from benchmarks.report import case_title
 from benchmarks.results import Case, Results, figure, ratios
 from benchmarks.servers import WAYS
+from benchmarks.workloads import WORKLOADS
 
 # Each is compared with this server in the same round, so that a machine that has more to do in one run than
 # in the other does not look like a change. What it does itself is not compared.
@@ -74,4 +75,6 @@ def of(results: Results, case: Case, way: str, name: str) -> tuple[list[float], 
 
 
 def title(case: Case, results: Results, way: str) -> str:
+    if case.workload not in WORKLOADS:  # an image, or a generation
+        return f"{case.kind}, {way}"
     return f"{case_title(case, results)} ({case.kind}), {WAYS[way].title}"

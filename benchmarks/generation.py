@@ -20,7 +20,8 @@ def measure_templates(samples: Samples, others: list[Path]) -> None:
     case = Case("generation", "generation", database="", concurrency=1)
     for number in range(-1, ROUNDS):  # the one before the first reads the files
         for template in [ROOT, *others]:
-            name = "this template" if template == ROOT else template.resolve().name
+            own = template.resolve()
+            name = "this template" if own == ROOT else "/".join(own.parts[-2:])
             if (case, name, number) not in samples.all:
                 taken = generation_time(template)
                 if number >= 0:

@@ -1,5 +1,6 @@
 """What a run was measured on, and with: enough to say whether two runs can be compared."""
 
+import hashlib
 import json
 import os
 import platform
@@ -39,22 +40,40 @@ def memory() -> float:
 
 
 def commit() -> str:
-    return shown("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").strip()
+    """The commit; where files differ from it, with a digest of what differs."""
+    described = shown(
+        "git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"
+    ).strip()
+    if not described.endswith("-dirty"):
+        return described
+    differs = hashlib.sha256(shown("git", "diff", "HEAD").encode())
+    for name in shown("git", "ls-files", "-z", "--others", "--exclude-standard").split("\0"):
+        if (file := ROOT / name).is_file():
+            differs.update(name.encode() + file.read_bytes())
+    return f"{described}-{differs.hexdigest()[:8]}"
 
 
 def versions(environment: Path) -> dict[str, str]:
-    """Of the packages that serve, and of the generators of load."""
+    """Of the packages that serve, of the generators of load, and of what is beside them."""
     listed = subprocess.run(
         [UV, "pip", "list", "--quiet", "--format=json", "--python", environment],
         env=clean_environment(), capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     packages = {each["name"]: each["version"] for each in json.loads(listed)}
+    python = environment / "bin" / "python"
+    postgres = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default="postgres")
     found = {name: version for name, version in packages.items() if name in PACKAGES}
-    programs = {"wrk": ("wrk", "-v"), "h2load": ("h2load", "--version")}
+    programs: dict[str, tuple[str | Path, ...]] = {
+        "wrk": ("wrk", "-v"),
+        "h2load": ("h2load", "--version"),
+        "PostgreSQL": (postgres, "--version"),
+        "SQLite": (python, "-c", "import sqlite3; print(sqlite3.sqlite_version)"),
+        "Docker": ("docker", "version", "--format={{.Server.Version}}"),
+    }
     for name, command in programs.items():
         version = re.search(r"\d+\.\d+[\w.]*", shown(*command))
         found[name] = version[0] if version else "none"
-    return {"python": platform.python_version(), **found}
+    return {"python": shown(python, "--version").split()[-1], **found}
 
 
 def header(plan: Plan, environment: Path) -> dict[str, Any]:

@@ -10,10 +10,11 @@ drops what is due while a worker waits, and httperf opens a connection for each 
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from statistics import median
 
 POST = Path(__file__).with_name("post.lua")
 PATIENCE = 30  # seconds until an answer counts as failed
@@ -114,22 +115,49 @@ def at_once(cores: str, request: Request, number: int) -> Load:
 def at_rate(cores: str, request: Request, rate: float, seconds: float) -> Load:
     """Requests at a fixed rate, whether or not earlier ones were answered: an open loop.
 
+    Time counts from when a request was due, also where its connection still waited for the one before.
     A rate that the server, or the load, does not hold is an error for each request that is missing.
     """
     number = max(CONNECTIONS, round(rate * seconds))
     together = ceil(rate / 1000)  # connections that begin in the same millisecond
+    period = max(1, round(1000 * together / rate))  # milliseconds
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         load, _ = h2load(
             cores, request, CONNECTIONS, number, f"-r{together}",
-            f"--rate-period={max(1, round(1000 * together / rate))}ms",
+            f"--rate-period={period}ms",
             f"--rps={rate / CONNECTIONS:.4f}", f"--log-file={log}",
         )  # fmt: skip
-        times = sorted(int(line.split()[2]) / 1000 for line in log.read_text().splitlines())
+        asked = [tuple(map(int, line.split()[::2])) for line in log.read_text().splitlines()]
+    times = since_due(due_times(number, rate, together, period), asked)
     return Load(
         load.rate, load.answered, load.errors + late(number, rate, load.seconds), load.seconds,
         {name: percentile(times, share) for name, share in PERCENTILES.items()},
     )  # fmt: skip
+
+
+def due_times(number: int, rate: float, together: int, period: int) -> list[float]:
+    """When requests are due, in microseconds from the first one: each connection asks at its own pace."""
+    pace = CONNECTIONS / rate * 1e6
+    return sorted(
+        place // together * period * 1000 + turn * pace
+        for place in range(CONNECTIONS)
+        for turn in range(len(range(place, number, CONNECTIONS)))
+    )
+
+
+def since_due(due: Sequence[float], asked: Sequence[tuple[int, ...]]) -> list[float]:
+    """How long after it was due each request was answered, in milliseconds, the shortest first.
+
+    `asked`: when each was sent, and how long its answer took from then on, in microseconds. What half of them
+    are late by is the generator's own: until its connections are made.
+    """
+    sent = sorted(asked)
+    lags = [at - should for should, (at, _) in zip(due, sent, strict=False)]
+    usual = median(lags) if lags else 0.0
+    return sorted(
+        (max(0.0, lag - usual) + took) / 1000 for lag, (_, took) in zip(lags, sent, strict=True)
+    )
 
 
 def late(number: int, rate: float, seconds: float) -> int:

@@ -162,6 +162,8 @@ def at_once_cells(results: Results, case: Case, way: str) -> list[str]:
 
 
 def start_cells(results: Results, case: Case, way: str) -> list[str]:
+    if results.errors(case, way):
+        return [shown(results, case, way, "start"), "", ""]
     return [
         shown(results, case, way, "start") + " s",
         shown(results, case, way, "stop") + " s",

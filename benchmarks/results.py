@@ -28,7 +28,7 @@ class Case:
 class Sample:
     """One measurement of one server in one round; `values` by name, None where there is no result.
 
-    A sample with errors is no result: only `answers`, right answers a second, is told of it.
+    A sample with errors is no result.
     """
 
     case: Case
@@ -122,10 +122,15 @@ class Results:
     def ways(self, case: Case) -> list[str]:
         return list(dict.fromkeys(sample.way for sample in self.samples if sample.case == case))
 
-    def values(self, case: Case, way: str, name: str) -> dict[int, float]:
-        """What was measured, by round; nothing where a round had an error, but for `answers`."""
+    def values(
+        self, case: Case, way: str, name: str, *, right_alone: bool = False
+    ) -> dict[int, float]:
+        """What was measured, by round; nothing where a round had an error.
+
+        `right_alone`: also then, since `answers` is of right answers alone.
+        """
         own = [each for each in self.samples if each.case == case and each.way == way]
-        if name != "answers" and any(sample.errors for sample in own):
+        if not right_alone and any(sample.errors for sample in own):
             return {}
         return {each.round: each.values[name] for each in own if name in each.values}
 

@@ -1,24 +1,30 @@
 """Measures: rounds that alternate between the servers, each server on cores of its own."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import IO
 
 import httpx
+import psutil
 
 from benchmarks import load, sites
 from benchmarks.load import Load, Request
 from benchmarks.results import Case, Sample, Samples
-from benchmarks.servers import WAYS, Server, Site
+from benchmarks.servers import WAYS, Server, ServerError, Site
 from benchmarks.workloads import WORKLOADS
 
 LOG = sites.FOLDER / "servers.log"
 
 # The most that a server is asked for at a fixed rate, of what it does at saturation.
 ROOM = 0.9
+
+# What ends the measurement of a server, and not of the others.
+FAILURES = (load.LoadError, ServerError, AssertionError, psutil.Error, subprocess.TimeoutExpired)
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ class Runner:
         # One that uses up the database's connections would leave none for others.
         alone = cases[0].database == "postgres"
         with ExitStack() as kept:
-            servers: dict[str, Server] = {}
+            servers: dict[str, Server | None] = {}
             for number in range(self.plan.rounds):
                 wanted = {way for case in cases for way in self.missing(case, number)}
                 ways = turned([way for way in self.plan.ways if way in wanted], number)
@@ -163,26 +169,34 @@ class Runner:
                             self.measure_round(site, case, number, servers)
 
     @contextmanager
-    def servers(self, site: Site, ways: Iterable[str], workers: int) -> Iterator[dict[str, Server]]:
-        """Servers that run as long as the block."""
-        started: dict[str, Server] = {}
+    def servers(
+        self, site: Site, ways: Iterable[str], workers: int
+    ) -> Iterator[dict[str, Server | None]]:
+        """Servers that run as long as the block; None for one that did not start."""
+        started: dict[str, Server | None] = {}
         with LOG.open("ab") as log:
             try:
                 for way in ways:
-                    started[way] = Server(site, way, self.cores.server(workers), workers, log)
+                    started[way] = None
+                    with told_failures():
+                        started[way] = Server(site, way, self.cores.server(workers), workers, log)
                 yield started
             finally:
-                for server in started.values():
+                for server in filter(None, started.values()):
                     server.kill()
 
     def measure_round(
-        self, site: Site, case: Case, number: int, servers: Mapping[str, Server]
+        self, site: Site, case: Case, number: int, servers: Mapping[str, Server | None]
     ) -> None:
         """One round of a case, with those of these servers that it is still to be measured with."""
         missing = self.missing(case, number)
         for way in turned(self.plan.ways_of(case), number):
             if way in servers and way in missing:
-                self.keep(self.measure(site, case, number, servers[way]))
+                sample = Sample(case, way, number, {}, 1)
+                if server := servers[way]:
+                    with told_failures():
+                        sample = self.measure(site, case, number, server)
+                self.keep(sample)
 
     def keep(self, sample: Sample) -> None:
         """Writes a sample into the file, and tells of it and of the time that is left."""
@@ -210,7 +224,10 @@ class Runner:
             if not workload.at_once:
                 load.saturate(cores, request, case.concurrency, 1)
         rate = self.half(case) if case.kind == "rate" else 0.0
-        if rate > ROOM * self.answers(case, server.way):
+        if case.kind == "rate" and not rate:
+            raise load.LoadError(f"{case}: what it is half of has failed")
+        most = self.answers(case, server.way)
+        if most and rate > ROOM * most:
             return Sample(case, server.way, number, {"too much": rate})
         before = server.cpu()
         done: Load
@@ -231,6 +248,9 @@ class Runner:
             values |= {**done.percentiles, "rate": rate}
         if not done.answered:
             errors += 1  # it had time for one
+        # wrk takes a redirect for a right answer.
+        if not workload.at_once and wrong_answer(request, workload.expected):
+            errors += 1
         return Sample(case, server.way, number, values, errors + done.errors)
 
     def answers(self, case: Case, way: str) -> float:
@@ -253,14 +273,31 @@ class Runner:
                         continue
                     if number < 0 and not self.missing(case):
                         continue
-                    server = Server(site, way, self.cores.server(case.workers), case.workers, log)
-                    try:
-                        values = {"start": server.start_time, "memory": server.memory()}
-                        values["stop"] = server.stop()
-                    finally:
-                        server.kill()
+                    sample = Sample(case, way, number, {}, 1)
+                    with told_failures():
+                        values = self.start_and_stop(site, way, case.workers, log)
+                        sample = Sample(case, way, number, values)
                     if number >= 0:
-                        self.keep(Sample(case, way, number, values))
+                        self.keep(sample)
+
+    def start_and_stop(
+        self, site: Site, way: str, workers: int, log: IO[bytes]
+    ) -> dict[str, float]:
+        server = Server(site, way, self.cores.server(workers), workers, log)
+        try:
+            values = {"start": server.start_time, "memory": server.memory()}
+            return values | {"stop": server.stop()}
+        finally:
+            server.kill()
+
+
+@contextmanager
+def told_failures() -> Iterator[None]:
+    """Prints why the measurement of one server failed, and goes on."""
+    try:
+        yield
+    except FAILURES as error:
+        print(f"FAILED: {error}", flush=True)
 
 
 def request_of(site: Site, case: Case, server: Server) -> Request:

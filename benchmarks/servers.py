@@ -5,6 +5,7 @@ the fast ones, where a server offers a choice. The group `servers` of pyproject.
 """
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -25,6 +26,11 @@ GRANIAN = (
 )
 GUNICORN = "gunicorn --workers {workers} --bind 127.0.0.1:{port} --log-level error"
 STOPPING = 30.0  # seconds until a server that was told to stop is killed
+LOOK = 0.002  # seconds between two looks whether it answers by now
+
+
+class ServerError(Exception):
+    """A server ended, and was to answer."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class Server:
             stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            wait_for(self.answers, f"{way} to answer")
+            wait_for(self.answers, f"{way} to answer", LOOK)
         except BaseException:
             self.kill()
             raise
@@ -136,7 +142,7 @@ class Server:
 
     def answers(self) -> bool:
         if self.process.poll() is not None:
-            raise RuntimeError(
+            raise ServerError(
                 f"{self.way} did not start (status {self.process.returncode}): {self.log.name} says why"
             )
         with socket.socket() as asker:  # a request of httpx takes longer than a start may
@@ -162,13 +168,17 @@ class Server:
 
     def stop(self) -> float:
         """Sends SIGTERM to the main process; returns the seconds until it has ended."""
-        began = time.monotonic()
-        self.process.terminate()
+        end = os.pidfd_open(self.process.pid)  # Popen.wait looks each 50 ms
         try:
-            self.process.wait(STOPPING)
+            began = time.monotonic()
+            self.process.terminate()
+            select.select([end], [], [], STOPPING)
+            took = time.monotonic() - began
+            self.process.wait(0)  # or it raises TimeoutExpired
         finally:
+            os.close(end)
             self.kill()
-        return time.monotonic() - began
+        return took
 
     def kill(self) -> None:
         """Ends whatever of it is left."""

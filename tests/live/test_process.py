@@ -515,26 +515,38 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def policies(pid: int) -> set[int]:
-    """How the kernel schedules the threads of a process."""
-    found = set()
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(ProcessLookupError):  # it has ended
-            found.add(os.sched_getscheduler(int(thread.name)))
-    return found
+def policies(worker: int) -> set[int]:
+    """How the kernel schedules the event loop's thread of a worker, and Granian's that reads and writes."""
+    threads = Path(f"/proc/{worker}/task").iterdir()
+    names = {int(each.name): (each / "comm").read_text().strip() for each in threads}
+    (sockets,) = [number for number, name in names.items() if name == "tokio-rt-worker"]
+    return {os.sched_getscheduler(worker), os.sched_getscheduler(sockets)}
 
 
-def test_the_threads_of_a_worker_take_no_core_from_each_other(site: Path, serve: Serve) -> None:
-    server = serve(site, GRANIAN_WORKERS="2").ready()
-    assert server.get("/").status_code == 200  # so there is a thread of the pool
-    assert [policies(worker) for worker in worker_pids(server)] == [{os.SCHED_BATCH}] * 2
-    assert policies(server.process.pid) == {os.SCHED_OTHER}, "it hears signals at once"
+@pytest.mark.parametrize("metrics", ["false", "true"])
+def test_the_threads_of_a_worker_take_no_core_from_each_other(
+    site: Path, serve: Serve, metrics: str
+) -> None:
+    server = serve(site, **metrics_flags(metrics)).ready()
+    (worker,) = worker_pids(server)
+    assert policies(worker) == {os.SCHED_BATCH}
+    assert os.sched_getscheduler(server.process.pid) == os.sched_getscheduler(0)
+    assert server.stop() == 0
+
+
+def test_a_project_can_have_it_otherwise(site: Path, serve: Serve) -> None:
+    with (site / "config" / "settings.py").open("a") as settings:
+        settings.write("\nSCHED_BATCH = False\n")
+    server = serve(site).ready()
+    (worker,) = worker_pids(server)
+    assert policies(worker) == {os.SCHED_OTHER}
     assert server.stop() == 0
 
 
 def test_a_policy_that_somebody_chose_is_kept(site: Path, serve_by_script: Serve) -> None:
     server = serve_by_script(site, 'exec chrt --idle 0 python -m serving "$@"').ready()
-    assert [policies(worker) for worker in worker_pids(server)] == [{os.SCHED_IDLE}]
+    (worker,) = worker_pids(server)
+    assert policies(worker) == {os.SCHED_IDLE}
     assert server.stop() == 0
 
 

@@ -108,13 +108,16 @@ def answering_with(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         server.server_close()
 
 
-def wait_for[T](condition: Callable[[], T], what: str) -> T:
-    """Asks until the answer is true, and returns it. Fails with `what` when it never comes."""
+def wait_for[T](condition: Callable[[], T], what: str, pause: float = 0.02) -> T:
+    """Asks until the answer is true, and returns it. Fails with `what` when it never comes.
+
+    `pause`: seconds between two questions.
+    """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
 
 

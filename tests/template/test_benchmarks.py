@@ -15,16 +15,24 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from benchmarks import load, sites
+from benchmarks import header, load, run, sites
 from benchmarks.__main__ import plan_of
 from benchmarks.compare import compare
 from benchmarks.guard import FLOORS, judge
-from benchmarks.load import LoadError, late, percentile, read_h2load, read_wrk
+from benchmarks.load import (
+    LoadError,
+    due_times,
+    late,
+    percentile,
+    read_h2load,
+    read_wrk,
+    since_due,
+)
 from benchmarks.plots import plots
 from benchmarks.report import report
 from benchmarks.results import Case, OtherRunError, Results, Sample, Samples, figure
-from benchmarks.run import FULL, QUICK, turned
-from benchmarks.servers import WAYS, cpu_time
+from benchmarks.run import FULL, QUICK, Plan, Runner, turned
+from benchmarks.servers import WAYS, ServerError, Site, cpu_time
 from benchmarks.targets import ASYNC, SYNC, TARGETS
 from benchmarks.workloads import WORKLOADS
 from tests.conftest import ROOT
@@ -97,6 +105,25 @@ def test_a_generator_that_fails_says_why() -> None:
 )
 def test_a_rate_that_is_not_held_is_an_error(seconds: float, missing: int) -> None:
     assert late(10_000, 1000, seconds) == missing
+
+
+def test_what_waits_for_its_connection_counts_from_when_it_was_due() -> None:
+    """Of 10,000 requests a second for 2 s, none is sent in the half second that the server stands still."""
+    due = due_times(20_000, 10_000, 10, 1)
+    assert len(due) == 20_000
+    assert due[0] == 0
+    assert abs(due[-1] - 2_000_000) < 20_000
+    on_time = [(5_000_000 + round(at), 300) for at in due]
+    assert since_due(due, on_time)[-1] < 0.4
+    stands = [
+        (5_000_000 + (1_500_000 if 1_000_000 < at < 1_500_000 else round(at)), 300) for at in due
+    ]
+    times = since_due(due, stands)
+    assert 499 < times[-1] < 501
+    assert 19 < percentile(times, 0.76) < 30, (
+        "a quarter of the requests waited, most of it for long"
+    )
+    assert since_due(due, []) == []
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -221,6 +248,43 @@ def test_a_run_with_an_error_is_no_result() -> None:
     assert "| daphne | 50 | 0.50 x |" in report(good)
 
 
+def test_what_is_compared_with_a_failed_run_is_no_result_either() -> None:
+    good = both([100.0] * 5, [50.0] * 5)
+    for way, other in (("ours", "granian-wsgi"), ("granian-wsgi", "ours")):
+        broken = tuple(
+            replace(sample, errors=1) if sample.way == way else sample for sample in good.samples
+        )
+        results = Results(HEADER, broken)
+        told = report(results)
+        assert "sync view, against Granian `wsgi` |" not in told
+        assert f"| {WAYS[way].title} | 5 failed | no result |" in told
+        assert f"| {WAYS[other].title} | {100 if other == 'ours' else 50} | " in told
+        assert "2.00 x" not in told
+        assert "0.50 x" not in told
+        assert "better" not in "".join(compare(good, results))
+
+
+def test_right_answers_count_where_the_other_runs_out_of_connections() -> None:
+    row = Case("row", database="postgres")
+    results = run_of({(row, "ours"): [100.0] * 5, (row, "granian-asgi"): [5.0] * 5})
+    failing = tuple(
+        replace(sample, errors=9) if sample.way == "granian-asgi" else sample
+        for sample in results.samples
+    )
+    assert "right answers alone, against Django's handler | 20.00 x |" in report(
+        Results(HEADER, failing)
+    )
+    ours_too = tuple(replace(sample, errors=9) for sample in results.samples)
+    assert "right answers alone" not in report(Results(HEADER, ours_too))
+
+
+def test_a_failed_start_is_told() -> None:
+    start = Case("sync", "start", concurrency=1)
+    assert "| daphne | 1 failed |  |  |" in report(
+        Results(HEADER, (Sample(start, "daphne", 0, {}, 1),))
+    )
+
+
 def test_the_table_of_ratios_says_which_is_reached() -> None:
     results = run_of(
         {(SYNC, "ours"): [90.0, 100.0, 110.0, 100.0, 100.0], (SYNC, "granian-wsgi"): [100.0] * 5}
@@ -240,7 +304,8 @@ def test_plots_are_read_on_light_and_dark_pages() -> None:
     assert name == "saturation.svg"
     assert "prefers-color-scheme: dark" in plot
     names = [text.text for text in ET.fromstring(plot).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
-    assert all(WAYS[way].title.replace("`", "") in names for way in FULL.ways_of(SYNC))
+    drawn = {way for way in FULL.ways_of(SYNC) if WAYS[way].title.replace("`", "") in names}
+    assert drawn == WAYS.keys() - {"bare"}
 
 
 # What changed
@@ -280,6 +345,20 @@ def test_other_versions_and_failed_requests_are_told() -> None:
     told = list(compare(before, Results(HEADER | {"versions": versions}, failed)))
     assert told[0] == "other versions: django 6.1.3 -> 6.2"
     assert "this project: failed requests 0 -> 10" in told[1]
+
+
+def test_generation_and_images_are_compared() -> None:
+    def took(seconds: float) -> Results:
+        case = Case("generation", "generation", database="", concurrency=1)
+        names = ["this template", "another/template"]
+        samples = (Sample(case, name, n, {"seconds": seconds}) for name in names for n in range(5))
+        return Results(HEADER, tuple(samples))
+
+    told = list(compare(took(1.0), took(2.0)))
+    assert [line.split(":")[0] for line in told[:2]] == [
+        "generation, this template",
+        "generation, another/template",
+    ]
 
 
 def test_too_few_rounds_are_told() -> None:
@@ -340,10 +419,61 @@ def test_a_part_of_a_run_is_what_was_asked_for() -> None:
     assert plan.ways == ("ours", "daphne")
     assert (plan.rounds, plan.seconds) == (7, FULL.seconds)
     assert plan_of(argparse.Namespace(**nothing)) == FULL
+    for part in ({"concurrency": [8]}, {"way": ["uvicorn", "daphne"]}):
+        kinds = {case.kind for case in plan_of(argparse.Namespace(**(nothing | part))).cases}
+        assert "rate" not in kinds, "what it is half of is not measured"
+        assert "saturation" in kinds
     assert plan_of(argparse.Namespace(**(nothing | {"quick": True}))) == QUICK
 
 
 @pytest.mark.usefixtures("turn_to_measure")
+def test_what_differs_from_a_commit_is_part_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(header, "ROOT", tmp_path)
+    (tmp_path / "a").write_text("a")
+    git("init")
+    git("add", "a")
+    git("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "--message=a")
+    names = [header.commit()]
+    assert len(names[0]) == 12
+    for name, text in (("a", "b"), ("a", "c"), ("new", "a"), ("new", "b")):
+        (tmp_path / name).write_text(text)
+        git("add", "a")
+        names.append(header.commit())
+    assert len(set(names)) == 5
+    assert all(name.startswith(names[0]) for name in names)
+
+
+def test_a_server_that_does_not_start_is_a_failure_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OneStarts:
+        way = "ours"
+
+        def __init__(self, _: object, way: str, *__: object) -> None:
+            if way != "ours":
+                raise ServerError(f"{way} did not start")
+
+        def kill(self) -> None: ...
+
+    monkeypatch.setattr(run, "Server", OneStarts)
+    monkeypatch.setattr(run, "LOG", tmp_path / "log")
+    monkeypatch.setattr(
+        Runner, "measure", lambda _, __, case, number, server: Sample(case, server.way, number, {})
+    )
+    plan = Plan(("ours", "daphne"), (SYNC,))
+    samples = Samples(tmp_path / "samples", HEADER)
+    Runner(plan, samples).run_on(Site(tmp_path, tmp_path, {}, "", ""), [SYNC])
+    found = {(sample.way, sample.errors) for sample in samples.all.values()}
+    assert found == {("ours", 0), ("daphne", 1)}
+    assert len(samples.all) == 2 * plan.rounds
+    assert "FAILED: daphne did not start" in capsys.readouterr().out
+
+
 def test_two_do_not_measure_at_the_same_time() -> None:
     sites.FOLDER.mkdir(parents=True, exist_ok=True)
     lock = FileLock(sites.FOLDER / "lock")

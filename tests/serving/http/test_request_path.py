@@ -31,6 +31,7 @@ from django.test import override_settings
 from django.urls import include, path, re_path
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
+from serving.http import inline_middleware
 from serving.http.async_routes import leads_to_async_view
 from serving.http.handler import DjangoHandler, path_info
 from serving.http.inline_middleware import DOES_IO, closes_nothing, computes, inline, only_tidies
@@ -385,7 +386,7 @@ def test_libraries_find_what_they_patch(monkeypatch: pytest.MonkeyPatch) -> None
     pool.close()
 
 
-def test_only_djangos_own_receivers_are_taken_for_tidying() -> None:
+def test_only_djangos_own_receivers_are_taken_for_tidying(monkeypatch: pytest.MonkeyPatch) -> None:
     assert only_tidies(request_started, DjangoHandler)
     assert only_tidies(request_finished, DjangoHandler)
 
@@ -395,6 +396,20 @@ def test_only_djangos_own_receivers_are_taken_for_tidying() -> None:
     assert not only_tidies(request_finished, DjangoHandler)
     request_finished.disconnect(mine)
     assert only_tidies(request_finished, DjangoHandler)
+
+    ask = request_finished._live_receivers  # type: ignore[attr-defined]
+
+    def ask_while_one_more_listens(sender: object) -> Any:
+        answer = ask(sender)
+        request_finished.connect(mine)
+        return answer
+
+    monkeypatch.setattr(inline_middleware, "TIDY", {})
+    monkeypatch.setattr(request_finished, "_live_receivers", ask_while_one_more_listens)
+    only_tidies(request_finished, DjangoHandler)
+    monkeypatch.undo()
+    assert not only_tidies(request_finished, DjangoHandler), "it came from another thread"
+    request_finished.disconnect(mine)
 
     request_finished.connect(mine, sender=HttpResponse)
     assert only_tidies(request_finished, DjangoHandler), "it is another's"

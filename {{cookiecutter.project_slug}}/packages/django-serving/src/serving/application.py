@@ -66,11 +66,9 @@ def build(handler: str) -> ASGIApp:
     import django
 
     from serving.process.development import is_developers, open_terminal
-    from serving.process.scheduling import wait_for_turns
     from serving.process.start import refuse_wrong_start, reset_start_method
     from serving.stopping.parent import stop_without_parent
 
-    wait_for_turns()
     stop_without_parent()
     refuse_wrong_start()
     reset_start_method()
@@ -93,10 +91,14 @@ def build(handler: str) -> ASGIApp:
     from serving.probes import Probes
     from serving.process.flags import granian_flags
     from serving.process.report import report_configuration
+    from serving.process.scheduling import wait_for_turns
     from serving.stopping import Drain
     from serving.stopping.unread import Unread
 
     refuse_wrong_settings()
+    flags = granian_flags()
+    if flags and conf.SCHED_BATCH():
+        wait_for_turns()
     check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
     if is_developers() and apps.is_installed("serving.tasks"):
         from serving.tasks.development import run_worker_beside
@@ -113,7 +115,7 @@ def build(handler: str) -> ASGIApp:
     app = Probes(app)
     app = Proxy(app)
     app = RequestId(app)
-    if flags := granian_flags():
+    if flags:
         app = Unread(app, flags["port"])
         app = ServerName(app)
     return Lifespan(app)

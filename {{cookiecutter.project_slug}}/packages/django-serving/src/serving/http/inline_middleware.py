@@ -150,10 +150,11 @@ def only_tidies(signal: Signal, sender: object) -> bool:
     # Mostly they are the very same objects: to see that costs a tenth of the question.
     if signal.receivers == TIDY.get((signal, sender)):
         return True
+    seen = list(signal.receivers)  # before the question, since another thread may add one meanwhile
     receivers, async_receivers = signal._live_receivers(sender)
     if async_receivers or not TIDYING.issuperset(receivers):
         return False
-    TIDY[signal, sender] = list(signal.receivers)
+    TIDY[signal, sender] = seen
     return True
 
 

@@ -4,9 +4,9 @@ import asyncio
 import contextvars
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, cast
@@ -230,7 +230,8 @@ def bind_to_loop(
     local.task_context = tasks
 
 
-class one_thread:
+@asynccontextmanager
+async def one_thread() -> AsyncIterator[Lease]:
     """Runs the sync code in its body on one thread, which is given back at its end.
 
     For async code that lives long, like a stream: without it the thread, and its database
@@ -239,21 +240,14 @@ class one_thread:
         async with one_thread():
             price = await Price.objects.alatest()
     """
-
-    def __init__(self) -> None:
-        self._lease = Lease(pool)
-        self._context = ThreadSensitiveContext(executor=self._lease)
-
-    async def __aenter__(self) -> Lease:
-        await self._context.__aenter__()
-        return self._lease
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._context.__aexit__(*error)
-        finally:
-            self._lease.release()
-            # asgiref refuses sync code to a task that outlives the context; open in 3.13.0:
-            # https://github.com/django/asgiref/blob/3.13.0/asgiref/sync.py#L517-L524
-            self._context._exited = False
-            SyncToAsync.context_to_thread_executor[self._context] = self._lease
+    lease = Lease(pool)
+    context = ThreadSensitiveContext(executor=lease)
+    try:
+        async with context:
+            yield lease
+    finally:
+        lease.release()
+        # asgiref refuses sync code to a task that outlives the context; open in 3.13.0:
+        # https://github.com/django/asgiref/blob/3.13.0/asgiref/sync.py#L517-L524
+        context._exited = False
+        SyncToAsync.context_to_thread_executor[context] = lease

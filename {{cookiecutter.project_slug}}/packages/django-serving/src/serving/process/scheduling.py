@@ -1,4 +1,4 @@
-"""How the kernel shares a core between the threads of a worker."""
+"""How the kernel shares a core between the threads of a worker: the setting SCHED_BATCH."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 def wait_for_turns() -> None:
-    """Has what this process runs from now on wait for its turn, and not take a core away when it is woken.
+    """Has this thread, and each that it starts from now on, wait for its turn, and take no core when it is woken.
 
     A request passes through Granian's thread for the sockets, the event loop, and a thread of the pool; each wakes
     the next, and still holds the interpreter lock then. By default the kernel runs the woken one at once: where they
@@ -14,8 +14,8 @@ def wait_for_turns() -> None:
     of in batches. docs/performance.md of the template has the figures, and the price: where other programs compute
     on the same core, a turn comes after some milliseconds.
 
-    SCHED_BATCH needs no right: https://man7.org/linux/man-pages/man7/sched.7.html. A policy that somebody has chosen
-    for the process is kept, and other systems than Linux have none to choose.
+    SCHED_BATCH needs no right: https://man7.org/linux/man-pages/man7/sched.7.html. A policy other than the default
+    one is kept: somebody has chosen it. Programs that a view starts inherit it. Other systems than Linux have none.
     """
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may not allow it
