@@ -1,14 +1,17 @@
 """Plots as SVG, readable on a light page and on a dark one.
 
 A failed run has no bar, nor has what serves no Django: beside its bar the others would all look alike.
+`overview.svg` has what most people choose between; the others have everything, a file for each kind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from html import escape
 
 from benchmarks.report import case_title, spread
-from benchmarks.results import Figure, Results, figure
+from benchmarks.results import Case, Figure, Results, figure
+from benchmarks.run import QUICK
 from benchmarks.servers import WAYS
+from benchmarks.targets import ROW
 
 STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -34,31 +37,48 @@ DRAWN = {
 }
 
 
+# The cases and the servers of the overview.
+IN_SHORT = (*(Case(name) for name in ("sync", "async", "template", "rows", "login")), ROW)
+MOST_CHOSEN = QUICK.ways
+
+
 def plots(results: Results) -> Iterator[tuple[str, str]]:
-    """A file for each kind of measurement: its name, and an SVG with a chart for each case."""
-    for kind, (name, form, unit) in DRAWN.items():
-        charts: list[str] = []
-        top = LINE
-        for case in results.cases(kind):
-            bars = {
-                way: found
-                for way in results.ways(case)
-                if (found := figure(results.values(case, way, name).values()))
-                and not results.errors(case, way)
-                and way != "bare"
-            }
-            if len(bars) > 1:
-                charts += [f'<g transform="translate(0,{top})">']
-                charts += [*bar_chart(case_title(case, results), bars, form), "</g>"]
-                top += (len(bars) + 2) * LINE
-        if charts:
-            size = f"{LABELS + BARS + VALUES} {top + LINE}"
-            head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">'
-            title = f'<title>{unit}</title>\n<text class="title" x="8" y="{LINE}">{unit}</text>'
-            yield (
-                f"{kind.replace(' ', '-')}.svg",
-                "\n".join([head, title, STYLE, *charts, "</svg>\n"]),
-            )
+    """The files: the name of each, and an SVG with a chart for each case."""
+    short = [case for case in results.cases("saturation") if case in IN_SHORT]
+    if plot := plot_of(results, short, MOST_CHOSEN, *DRAWN["saturation"]):
+        yield "overview.svg", plot
+    for kind, drawn in DRAWN.items():
+        if plot := plot_of(results, results.cases(kind), tuple(WAYS), *drawn):
+            yield f"{kind.replace(' ', '-')}.svg", plot
+
+
+def plot_of(
+    results: Results, cases: Iterable[Case], ways: Collection[str], name: str, form: str, unit: str
+) -> str:
+    """An SVG with a chart for each of these cases; empty where there is nothing to compare.
+
+    `name`: of the value; `form`: how it is written; `unit`: what it is.
+    """
+    charts: list[str] = []
+    top = LINE
+    for case in cases:
+        bars = {
+            way: found
+            for way in results.ways(case)
+            if way in ways
+            and way != "bare"
+            and (found := figure(results.values(case, way, name).values()))
+        }
+        if len(bars) > 1:
+            charts += [f'<g transform="translate(0,{top})">']
+            charts += [*bar_chart(case_title(case, results), bars, form), "</g>"]
+            top += (len(bars) + 2) * LINE
+    if not charts:
+        return ""
+    size = f"{LABELS + BARS + VALUES} {top + LINE}"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">'
+    title = f'<title>{unit}</title>\n<text class="title" x="8" y="{LINE}">{unit}</text>'
+    return "\n".join([head, title, STYLE, *charts, "</svg>\n"])
 
 
 def bar_chart(title: str, bars: dict[str, Figure], form: str) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """Make targets, run as people run them: an owner's in a project with its own environment, and the template's."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -11,11 +13,13 @@ import pexpect
 import psutil
 import pytest
 
+from benchmarks.load import Request, at_once, at_rate, saturate
 from benchmarks.results import Case, Results
+from benchmarks.run import wrong_answer
 from benchmarks.servers import WAYS
 from tests.conftest import ROOT, bake_into, clean_environment
 from tests.support.command import UV, template_make, typed_make, working_tree
-from tests.support.server import PATIENCE, free_port, wait_for
+from tests.support.server import PATIENCE, answering_with, free_port, wait_for
 
 Make = Callable[..., str]
 
@@ -172,6 +176,36 @@ def test_the_quick_tests_are_found() -> None:
 def test_fuzz_says_how_to_repeat_it() -> None:
     done = template_make(ROOT, "fuzz", "FUZZ_EXAMPLES=80", "FUZZ_SEED=7")
     assert " passed" in done
+
+
+class Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(302 if self.path == "/moved" else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_generators_of_load_count_what_is_answered() -> None:
+    core = str(min(os.sched_getaffinity(0)))
+    with answering_with(Answers) as address:
+        request = Request(address, {})
+        asked = at_rate(core, request, 100, 2)
+        assert asked.answered == 200
+        assert asked.percentiles
+        assert list(asked.percentiles) == ["p50", "p99", "p999"]
+        assert 0 < asked.percentiles["p50"] <= asked.percentiles["p999"]
+        once = at_once(core, request, 5)
+        assert (once.answered, once.errors) == (5, 0)
+        moved = Request(f"{address}/moved", {})
+        assert saturate(core, moved, 2, 1).errors == 0, "wrk takes it for an answer"
+        assert wrong_answer(moved, "ok").startswith("302")
+        assert wrong_answer(request, "ok") == ""
+        assert wrong_answer(request, "no")
 
 
 @pytest.mark.usefixtures("turn_to_measure")

@@ -300,8 +300,10 @@ def test_the_table_of_ratios_says_which_is_reached() -> None:
 
 def test_plots_are_read_on_light_and_dark_pages() -> None:
     results = run_of({(SYNC, way): [100.0, 120.0] for way in FULL.ways_of(SYNC)})
-    ((name, plot),) = plots(results)
-    assert name == "saturation.svg"
+    (short, overview), (name, plot) = plots(results)
+    assert (short, name) == ("overview.svg", "saturation.svg")
+    assert "daphne" in plot
+    assert "daphne" not in overview
     assert "prefers-color-scheme: dark" in plot
     names = [text.text for text in ET.fromstring(plot).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
     drawn = {way for way in FULL.ways_of(SYNC) if WAYS[way].title.replace("`", "") in names}
@@ -460,6 +462,7 @@ def test_a_server_that_does_not_start_is_a_failure_of_its_own(
 
         def kill(self) -> None: ...
 
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(run, "Server", OneStarts)
     monkeypatch.setattr(run, "LOG", tmp_path / "log")
     monkeypatch.setattr(
