@@ -126,7 +126,7 @@ def test_its_figures_are_those_of_the_pages_that_they_lead_to() -> None:
     told = re.findall(r"[\d.]+", async_[1])
     kept = re.findall(r"[\d.]+", measured["async view, against Django's handler"][0])
     assert [float(figure) for figure in told] == [round(float(figure), 1) for figure in kept]
-    assert "busy" in async_[2]
+    assert "two cores" in async_[2]
 
     container = table_below(ROOT / "README.md", "## The container")
     (name,) = [name for name in container if "containers are replaced" in name]
