@@ -22,10 +22,10 @@ def get_application(
 ) -> ASGIApp:
     """The ASGI application, with every layer; `serving.conf` lists the settings that they read.
 
-    Takes over the process: its signals, its hooks for errors, and its log, which the file `log_config`
-    configures unless the server has (None: nobody does). `handler` is the dotted name of the class of
-    Django's handler. If Django does not start, logs why and raises SystemExit(1); a developer's server
-    answers with the error instead, and waits for an edit.
+    Takes over the process: its signals, its hooks for errors, under Granian how its threads share a core (the
+    setting SCHED_BATCH), and its log, which the file `log_config` configures unless the server has (None: nobody
+    does). `handler` is the dotted name of the class of Django's handler. If Django does not start, logs why and
+    raises SystemExit(1); a developer's server answers with the error instead, and waits for an edit.
     """
     take_over_process(log_config)
     problem: BaseException
