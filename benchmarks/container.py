@@ -37,7 +37,7 @@ LIMITS = {
 }
 
 WHOLE = "the whole image, MB"
-ANEW = "build without a cache, s"  # measured once
+ANEW = "build without cached layers, s"  # measured once
 
 # The answers, the EXTRAS, and what they may add to the size of the default image, MB.
 ADDED: dict[str, tuple[dict[str, str], str, float]] = {
@@ -114,7 +114,7 @@ def measure_default() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         project = locked_project(Path(folder))
         began = time.monotonic()
-        docker("build", "--no-cache", f"--tag={TAG}", project)
+        build(project, TAG, "--no-cache")
         anew = time.monotonic() - began
         docker(
             "run", "--rm", f"--volume={VOLUME}:/data", f"--env=SECRET_KEY={SECRET_KEY}", TAG,

@@ -41,16 +41,14 @@ def memory() -> float:
 
 def commit() -> str:
     """The commit; where files differ from it, with a digest of what differs."""
-    described = shown(
-        "git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"
-    ).strip()
-    if not described.endswith("-dirty"):
+    described = shown("git", "describe", "--always", "--abbrev=12", "--exclude=*").strip()
+    if not shown("git", "status", "--porcelain"):
         return described
     differs = hashlib.sha256(shown("git", "diff", "HEAD").encode())
     for name in shown("git", "ls-files", "-z", "--others", "--exclude-standard").split("\0"):
         if (file := ROOT / name).is_file():
             differs.update(name.encode() + file.read_bytes())
-    return f"{described}-{differs.hexdigest()[:8]}"
+    return f"{described}-dirty-{differs.hexdigest()[:8]}"
 
 
 def versions(environment: Path) -> dict[str, str]:
@@ -68,7 +66,6 @@ def versions(environment: Path) -> dict[str, str]:
         "h2load": ("h2load", "--version"),
         "PostgreSQL": (postgres, "--version"),
         "SQLite": (python, "-c", "import sqlite3; print(sqlite3.sqlite_version)"),
-        "Docker": ("docker", "version", "--format={{.Server.Version}}"),
     }
     for name, command in programs.items():
         version = re.search(r"\d+\.\d+[\w.]*", shown(*command))

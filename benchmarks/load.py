@@ -12,12 +12,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from math import ceil
 from pathlib import Path
-from statistics import median
 
 POST = Path(__file__).with_name("post.lua")
 PATIENCE = 30  # seconds until an answer counts as failed
+LONGEST = 300  # seconds that a generator may take
 CONNECTIONS = 128  # of a load at a fixed rate
 HELD = 0.95  # of a rate: where less or more was asked, it was not held
 EDGE = 0.2  # seconds to begin and to end in
@@ -49,9 +50,13 @@ class Load:
 
 
 def generate(cores: str, command: list[str]) -> str:
-    done = subprocess.run(
-        ["taskset", "-c", cores, *command], capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            ["taskset", "-c", cores, *command],
+            capture_output=True, text=True, check=False, timeout=LONGEST,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise LoadError(f"{command[0]} has not ended after {LONGEST} s") from None
     if done.returncode:
         raise LoadError(f"{command[0]} ended with status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
@@ -120,44 +125,43 @@ def at_rate(cores: str, request: Request, rate: float, seconds: float) -> Load:
     """
     number = max(CONNECTIONS, round(rate * seconds))
     together = ceil(rate / 1000)  # connections that begin in the same millisecond
-    period = max(1, round(1000 * together / rate))  # milliseconds
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         load, _ = h2load(
             cores, request, CONNECTIONS, number, f"-r{together}",
-            f"--rate-period={period}ms",
+            f"--rate-period={max(1, round(1000 * together / rate))}ms",
             f"--rps={rate / CONNECTIONS:.4f}", f"--log-file={log}",
         )  # fmt: skip
         asked = [tuple(map(int, line.split()[::2])) for line in log.read_text().splitlines()]
-    times = since_due(due_times(number, rate, together, period), asked)
+    if not asked:
+        raise LoadError(f"h2load asked {request.url} nothing")
+    times = since_due(asked, CONNECTIONS / rate * 1e6)
     return Load(
         load.rate, load.answered, load.errors + late(number, rate, load.seconds), load.seconds,
         {name: percentile(times, share) for name, share in PERCENTILES.items()},
     )  # fmt: skip
 
 
-def due_times(number: int, rate: float, together: int, period: int) -> list[float]:
-    """When requests are due, in microseconds from the first one: each connection asks at its own pace."""
-    pace = CONNECTIONS / rate * 1e6
-    return sorted(
-        place // together * period * 1000 + turn * pace
-        for place in range(CONNECTIONS)
-        for turn in range(len(range(place, number, CONNECTIONS)))
-    )
-
-
-def since_due(due: Sequence[float], asked: Sequence[tuple[int, ...]]) -> list[float]:
+def since_due(asked: Sequence[tuple[int, ...]], pace: float) -> list[float]:
     """How long after it was due each request was answered, in milliseconds, the shortest first.
 
-    `asked`: when each was sent, and how long its answer took from then on, in microseconds. What half of them
-    are late by is the generator's own: until its connections are made.
+    `asked`: when each was sent, and how long its answer took from then on; `pace`: between two requests of a
+    connection; all in microseconds. A connection's first request is on time, and begins its pace. The log does not
+    say which connection sent a request: of those that wait for no answer, the one whose turn came first.
     """
-    sent = sorted(asked)
-    lags = [at - should for should, (at, _) in zip(due, sent, strict=False)]
-    usual = median(lags) if lags else 0.0
-    return sorted(
-        (max(0.0, lag - usual) + took) / 1000 for lag, (_, took) in zip(lags, sent, strict=True)
-    )
+    waits: list[tuple[float, float]] = []  # when the answer comes, and when the next request is due
+    free: list[float] = []  # when the next request of each connection without an open one is due
+    times = []
+    for place, (sent, took) in enumerate(sorted(asked)):
+        while waits and waits[0][0] <= sent:
+            heappush(free, heappop(waits)[1])
+        if place < CONNECTIONS:
+            due: float = sent
+        else:
+            due = heappop(free) if free else heappop(waits)[1]
+        times.append((max(0.0, sent - due) + took) / 1000)
+        heappush(waits, (sent + took, due + pace))
+    return sorted(times)
 
 
 def late(number: int, rate: float, seconds: float) -> int:

@@ -66,9 +66,15 @@ class Samples:
                     f"{file} is of another run, with other {', '.join(differs)}:"
                     " --fresh throws it away and begins anew"
                 )
+            self.header = kept
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(header) + "\n")
+
+    def lacks(self, key: tuple[Case, str, int]) -> bool:
+        """Whether it is still to be measured: also where nothing was, since a server did not start, say."""
+        sample = self.all.get(key)
+        return sample is None or bool(sample.errors and not sample.values)
 
     def add(self, sample: Sample) -> None:
         self.all[sample.key] = sample

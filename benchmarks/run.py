@@ -24,7 +24,9 @@ LOG = sites.FOLDER / "servers.log"
 ROOM = 0.9
 
 # What ends the measurement of a server, and not of the others.
-FAILURES = (load.LoadError, ServerError, AssertionError, psutil.Error, subprocess.TimeoutExpired)
+FAILURES = (
+    load.LoadError, ServerError, AssertionError, OSError, psutil.Error, subprocess.TimeoutExpired,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Plan:
     ways: tuple[str, ...]
     cases: tuple[Case, ...]
     rounds: int = 5
-    seconds: int = 3  # of a load
+    seconds: int = 2  # of a load
     rate_seconds: int = 10  # of one at a fixed rate
     fresh: bool = True  # whether each round has new servers
     only: frozenset[tuple[Case, str]] | None = None  # cases and servers; else all that fit
@@ -132,7 +134,7 @@ class Runner:
         return [
             way
             for way in self.plan.ways_of(case)
-            if any((case, way, each) not in self.samples.all for each in rounds)
+            if any(self.samples.lacks((case, way, each)) for each in rounds)
         ]
 
     def run_on(self, site: Site, cases: list[Case]) -> None:

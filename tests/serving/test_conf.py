@@ -1,11 +1,14 @@
 """A layer that is used by itself refuses a wrong setting, and a wrong argument, when it is made."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from serving.conf import conf
+from serving import checks
+from serving.conf import SETTINGS, conf
 from serving.http.handler import DjangoHandler
 from serving.http.proxy import Proxy
 from serving.http.thread_pool import pool
@@ -84,3 +87,11 @@ def test_a_wrong_argument(make: Callable[[], object], name: str) -> None:
 def test_what_is_given_wins_over_the_setting(settings: Any) -> None:
     settings.DRAIN_TIMEOUT = "soon"
     assert Drain(app, timeout=1).timeout == 1
+
+
+def test_each_check_has_an_id_of_its_own() -> None:
+    """By which a project silences it, and no other."""
+    own = [setting.check for setting in SETTINGS.values()]
+    others = re.findall(r"serving\.[EW]\d+", Path(checks.__file__).read_text())
+    assert len(own) == len(set(own))
+    assert not set(own) & set(others)

@@ -88,11 +88,11 @@ def make(project: Path, *arguments: str, check: bool = True, **variables: str) -
     return done.stdout
 
 
-def build(project: Path, tag: str, *, check: bool = True) -> str:
+def build(project: Path, tag: str, *options: str, check: bool = True) -> str:
     """Builds a project's image; returns what the build says. One at a time: each wants every core."""
     BUILD.mkdir(exist_ok=True)
     with FileLock(BUILD / "image.lock"):
-        return docker("build", "--progress=plain", "--tag", tag, project, check=check)
+        return docker("build", "--progress=plain", *options, "--tag", tag, project, check=check)
 
 
 class Container:

@@ -67,7 +67,7 @@ class Conf:
     WORKERS = Setting("serving.E016", 1, rules.COUNT)
     MEDIA_ACCEL_PREFIX = Setting("serving.E022", "", rules.text("/media", rules.check_prefix))
     WORKER_CONCURRENCY = Setting("serving.E023", 4, rules.COUNT)
-    SCHED_BATCH = Setting("serving.E024", True, rules.SWITCH)
+    SCHED_BATCH = Setting("serving.E025", True, rules.SWITCH)
 
 
 conf = Conf()

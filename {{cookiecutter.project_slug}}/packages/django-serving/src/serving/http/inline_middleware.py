@@ -150,11 +150,12 @@ def only_tidies(signal: Signal, sender: object) -> bool:
     # Mostly they are the very same objects: to see that costs a tenth of the question.
     if signal.receivers == TIDY.get((signal, sender)):
         return True
-    seen = list(signal.receivers)  # before the question, since another thread may add one meanwhile
+    seen = list(signal.receivers)
     receivers, async_receivers = signal._live_receivers(sender)
     if async_receivers or not TIDYING.issuperset(receivers):
         return False
-    TIDY[signal, sender] = seen
+    if signal.receivers == seen:  # another thread has changed nothing meanwhile
+        TIDY[signal, sender] = seen
     return True
 
 

@@ -10,7 +10,7 @@ def wait_for_turns() -> None:
 
     A request passes through Granian's thread for the sockets, the event loop, and a thread of the pool; each wakes
     the next, and still holds the interpreter lock then. By default the kernel runs the woken one at once: where they
-    share a core, as under full load, each request costs two changes of thread more, and they come one by one instead
+    share a core, as under full load, each request costs one or two changes of thread more, and they come one by one instead
     of in batches. docs/performance.md of the template has the figures, and the price: where other programs compute
     on the same core, a turn comes after some milliseconds.
 
