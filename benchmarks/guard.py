@@ -21,16 +21,16 @@ def cheaper(case: Case, other: Measure, floor: float) -> Target:
     return Target(other, Measure(case, "ours", "cpu"), "at least", floor)
 
 
-# A fifth and more below what idle machines have shown: wide enough for a busy one, and not for a hop more.
+# A fifth to a third below what idle machines have shown: wide enough for a busy one, and not for a hop more.
 FLOORS = {
-    "sync view, against Granian `wsgi`": cheaper(SYNC, Measure(SYNC, "granian-wsgi", "cpu"), 0.75),
+    "sync view, against Granian `wsgi`": cheaper(SYNC, Measure(SYNC, "granian-wsgi", "cpu"), 0.72),
     "sync view, against Django's handler": cheaper(SYNC, Measure(SYNC, "granian-asgi", "cpu"), 6),
     "async view, against Django's handler": cheaper(
-        ASYNC, Measure(ASYNC, "granian-asgi", "cpu"), 6
+        ASYNC, Measure(ASYNC, "granian-asgi", "cpu"), 5.5
     ),
-    "async view, against its own sync view": cheaper(ASYNC, Measure(SYNC, "ours", "cpu"), 0.75),
+    "async view, against its own sync view": cheaper(ASYNC, Measure(SYNC, "ours", "cpu"), 0.7),
     "10 rows from SQLite, against Granian `wsgi`": cheaper(
-        ROWS, Measure(ROWS, "granian-wsgi", "cpu"), 0.8
+        ROWS, Measure(ROWS, "granian-wsgi", "cpu"), 0.75
     ),
 }
 MEASURES = [measure for floor in FLOORS.values() for measure in (floor.part, floor.whole)]
