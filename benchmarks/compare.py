@@ -32,6 +32,10 @@ def compare(before: Results, after: Results) -> Iterator[str]:
             one, other = before.header[part].get(name), after.header[part].get(name)
             if one != other:
                 yield f"other {part}: {name} {one} -> {other}"
+    if not all(
+        results.header["method"]["new servers in each round"] for results in (before, after)
+    ):
+        yield "one start of each server: what a new start changes looks like a change, too"
     compared = few = 0
     for case in dict.fromkeys(sample.case for sample in before.samples):
         for way in before.ways(case):

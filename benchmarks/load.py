@@ -1,10 +1,10 @@
 """Load on a server, by generators from the distribution, on cores of its own.
 
-wrk (Debian's wrk) asks as fast as a server answers. It has no fixed rate, and none of Debian 12's has all that
-is wanted of one, so h2load (Debian's nghttp2-client) is used: its connections begin one after the other and each
-asks at its own pace, whether or not others are answered, so requests are spread evenly. One connection's request
-waits for the one before it, so a rate counts only if as many were asked as were to be. hey's `-q` and httperf were the others: hey
-drops what is due while a worker waits, and httperf opens a connection for each request and knows no percentiles.
+wrk (Debian's wrk) asks as fast as a server answers. It has no fixed rate, and none of Debian 12's has all that is
+wanted of one, so h2load (Debian's nghttp2-client) is used: its connections begin one after the other and each asks
+at its own pace. One connection's request waits for the one before it, so its time counts from when it was due, and a
+rate counts only if as many were asked as were to be. hey's `-q` and httperf were the others: hey drops what is due
+while a worker waits, and httperf opens a connection for each request and knows no percentiles.
 """
 
 import re

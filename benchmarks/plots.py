@@ -37,18 +37,18 @@ DRAWN = {
 }
 
 
-# The cases and the servers of the overview.
-IN_SHORT = (*(Case(name) for name in ("sync", "async", "template", "rows", "login")), ROW)
-MOST_CHOSEN = QUICK.ways
+# The cases of the overview, whose servers are those of a quick run.
+IN_SHORT = (*(case for case in QUICK.cases if case.kind == "saturation"), ROW)
+HAVE_DJANGO = tuple(way for way in WAYS if way != "bare")
 
 
 def plots(results: Results) -> Iterator[tuple[str, str]]:
     """The files: the name of each, and an SVG with a chart for each case."""
     short = [case for case in results.cases("saturation") if case in IN_SHORT]
-    if plot := plot_of(results, short, MOST_CHOSEN, *DRAWN["saturation"]):
+    if plot := plot_of(results, short, QUICK.ways, *DRAWN["saturation"]):
         yield "overview.svg", plot
     for kind, drawn in DRAWN.items():
-        if plot := plot_of(results, results.cases(kind), tuple(WAYS), *drawn):
+        if plot := plot_of(results, results.cases(kind), HAVE_DJANGO, *drawn):
             yield f"{kind.replace(' ', '-')}.svg", plot
 
 
@@ -65,9 +65,7 @@ def plot_of(
         bars = {
             way: found
             for way in results.ways(case)
-            if way in ways
-            and way != "bare"
-            and (found := figure(results.values(case, way, name).values()))
+            if way in ways and (found := figure(results.values(case, way, name).values()))
         }
         if len(bars) > 1:
             charts += [f'<g transform="translate(0,{top})">']

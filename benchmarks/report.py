@@ -45,7 +45,11 @@ def report(results: Results) -> str:
             for case in results.cases(kind)
             if (
                 rows := [
-                    [WAYS[way].title, *cells(results, case, way)] for way in results.ways(case)
+                    [
+                        WAYS[way].title,
+                        *(failed(results, case, way, columns) or cells(results, case, way)),
+                    ]
+                    for way in results.ways(case)
                 ]
             )
         ]
@@ -113,9 +117,7 @@ def case_title(case: Case, results: Results) -> str:
 
 
 def shown(results: Results, case: Case, way: str, name: str, form: str = ".2f") -> str:
-    """A figure with its spread; a failed one says how much failed."""
-    if errors := results.errors(case, way):
-        return f"{errors:,} failed"
+    """A figure with its spread."""
     found = figure(results.values(case, way, name).values())
     return spread(found, form) if found else ""
 
@@ -126,9 +128,13 @@ def spread(found: Figure, form: str) -> str:
     return f"{found.median:{form}} ({found.least:{form}} to {found.most:{form}})"
 
 
+def failed(results: Results, case: Case, way: str, columns: list[str]) -> list[str]:
+    """The cells of a run with errors; nothing for one without."""
+    errors = results.errors(case, way)
+    return [f"{errors:,} failed", "no result", *[""] * (len(columns) - 2)] if errors else []
+
+
 def saturation_cells(results: Results, case: Case, way: str) -> list[str]:
-    if results.errors(case, way):
-        return [shown(results, case, way, "answers"), "no result", "", ""]
     own = results.values(case, "ours", "answers")
     ratio = figure(ratios(results.values(case, way, "answers"), own))
     return [
@@ -140,10 +146,8 @@ def saturation_cells(results: Results, case: Case, way: str) -> list[str]:
 
 
 def rate_cells(results: Results, case: Case, way: str) -> list[str]:
-    if not results.errors(case, way) and not results.values(case, way, "p99"):
+    if not results.values(case, way, "p99"):
         return ["more than it serves", "", "", "", ""]
-    if results.errors(case, way):
-        return [shown(results, case, way, "p99"), "no result", "", "", ""]
     return [
         *(f"{shown(results, case, way, name)} ms" for name in ("p50", "p99", "p999")),
         shown(results, case, way, "cpu", ",.0f") + " us",
@@ -152,8 +156,6 @@ def rate_cells(results: Results, case: Case, way: str) -> list[str]:
 
 
 def at_once_cells(results: Results, case: Case, way: str) -> list[str]:
-    if results.errors(case, way):
-        return [shown(results, case, way, "seconds"), "", ""]
     return [
         shown(results, case, way, "seconds") + " s",
         shown(results, case, way, "cpu", ",.0f") + " us",
@@ -162,8 +164,6 @@ def at_once_cells(results: Results, case: Case, way: str) -> list[str]:
 
 
 def start_cells(results: Results, case: Case, way: str) -> list[str]:
-    if results.errors(case, way):
-        return [shown(results, case, way, "start"), "", ""]
     return [
         shown(results, case, way, "start") + " s",
         shown(results, case, way, "stop") + " s",

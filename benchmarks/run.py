@@ -117,7 +117,9 @@ class Runner:
 
     @property
     def done(self) -> int:
-        return sum(key[0] in self.plan.cases for key in self.samples.all)
+        """How many samples of the plan there are, without those that are to be measured again."""
+        samples = self.samples
+        return sum(key[0] in self.plan.cases and not samples.lacks(key) for key in samples.all)
 
     def run(self) -> None:
         venv = sites.environment()
@@ -204,7 +206,7 @@ class Runner:
         """Writes a sample into the file, and tells of it and of the time that is left."""
         self.samples.add(sample)
         done = self.done
-        left = (time.monotonic() - self.began) / (done - self.kept) * (self.total - done)
+        left = (time.monotonic() - self.began) / max(1, done - self.kept) * (self.total - done)
         failed = f", {sample.errors} FAILED" if sample.errors else ""
         shown = ", ".join(f"{name} {value:,.5g}" for name, value in sample.values.items())
         print(

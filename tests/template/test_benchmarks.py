@@ -196,6 +196,7 @@ def test_a_run_goes_on_where_it_was_ended(tmp_path: Path) -> None:
     Samples(tmp_path / "run", HEADER).add(first)
     again = Samples(tmp_path / "run", HEADER | {"date": "2026-11-28", "load": 7.5})
     assert again.all == {first.key: first}
+    assert again.header == HEADER, "when it began"
 
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
@@ -296,7 +297,7 @@ def test_right_answers_count_where_the_other_runs_out_of_connections() -> None:
 
 def test_a_failed_start_is_told() -> None:
     start = Case("sync", "start", concurrency=1)
-    assert "| daphne | 1 failed |  |  |" in report(
+    assert "| daphne | 1 failed | no result |  |" in report(
         Results(HEADER, (Sample(start, "daphne", 0, {}, 1),))
     )
 
@@ -377,6 +378,14 @@ def test_generation_and_images_are_compared() -> None:
         "generation, this template",
         "generation, another/template",
     ]
+
+
+def test_a_quick_run_is_told_from_one_with_new_servers() -> None:
+    run_ = both([100.0] * 5, [100.0] * 5)
+    quick = Results(HEADER | {"method": {"new servers in each round": False}}, run_.samples)
+    for pair in ((run_, quick), (quick, run_), (quick, quick)):
+        assert any(line.startswith("one start of each server") for line in compare(*pair))
+    assert not any("one start" in line for line in compare(run_, run_))
 
 
 def test_too_few_rounds_are_told() -> None:
@@ -492,7 +501,8 @@ def test_a_server_that_does_not_start_is_a_failure_of_its_own(
     assert found == {("ours", 0), ("daphne", 1)}
     assert Runner(plan, samples).missing(SYNC) == ["daphne"], "it is measured again"
     assert len(samples.all) == 2 * plan.rounds
-    assert "FAILED: daphne did not start" in capsys.readouterr().out
+    Runner(plan, samples).run_on(Site(tmp_path, tmp_path, {}, "", ""), [SYNC])
+    assert capsys.readouterr().out.count("FAILED: daphne did not start") == 2 * plan.rounds
 
 
 @pytest.mark.usefixtures("turn_to_measure")

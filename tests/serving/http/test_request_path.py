@@ -31,7 +31,6 @@ from django.test import override_settings
 from django.urls import include, path, re_path
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
-from serving.http import inline_middleware
 from serving.http.async_routes import leads_to_async_view
 from serving.http.handler import DjangoHandler, path_info
 from serving.http.inline_middleware import DOES_IO, closes_nothing, computes, inline, only_tidies
@@ -404,7 +403,6 @@ def test_only_djangos_own_receivers_are_taken_for_tidying(monkeypatch: pytest.Mo
         request_finished.connect(mine)
         return answer
 
-    monkeypatch.setattr(inline_middleware, "TIDY", {})
     monkeypatch.setattr(request_finished, "_live_receivers", ask_while_one_more_listens)
     only_tidies(request_finished, DjangoHandler)
     monkeypatch.undo()

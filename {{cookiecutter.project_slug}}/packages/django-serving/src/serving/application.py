@@ -96,9 +96,6 @@ def build(handler: str) -> ASGIApp:
     from serving.stopping.unread import Unread
 
     refuse_wrong_settings()
-    flags = granian_flags()
-    if flags and conf.SCHED_BATCH():
-        wait_for_turns()
     check_url_config(None)  # so that a mistake in a URLconf ends the start, and not each request
     if is_developers() and apps.is_installed("serving.tasks"):
         from serving.tasks.development import run_worker_beside
@@ -115,7 +112,9 @@ def build(handler: str) -> ASGIApp:
     app = Probes(app)
     app = Proxy(app)
     app = RequestId(app)
-    if flags:
+    if flags := granian_flags():
         app = Unread(app, flags["port"])
         app = ServerName(app)
+        if conf.SCHED_BATCH():
+            wait_for_turns()
     return Lifespan(app)

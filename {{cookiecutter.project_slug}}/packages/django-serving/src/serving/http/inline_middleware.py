@@ -141,22 +141,11 @@ def csrf_view(middleware: CsrfViewMiddleware) -> Callable[..., Awaitable[Any]]:
 
 TIDYING = frozenset({reset_queries, close_old_connections, close_caches, reset_urlconf})
 
-# The receivers of a signal when nobody else listened to it, by the sender.
-TIDY: dict[tuple[Signal, object], list[Any]] = {}
-
 
 def only_tidies(signal: Signal, sender: object) -> bool:
     """Whether nobody listens to a signal but Django, to tidy up the connections of a thread."""
-    # Mostly they are the very same objects: to see that costs a tenth of the question.
-    if signal.receivers == TIDY.get((signal, sender)):
-        return True
-    seen = list(signal.receivers)
     receivers, async_receivers = signal._live_receivers(sender)
-    if async_receivers or not TIDYING.issuperset(receivers):
-        return False
-    if signal.receivers == seen:  # another thread has changed nothing meanwhile
-        TIDY[signal, sender] = seen
-    return True
+    return not async_receivers and TIDYING.issuperset(receivers)
 
 
 def closes_nothing(response: Any) -> bool:
